@@ -1,0 +1,164 @@
+//! The authorization response (RFC 6749 section 4.1.2, RFC 9207).
+
+use crate::client::{Client, PendingLogin, PendingLogins};
+use crate::error::{Details, Error, ErrorKind, clean};
+use crate::http::Url;
+use crate::http::form::{self, Repeated};
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+/// The longest code that is passed on; providers that put tokens into codes stay below.
+const MAX_CODE: usize = 8 * 1024;
+
+/// A callback taken apart, not checked yet.
+pub(super) struct Callback {
+    place: String,
+    parameters: Vec<(String, String)>,
+}
+
+impl Callback {
+    /// Takes a callback URL apart.
+    ///
+    /// The URL is what a browser shows, so its query may hold characters that [`Url`] refuses.
+    ///
+    /// # Errors
+    ///
+    /// `response_mode_mismatch` for a response in the fragment, `param_invalid` for a query that
+    /// cannot be decoded.
+    pub(super) fn parse(url: &str) -> Result<Self, Error> {
+        let (rest, fragment) = url.split_once('#').unwrap_or((url, ""));
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let parameters =
+            form::decode(query).ok_or_else(|| Error::new(ErrorKind::ParamInvalid, "query"))?;
+        let has = |parameters: &[(String, String)], name: &str| {
+            parameters.iter().any(|(key, _)| key == name)
+        };
+        let in_fragment = form::decode(fragment).unwrap_or_default();
+        // JARM puts everything into one parameter `response`; it is not asked for.
+        if has(&in_fragment, "state") || has(&parameters, "response") {
+            return Err(ErrorKind::ResponseModeMismatch.into());
+        }
+        Ok(Self {
+            place: place.into(),
+            parameters,
+        })
+    }
+
+    fn once(&self, name: &'static str) -> Result<Option<&str>, Error> {
+        form::once(&self.parameters, name)
+            .map_err(|Repeated| Error::new(ErrorKind::ParamInvalid, name))
+    }
+
+    /// Finds the login that waits for this callback; it can be found once.
+    ///
+    /// # Errors
+    ///
+    /// `state_missing`, `param_invalid` and those of [`PendingLogins::take`]; `flow_unknown` when
+    /// the callback came to another place than the login asked for, or the login belongs to
+    /// another provider or client.
+    pub(super) fn claim(
+        &self,
+        logins: &mut PendingLogins,
+        client: &Client,
+        now: Timestamp,
+    ) -> Result<PendingLogin, Error> {
+        let state = self.once("state")?.ok_or(ErrorKind::StateMissing)?;
+        let login = logins.take(state, now)?;
+        let is_ours = login.issuer == client.provider().issuer().as_str()
+            && login.client_id == client.config().client_id;
+        if is_ours && self.came_to(&login.redirect_uri) {
+            Ok(login)
+        } else {
+            Err(ErrorKind::FlowUnknown.into())
+        }
+    }
+
+    /// Whether the callback came to the redirect URI, its query aside; an empty path is "/".
+    fn came_to(&self, redirect_uri: &str) -> bool {
+        let (Some(place), Some(expected)) = (Url::parse(&self.place), Url::parse(redirect_uri))
+        else {
+            return false;
+        };
+        let path = |url: &Url| {
+            if url.path().is_empty() {
+                String::from("/")
+            } else {
+                url.path().into()
+            }
+        };
+        place.origin() == expected.origin() && path(&place) == path(&expected)
+    }
+}
+
+/// An authorization code whose response was checked: nothing else can be exchanged.
+#[derive(Debug)]
+pub struct CallbackCode {
+    code: Secret<String>,
+    login: PendingLogin,
+}
+
+impl CallbackCode {
+    /// Checks a response against the login that waited for it, whose `state` is equal already.
+    ///
+    /// # Errors
+    ///
+    /// `iss_missing`, `iss_mismatch`, `server_error_response`, `code_missing`, `param_invalid`.
+    pub(super) fn check(
+        callback: &Callback,
+        login: PendingLogin,
+        client: &Client,
+    ) -> Result<Self, Error> {
+        // RFC 9207 section 2.4: compared as strings, also for error responses, before anything is sent.
+        match callback.once("iss")? {
+            Some(iss) if iss != login.issuer => return Err(ErrorKind::IssMismatch.into()),
+            None if client
+                .provider()
+                .metadata()
+                .is_some_and(|metadata| metadata.names_itself_in_callbacks()) =>
+            {
+                return Err(ErrorKind::IssMissing.into());
+            }
+            _ => {}
+        }
+        // RFC 6749 section 4.1.2.1.
+        let code = callback.once("code")?;
+        if let Some(error) = callback.once("error")? {
+            return Err(
+                Error::from(ErrorKind::ServerErrorResponse).with_details(Details {
+                    error: Some(clean(error)),
+                    error_description: callback.once("error_description")?.map(clean),
+                    ..Details::default()
+                }),
+            );
+        }
+        // RFC 6749 appendix A.11: printable ASCII and spaces.
+        match code {
+            None | Some("") => Err(ErrorKind::CodeMissing.into()),
+            Some(code)
+                if code.len() > MAX_CODE
+                    || !code.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) =>
+            {
+                Err(Error::new(ErrorKind::ParamInvalid, "code"))
+            }
+            Some(code) => Ok(Self {
+                code: Secret::new(code.into()),
+                login,
+            }),
+        }
+    }
+
+    /// The code, for the token request.
+    pub(super) fn code(&self) -> &Secret<String> {
+        &self.code
+    }
+
+    /// The login that it belongs to.
+    pub(super) fn login(&self) -> &PendingLogin {
+        &self.login
+    }
+
+    /// The login alone, after the exchange.
+    pub(super) fn into_login(self) -> PendingLogin {
+        self.login
+    }
+}

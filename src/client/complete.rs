@@ -1,0 +1,263 @@
+//! From the callback to a session.
+
+use crate::client::callback::Callback;
+use crate::client::{
+    CallbackCode, Client, IdToken, IdTokenChecks, PendingLogin, PendingLogins, Session, Tokens,
+    exchange,
+};
+use crate::error::{Error, ErrorKind, Phase};
+use crate::flow::{Event, Flow, Step};
+use crate::issuer::{Discover, KeyTrials, Provider, Verify};
+use crate::jose::{Algorithms, Unverified, Verified};
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+/// The longest ID token: providers put groups into them.
+const MAX_ID_TOKEN: usize = 64 * 1024;
+
+/// What a completed sign-in tells.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SignedIn {
+    /// Where the application goes on.
+    pub return_to: Option<String>,
+    /// What was checked of the callback, in order.
+    pub callback_checked: Vec<String>,
+    /// What was checked of the ID token, in order; empty without `openid`.
+    pub id_token_checked: Vec<String>,
+}
+
+/// The flow from a callback to a session.
+#[derive(Debug)]
+pub struct Completion {
+    stage: Stage,
+}
+
+enum Stage {
+    Discovering(Discover, Callback, PendingLogin),
+    Exchanging(CallbackCode),
+    Verifying(Box<Verify>, CallbackCode, Tokens),
+    Over,
+}
+
+impl core::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Discovering(..) => "Discovering",
+            Self::Exchanging(_) => "Exchanging",
+            Self::Verifying(..) => "Verifying",
+            Self::Over => "Over",
+        })
+    }
+}
+
+impl Completion {
+    /// Takes the login that waits for this callback out of `logins`, so that nothing can use it
+    /// again; store them before the first step.
+    ///
+    /// # Errors
+    ///
+    /// `response_mode_mismatch`, `param_invalid`, `state_missing`, `state_mismatch`,
+    /// `flow_reused`, `flow_expired`, `flow_unknown`.
+    pub fn new(
+        url: &str,
+        logins: &mut PendingLogins,
+        client: &Client,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let mut claim = || {
+            let callback = Callback::parse(url)?;
+            let login = callback.claim(logins, client, now)?;
+            Ok(Self {
+                stage: Stage::Discovering(Discover::new(), callback, login),
+            })
+        };
+        claim().map_err(|error: Error| error.during(Phase::Callback))
+    }
+}
+
+impl Flow for Completion {
+    type Shared = Client;
+    type Output = SignedIn;
+
+    fn step(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<SignedIn>, Error> {
+        match core::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Discovering(mut discover, callback, login) => {
+                match discover.step(&mut client.provider, now, event)? {
+                    Step::Send(request) => {
+                        self.stage = Stage::Discovering(discover, callback, login);
+                        Ok(Step::Send(request))
+                    }
+                    Step::Verify(_) => Err(ErrorKind::FlowMisused.into()),
+                    Step::Done(()) => {
+                        let code = CallbackCode::check(&callback, login, client)
+                            .map_err(|error| error.during(Phase::Callback))?;
+                        let request = exchange::exchange(client, &code)
+                            .map_err(|error| error.during(Phase::Exchange))?;
+                        self.stage = Stage::Exchanging(code);
+                        Ok(Step::Send(request))
+                    }
+                }
+            }
+            Stage::Exchanging(code) => {
+                let tokens = event
+                    .into_answer()?
+                    .map_err(Error::from)
+                    .and_then(|response| exchange::read(&response))
+                    .map_err(|error| error.during(Phase::Exchange))?;
+                match id_token_to_verify(&tokens, &code, &client.provider)? {
+                    Some(verify) => self.verify(client, now, verify, Event::Start, code, tokens),
+                    None => Ok(Step::Done(finish(client, None, code, tokens, now))),
+                }
+            }
+            Stage::Verifying(verify, code, tokens) => {
+                self.verify(client, now, verify, event, code, tokens)
+            }
+            Stage::Over => Err(ErrorKind::FlowMisused.into()),
+        }
+    }
+}
+
+impl Completion {
+    fn verify(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        mut verify: Box<Verify>,
+        event: Event,
+        code: CallbackCode,
+        tokens: Tokens,
+    ) -> Result<Step<SignedIn>, Error> {
+        let step = verify.step(&mut client.provider, now, event);
+        match step.map_err(|error| error.during(Phase::IdToken))? {
+            Step::Done(verified) => {
+                let id_token = check(
+                    client,
+                    verified,
+                    &tokens,
+                    code.login().nonce.as_deref(),
+                    code.login().max_age,
+                    now,
+                )?;
+                Ok(Step::Done(finish(
+                    client,
+                    Some(id_token),
+                    code,
+                    tokens,
+                    now,
+                )))
+            }
+            Step::Send(request) => {
+                self.stage = Stage::Verifying(verify, code, tokens);
+                Ok(Step::Send(request))
+            }
+            Step::Verify(check) => {
+                self.stage = Stage::Verifying(verify, code, tokens);
+                Ok(Step::Verify(check))
+            }
+        }
+    }
+}
+
+/// The ID token of an answer, ready to be verified; none without `openid`.
+fn id_token_to_verify(
+    tokens: &Tokens,
+    code: &CallbackCode,
+    provider: &Provider,
+) -> Result<Option<Box<Verify>>, Error> {
+    if code.login().nonce.is_none() {
+        return Ok(None);
+    }
+    // OpenID Connect Core section 3.1.3.3: the answer has an ID token.
+    match &tokens.id_token {
+        None => Err(Error::new(ErrorKind::ClaimMissing, "id_token").during(Phase::IdToken)),
+        Some(token) => verify_id_token(token, provider).map(Some),
+    }
+}
+
+/// The flow that verifies an ID token of this provider.
+pub(super) fn verify_id_token(
+    token: &Secret<String>,
+    provider: &Provider,
+) -> Result<Box<Verify>, Error> {
+    // OpenID Connect Core 3.1.3.7 step 7: an algorithm that the provider says it uses.
+    let named = provider
+        .metadata()
+        .and_then(|metadata| metadata.id_token_algorithms());
+    let allowed = match named {
+        None => Algorithms::all(),
+        Some(names) => Algorithms::all().and(&names).ok_or_else(|| {
+            Error::new(
+                ErrorKind::MetadataInvalid,
+                "id_token_signing_alg_values_supported",
+            )
+            .during(Phase::IdToken)
+        })?,
+    };
+    // EXPOSE: it is taken apart to be verified.
+    let token = Unverified::parse(token.expose(), MAX_ID_TOKEN, &allowed)
+        .map_err(|error| error.during(Phase::IdToken))?;
+    Ok(Box::new(Verify::new(token, KeyTrials::One)))
+}
+
+/// Checks the claims of a verified ID token of this client.
+pub(super) fn check(
+    client: &Client,
+    verified: Verified,
+    tokens: &Tokens,
+    nonce: Option<&str>,
+    max_age: Option<u32>,
+    now: Timestamp,
+) -> Result<IdToken, Error> {
+    let config = client.config();
+    IdToken::check(
+        verified,
+        &IdTokenChecks {
+            issuer: client.provider().issuer().as_str(),
+            client_id: &config.client_id,
+            trusted_audiences: &config.trusted_audiences,
+            nonce,
+            max_age,
+            // EXPOSE: at_hash is compared with its hash.
+            access_token: tokens.access_token.expose(),
+            clock_tolerance: config.clock_tolerance,
+            now,
+        },
+    )
+    .map_err(|error| error.during(Phase::IdToken))
+}
+
+fn finish(
+    client: &mut Client,
+    id_token: Option<IdToken>,
+    code: CallbackCode,
+    tokens: Tokens,
+    now: Timestamp,
+) -> SignedIn {
+    let login = code.into_login();
+    let mut callback_checked = vec![String::from("state")];
+    if client
+        .provider
+        .metadata()
+        .is_some_and(|metadata| metadata.names_itself_in_callbacks())
+    {
+        callback_checked.push("iss".into());
+    }
+    callback_checked.push("code".into());
+    let (user, id_token_checked) = id_token
+        .map(IdToken::into_parts)
+        .map_or((None, Vec::new()), |(claims, checked)| {
+            (Some(claims), checked)
+        });
+    client.set_session(Some(Session::new(tokens, user, &login.scope, now)));
+    SignedIn {
+        return_to: login.return_to,
+        callback_checked,
+        id_token_checked,
+    }
+}

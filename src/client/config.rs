@@ -1,0 +1,298 @@
+//! What a client is configured with.
+
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Field, Phase};
+use crate::http::json::Object;
+use crate::http::{Transport, Url};
+use crate::issuer::Provider;
+use crate::options::{Options, invalid};
+use crate::time::Lifetime;
+
+/// Parameters that gatepass sets itself; whoever could set them could switch a check off.
+const RESERVED: &[&str] = &[
+    "client_id",
+    "client_secret",
+    "code_challenge",
+    "code_challenge_method",
+    "max_age",
+    "nonce",
+    "redirect_uri",
+    "request",
+    "request_uri",
+    "response_mode",
+    "response_type",
+    "scope",
+    "state",
+];
+
+/// A client's configuration.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClientConfig {
+    /// The client identifier.
+    pub client_id: String,
+    /// Where the provider sends the user back to; sent as it stands here.
+    pub redirect_uri: Option<Url>,
+    /// Where the provider sends the user after signing out.
+    pub post_logout_redirect_uri: Option<Url>,
+    /// The scopes, separated by single spaces.
+    pub scope: String,
+    /// The resources that the access token is for (RFC 8707).
+    pub resource: Vec<String>,
+    /// The `audience` parameter of providers that use it in place of `resource`.
+    pub audience: Option<String>,
+    /// More parameters of the authorization request.
+    pub authorization_params: Vec<(String, String)>,
+    /// Audiences that an ID token may have besides this client.
+    pub trusted_audiences: Vec<String>,
+    /// How far clocks may differ.
+    pub clock_tolerance: Lifetime,
+    /// How long before its end an access token is renewed; never more than half of its life.
+    pub refresh_skew: Lifetime,
+}
+
+impl Client {
+    /// Reads the options of the public API.
+    ///
+    /// | option | meaning | default |
+    /// |---|---|---|
+    /// | `issuer` | issuer identifier, or a metadata document in place of discovery | required |
+    /// | `clientId` | client identifier | required |
+    /// | `redirectUri` | callback URL, as registered | none |
+    /// | `postLogoutRedirectUri` | where signing out ends, as registered | none |
+    /// | `scope` | scopes, separated by spaces | `openid` |
+    /// | `resource` | resource indicators (RFC 8707) | none |
+    /// | `audience` | `audience` parameter | none |
+    /// | `authorizationParams` | more parameters of the authorization request | none |
+    /// | `trustedAudiences` | audiences that an ID token may have besides this client | none |
+    /// | `clockTolerance` | seconds, 0 to 300 | 30 |
+    /// | `refreshSkew` | seconds, 0 to 3600 | 60 |
+    /// | `timeout` | seconds for one request, 1 to 120 | 10 |
+    /// | `dangerouslyAllowHttpLoopback` | http to this machine itself | false |
+    ///
+    /// # Errors
+    ///
+    /// `config_invalid` for an unknown option or a value of the wrong type or out of range,
+    /// `url_insecure` for URLs that are not https, `metadata_invalid` for a metadata document.
+    pub fn from_options(options: &Object) -> Result<Self, Error> {
+        read(options).map_err(|error| error.during(Phase::Config))
+    }
+}
+
+fn read(object: &Object) -> Result<Client, Error> {
+    let options = Options::new(
+        object,
+        &[
+            "audience",
+            "authorizationParams",
+            "clientId",
+            "clockTolerance",
+            "dangerouslyAllowHttpLoopback",
+            "issuer",
+            "postLogoutRedirectUri",
+            "redirectUri",
+            "refreshSkew",
+            "resource",
+            "scope",
+            "timeout",
+            "trustedAudiences",
+        ],
+    )?;
+    let transport = if options.switch("dangerouslyAllowHttpLoopback")? {
+        Transport::SecureOrLoopback
+    } else {
+        Transport::Secure
+    };
+    let timeout = options.seconds("timeout", 1..=120, 10)?;
+    let config = ClientConfig {
+        client_id: options.required_string("clientId")?.into(),
+        redirect_uri: page(&options, "redirectUri")?,
+        post_logout_redirect_uri: page(&options, "postLogoutRedirectUri")?,
+        scope: scope(options.string("scope")?)?,
+        resource: resources(&options)?,
+        audience: options.string("audience")?.map(String::from),
+        authorization_params: parameters(options.object("authorizationParams")?)?,
+        trusted_audiences: owned(options.strings("trustedAudiences")?),
+        clock_tolerance: options.seconds("clockTolerance", 0..=300, 30)?,
+        refresh_skew: options.seconds("refreshSkew", 0..=3600, 60)?,
+    };
+    let provider = Provider::from_option(options.value("issuer"), transport, timeout)?;
+    Ok(Client::new(config, provider))
+}
+
+/// A page of the application: https, or http to this machine (RFC 8252 section 7.3), no fragment.
+fn page(options: &Options<'_>, name: &'static str) -> Result<Option<Url>, Error> {
+    let Some(text) = options.string(name)? else {
+        return Ok(None);
+    };
+    let url = Url::parse(text)
+        .filter(|url| !url.has_fragment())
+        .ok_or_else(|| invalid(name))?;
+    if url.is_allowed(Transport::SecureOrLoopback) {
+        Ok(Some(url))
+    } else {
+        Err(Error::new(ErrorKind::UrlInsecure, name))
+    }
+}
+
+/// Scope tokens have printable ASCII without quotes and backslashes (RFC 6749 section 3.3).
+fn scope(text: Option<&str>) -> Result<String, Error> {
+    let text = text.unwrap_or("openid");
+    let is_token = |token: &str| {
+        !token.is_empty()
+            && token
+                .bytes()
+                .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+    };
+    if text.split(' ').all(is_token) {
+        Ok(text.into())
+    } else {
+        Err(invalid("scope"))
+    }
+}
+
+/// Absolute URIs without fragment (RFC 8707 section 2).
+fn resources(options: &Options<'_>) -> Result<Vec<String>, Error> {
+    let list = owned(options.strings("resource")?);
+    let is_absolute = |uri: &String| {
+        let scheme = uri
+            .split_once(':')
+            .map(|(scheme, rest)| (scheme, rest.is_empty()));
+        let named = matches!(scheme, Some((scheme, false)) if scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')));
+        named && !uri.contains('#') && uri.bytes().all(|byte| (0x21..=0x7e).contains(&byte))
+    };
+    if list.iter().all(is_absolute) {
+        Ok(list)
+    } else {
+        Err(invalid("resource"))
+    }
+}
+
+/// Parameters beyond those that gatepass sets.
+pub(super) fn parameters(object: Option<&Object>) -> Result<Vec<(String, String)>, Error> {
+    let Some(object) = object else {
+        return Ok(Vec::new());
+    };
+    object
+        .iter()
+        .map(|(name, value)| match value.as_str() {
+            Some(value) if !name.is_empty() && !RESERVED.contains(&name) => {
+                Ok((name.into(), value.into()))
+            }
+            _ => Err(Error::new(ErrorKind::ConfigInvalid, Field::option(name))),
+        })
+        .collect()
+}
+
+fn owned(list: Option<Vec<&str>>) -> Vec<String> {
+    list.unwrap_or_default()
+        .into_iter()
+        .map(String::from)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::json;
+
+    fn client(more: &str) -> Result<Client, Error> {
+        let text = format!(r#"{{"issuer":"https://as.example","clientId":"spa"{more}}}"#);
+        Client::from_options(&json::read_object(text.as_bytes(), 10_000).unwrap())
+    }
+
+    #[track_caller]
+    fn refused(more: &str, at: &str) {
+        let error = client(more).err().unwrap();
+        assert_eq!(
+            (error.kind(), error.at()),
+            (ErrorKind::ConfigInvalid, at),
+            "{more}"
+        );
+        assert_eq!(error.phase(), Some(Phase::Config));
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let client = client("").unwrap();
+        let config = client.config();
+        assert_eq!(config.scope, "openid");
+        assert_eq!(config.clock_tolerance, Lifetime::from_seconds(30));
+        assert_eq!(config.refresh_skew, Lifetime::from_seconds(60));
+        assert_eq!(client.provider().timeout(), Lifetime::from_seconds(10));
+        assert_eq!(client.provider().transport(), Transport::Secure);
+    }
+
+    #[test]
+    fn unknown_options_and_wrong_types_are_refused() {
+        refused(r#","clientid":"x""#, "clientid");
+        refused(r#","scope":["openid"]"#, "scope");
+        refused(r#","scope":"openid  email""#, "scope");
+        refused(r#","scope":"a\"b""#, "scope");
+        refused(r#","clockTolerance":301"#, "clockTolerance");
+        refused(r#","clockTolerance":null"#, "clockTolerance");
+        refused(r#","timeout":0"#, "timeout");
+        refused(
+            r#","dangerouslyAllowHttpLoopback":"true""#,
+            "dangerouslyAllowHttpLoopback",
+        );
+        refused(r#","resource":"api""#, "resource");
+        refused(r#","resource":"https://api.example/#f""#, "resource");
+        refused(r#","authorizationParams":{"prompt":1}"#, "prompt");
+    }
+
+    #[test]
+    fn parameters_that_carry_checks_cannot_be_overridden() {
+        for name in RESERVED {
+            refused(&format!(r#","authorizationParams":{{"{name}":"x"}}"#), name);
+        }
+        assert!(client(r#","authorizationParams":{"ui_locales":"de"}"#).is_ok());
+    }
+
+    #[test]
+    fn redirect_uris_are_pages() {
+        for url in [
+            "/cb",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "https://app.example/cb#f",
+        ] {
+            refused(&format!(r#","redirectUri":"{url}""#), "redirectUri");
+        }
+        let error = client(r#","redirectUri":"http://app.example/cb""#)
+            .err()
+            .unwrap();
+        assert_eq!(
+            (error.kind(), error.at()),
+            (ErrorKind::UrlInsecure, "redirectUri")
+        );
+        let kept = client(r#","redirectUri":"https://app.example""#).unwrap();
+        assert_eq!(
+            kept.config().redirect_uri.as_ref().unwrap().as_str(),
+            "https://app.example"
+        );
+        assert!(client(r#","redirectUri":"http://127.0.0.1:8088/cb""#).is_ok());
+    }
+
+    #[test]
+    fn http_issuers_need_the_switch_and_loopback() {
+        let read =
+            |text: &str| Client::from_options(&json::read_object(text.as_bytes(), 1000).unwrap());
+        let error = read(r#"{"issuer":"http://127.0.0.1:1","clientId":"a"}"#)
+            .err()
+            .unwrap();
+        assert_eq!(error.kind(), ErrorKind::UrlInsecure);
+        assert!(read(r#"{"issuer":"http://127.0.0.1:1","clientId":"a","dangerouslyAllowHttpLoopback":true}"#).is_ok());
+        assert!(read(r#"{"issuer":"http://as.example","clientId":"a","dangerouslyAllowHttpLoopback":true}"#).is_err());
+    }
+
+    #[test]
+    fn a_metadata_document_replaces_discovery() {
+        let text = r#"{"issuer":{"issuer":"https://as.example","token_endpoint":"https://as.example/t"},"clientId":"a"}"#;
+        let client =
+            Client::from_options(&json::read_object(text.as_bytes(), 1000).unwrap()).unwrap();
+        assert_eq!(client.provider().issuer().as_str(), "https://as.example");
+        assert!(client.provider().metadata().is_some());
+    }
+}

@@ -1,0 +1,149 @@
+//! The token endpoint (RFC 6749 sections 4.1.3, 5 and 6).
+
+use crate::client::{CallbackCode, Client};
+use crate::error::{Error, ErrorKind};
+use crate::http::form::Form;
+use crate::http::json::{Object, Value};
+use crate::http::{HttpRequest, HttpResponse, Purpose};
+use crate::secret::Secret;
+use crate::time::Lifetime;
+
+/// The longest token that is kept.
+const MAX_TOKEN: usize = 64 * 1024;
+/// The longest life that is believed: ten years. Longer ones would overflow timers.
+const MOST_SECONDS: u32 = 10 * 366 * 24 * 3600;
+
+/// A token response that was checked.
+#[derive(Debug)]
+pub struct Tokens {
+    /// The access token.
+    pub(super) access_token: Secret<String>,
+    /// The refresh token, if one was issued.
+    pub(super) refresh_token: Option<Secret<String>>,
+    /// The ID token, not verified yet.
+    pub(super) id_token: Option<Secret<String>>,
+    /// How long the access token lives from now; unknown when the provider does not say.
+    pub(super) expires_in: Option<Lifetime>,
+    /// The scope, when it is not the one that was asked for.
+    pub(super) scope: Option<String>,
+}
+
+/// The request that exchanges a code.
+pub(super) fn exchange(client: &Client, callback: &CallbackCode) -> Result<HttpRequest, Error> {
+    let mut form = Form::new();
+    form.push("grant_type", "authorization_code");
+    // EXPOSE: code and verifier go to the token endpoint of the provider that issued the code.
+    form.push("code", callback.code().expose());
+    form.push("redirect_uri", &callback.login().redirect_uri);
+    form.push("code_verifier", callback.login().verifier.expose());
+    post(client, form, Purpose::Token)
+}
+
+/// The request that renews the tokens.
+pub(super) fn refresh(
+    client: &Client,
+    refresh_token: &Secret<String>,
+) -> Result<HttpRequest, Error> {
+    let mut form = Form::new();
+    form.push("grant_type", "refresh_token");
+    // EXPOSE: it goes to the token endpoint of the provider that issued it.
+    form.push("refresh_token", refresh_token.expose());
+    post(client, form, Purpose::Refresh)
+}
+
+fn post(client: &Client, mut form: Form, purpose: Purpose) -> Result<HttpRequest, Error> {
+    // RFC 6749 section 3.2.1: a public client names itself in the body.
+    form.push("client_id", &client.config().client_id);
+    for resource in &client.config().resource {
+        form.push("resource", resource);
+    }
+    let provider = client.provider();
+    let url = provider
+        .metadata()
+        .ok_or(ErrorKind::FlowMisused)?
+        .token_endpoint()?
+        .clone();
+    Ok(HttpRequest::post(
+        purpose,
+        url,
+        form.into_body(),
+        provider.timeout(),
+    ))
+}
+
+/// Reads a token response.
+///
+/// # Errors
+///
+/// `server_error_response` or `upstream_status` when the provider refused, `redirect_refused`,
+/// `response_malformed` at the member that is not what RFC 6749 section 5.1 asks for,
+/// `token_type_unsupported`.
+pub(super) fn read(response: &HttpResponse) -> Result<Tokens, Error> {
+    if response.status() >= 400 {
+        return Err(response.refusal());
+    }
+    let object = response.json(
+        &["application/json"],
+        Purpose::Token.max_body(),
+        ErrorKind::ResponseMalformed,
+    )?;
+    let malformed = |at: &'static str| Error::new(ErrorKind::ResponseMalformed, at);
+    if object.get("error").is_some() {
+        return Err(malformed("error"));
+    }
+    let access_token = token(&object, "access_token")?.ok_or_else(|| malformed("access_token"))?;
+    let token_type = object
+        .get("token_type")
+        .and_then(Value::as_str)
+        .ok_or_else(|| malformed("token_type"))?;
+    // RFC 6749 section 5.1: case does not matter; section 7.1: unknown types are not used.
+    if !token_type.eq_ignore_ascii_case("Bearer") {
+        return Err(ErrorKind::TokenTypeUnsupported.into());
+    }
+    let scope = match object.get("scope") {
+        None => None,
+        Some(value) => Some(value.as_str().ok_or_else(|| malformed("scope"))?.to_owned()),
+    };
+    Ok(Tokens {
+        access_token,
+        refresh_token: token(&object, "refresh_token")?,
+        id_token: token(&object, "id_token")?,
+        expires_in: lifetime(&object)?,
+        scope,
+    })
+}
+
+/// A token: printable ASCII, not empty (RFC 6749 appendix A.12 and A.17).
+fn token(object: &Object, name: &'static str) -> Result<Option<Secret<String>>, Error> {
+    match object.get(name) {
+        None => Ok(None),
+        Some(Value::String(text))
+            if !text.is_empty()
+                && text.len() <= MAX_TOKEN
+                && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) =>
+        {
+            Ok(Some(Secret::new(text.clone())))
+        }
+        Some(_) => Err(Error::new(ErrorKind::ResponseMalformed, name)),
+    }
+}
+
+/// `expires_in`: seconds; digits in a string are read too, because some providers send them so.
+fn lifetime(object: &Object) -> Result<Option<Lifetime>, Error> {
+    let malformed = || Error::new(ErrorKind::ResponseMalformed, "expires_in");
+    let seconds = match object.get("expires_in") {
+        None => return Ok(None),
+        Some(Value::Number(number)) if number.as_text().starts_with('-') => return Err(malformed()),
+        Some(Value::Number(number)) => number.scaled(0).unwrap_or(i64::MAX),
+        Some(Value::String(text))
+            if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            text.parse().unwrap_or(i64::MAX)
+        }
+        Some(_) => return Err(malformed()),
+    };
+    let seconds = u32::try_from(seconds)
+        .unwrap_or(MOST_SECONDS)
+        .min(MOST_SECONDS);
+    Ok(Some(Lifetime::from_seconds(seconds)))
+}

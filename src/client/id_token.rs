@@ -1,0 +1,219 @@
+//! What makes a verified token this client's ID token (OpenID Connect Core section 3.1.3.7).
+
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+
+use crate::error::{Error, ErrorKind};
+use crate::jose::{Algorithm, Claims, Hash, Verified, base64url_encode};
+use crate::secret::ct_eq;
+use crate::time::{Lifetime, Timestamp};
+
+/// The longest subject identifier, in ASCII characters (OpenID Connect Core section 2).
+const MAX_SUBJECT: usize = 255;
+
+/// What an ID token is checked against.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_structs)] // Whoever adds a check must be made to give its value everywhere.
+pub struct IdTokenChecks<'a> {
+    /// The issuer identifier of the provider.
+    pub issuer: &'a str,
+    /// The client identifier.
+    pub client_id: &'a str,
+    /// Audiences that may stand beside the client.
+    pub trusted_audiences: &'a [String],
+    /// The nonce of the authorization request; none for one that sent none.
+    pub nonce: Option<&'a str>,
+    /// The `max_age` of the authorization request, in seconds.
+    pub max_age: Option<u32>,
+    /// The access token that came with it.
+    pub access_token: &'a str,
+    /// How far clocks may differ.
+    pub clock_tolerance: Lifetime,
+    /// The current time.
+    pub now: Timestamp,
+}
+
+/// Claims about the user who signed in: signed by the provider, meant for this client, fresh.
+#[derive(Debug)]
+pub struct IdToken {
+    claims: Claims,
+    checked: Vec<String>,
+}
+
+impl IdToken {
+    /// Checks the claims of a token whose signature was verified with a key of the issuer.
+    ///
+    /// What it does not check: `acr`, and whether the user may do what the application does.
+    ///
+    /// # Errors
+    ///
+    /// `claim_missing`, `claim_invalid`, `issuer_mismatch`, `audience_mismatch`, `azp_mismatch`,
+    /// `token_expired`, `token_not_active`, `issued_in_future`, `nonce_mismatch`, `auth_too_old`,
+    /// `hash_mismatch`, `typ_mismatch`.
+    pub fn check(token: Verified, expected: &IdTokenChecks<'_>) -> Result<Self, Error> {
+        let algorithm = token.header().algorithm();
+        // RFC 8725 section 3.11: a typ, where there is one, must not be that of another token.
+        if token.header().has_type() && !token.header().is_type("JWT") {
+            return Err(ErrorKind::TypMismatch.into());
+        }
+        let claims = token.into_claims();
+        let mut checked = vec![format!("signature {}", algorithm.name())];
+
+        // 1. Encrypted tokens are not asked for and not read: `Compact::parse` refuses them.
+        // 2. The issuer is the one whose metadata was read, letter by letter.
+        if claims.required_string("iss")? != expected.issuer {
+            return Err(ErrorKind::IssuerMismatch.into());
+        }
+        checked.push("iss".into());
+
+        // 3. This client is an audience, and there is none that is not trusted.
+        let audience = claims.audience()?;
+        let is_trusted = |name: &&str| {
+            *name == expected.client_id
+                || expected
+                    .trusted_audiences
+                    .iter()
+                    .any(|trusted| trusted == name)
+        };
+        if !audience.contains(&expected.client_id) || !audience.iter().all(is_trusted) {
+            return Err(ErrorKind::AudienceMismatch.into());
+        }
+        checked.push("aud".into());
+
+        // 4. and 5. Beside other audiences the authorized party must be named; it is this client.
+        match claims.string("azp")? {
+            Some(azp) if azp != expected.client_id => return Err(ErrorKind::AzpMismatch.into()),
+            None if audience.len() > 1 => return Err(ErrorKind::AzpMismatch.into()),
+            Some(_) => checked.push("azp".into()),
+            None => {}
+        }
+
+        // 6. to 8. The signature was checked, also though the token came over TLS, with a key of
+        // the issuer and an algorithm that is allowed; HMAC is not.
+        // 9. and 10. The time: before exp; iat is there and not in the future.
+        claims.check_lifetime(expected.now, expected.clock_tolerance)?;
+        claims.required_date("iat")?;
+        checked.extend(["exp".into(), "iat".into()]);
+
+        // 11. The nonce is the one that was sent; one that was not sent must not come.
+        match (expected.nonce, claims.string("nonce")?) {
+            (Some(sent), Some(came)) if ct_eq(sent, came) => checked.push("nonce".into()),
+            (None, None) => {}
+            _ => return Err(ErrorKind::NonceMismatch.into()),
+        }
+
+        // 12. acr is not asked for.
+        // 13. The user signed in recently enough.
+        check_auth_time(&claims, expected, &mut checked)?;
+
+        // 3.1.3.8. The access token is the one that was issued with it.
+        if let Some(hash) = claims.string("at_hash")? {
+            if !ct_eq(hash, &half_hash(algorithm, expected.access_token)) {
+                return Err(ErrorKind::HashMismatch.into());
+            }
+            checked.push("at_hash".into());
+        }
+
+        // 2. The subject is there and within its length.
+        let subject = claims.required_string("sub")?;
+        if subject.len() > MAX_SUBJECT || !subject.is_ascii() {
+            return Err(Error::new(ErrorKind::ClaimInvalid, "sub"));
+        }
+        checked.push("sub".into());
+        Ok(Self { claims, checked })
+    }
+
+    /// Checks what a refreshed ID token must have in common with the one of the sign-in
+    /// (OpenID Connect Core section 12.2).
+    ///
+    /// # Errors
+    ///
+    /// `claim_invalid` at the claim that differs.
+    pub(super) fn check_same_user(&self, original: &Claims) -> Result<(), Error> {
+        let differs = |name: &'static str| Err(Error::new(ErrorKind::ClaimInvalid, name));
+        for name in ["iss", "sub"] {
+            if self.claims.string(name)? != original.string(name)? {
+                return differs(name);
+            }
+        }
+        let sorted = |claims: &Claims| {
+            let mut list: Vec<String> = claims.audience()?.into_iter().map(String::from).collect();
+            list.sort_unstable();
+            Ok::<_, Error>(list)
+        };
+        if sorted(&self.claims)? != sorted(original)? {
+            return differs("aud");
+        }
+        // auth_time names the original login, where it stands.
+        match (self.claims.date("auth_time")?, original.date("auth_time")?) {
+            (Some(now), Some(then)) if now != then => differs("auth_time"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The claims.
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// What was checked, in order: for people who want to see it.
+    pub fn checked(&self) -> &[String] {
+        &self.checked
+    }
+
+    pub(super) fn into_parts(self) -> (Claims, Vec<String>) {
+        (self.claims, self.checked)
+    }
+}
+
+fn check_auth_time(
+    claims: &Claims,
+    expected: &IdTokenChecks<'_>,
+    checked: &mut Vec<String>,
+) -> Result<(), Error> {
+    let auth_time = claims.date("auth_time")?;
+    if auth_time.is_some_and(|time| time > expected.now.after(expected.clock_tolerance)) {
+        return Err(Error::new(ErrorKind::ClaimInvalid, "auth_time"));
+    }
+    let Some(max_age) = expected.max_age else {
+        return Ok(());
+    };
+    let auth_time = auth_time.ok_or_else(|| Error::new(ErrorKind::ClaimMissing, "auth_time"))?;
+    let latest = auth_time
+        .after(Lifetime::from_seconds(max_age))
+        .after(expected.clock_tolerance);
+    if expected.now > latest {
+        return Err(ErrorKind::AuthTooOld.into());
+    }
+    checked.push("auth_time".into());
+    Ok(())
+}
+
+/// The left half of the token's hash, with the hash of the signature's algorithm.
+fn half_hash(algorithm: Algorithm, token: &str) -> String {
+    let digest = match algorithm.hash() {
+        Hash::Sha256 => Sha256::digest(token.as_bytes()).to_vec(),
+        Hash::Sha384 => Sha384::digest(token.as_bytes()).to_vec(),
+        Hash::Sha512 => Sha512::digest(token.as_bytes()).to_vec(),
+    };
+    let (half, _) = digest.split_at(digest.len() / 2);
+    base64url_encode(half)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_hash_follows_the_algorithm() {
+        // OpenID Connect Core appendix A.4: at_hash of its access token, RS256.
+        assert_eq!(
+            half_hash(
+                Algorithm::Rs256,
+                "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"
+            ),
+            "77QmUPtjPfzWtF2AnpK9RQ"
+        );
+        assert_eq!(half_hash(Algorithm::Es384, "x").len(), 32);
+        assert_eq!(half_hash(Algorithm::EdDsa, "x").len(), 43);
+    }
+}

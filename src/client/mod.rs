@@ -1,0 +1,86 @@
+//! Gets a pass: signs a user in and keeps the tokens fresh.
+//!
+//! The story of a sign-in:
+//!
+//! 1. [`SignIn`] finds the provider and makes the authorization request, with fresh `state`,
+//!    `nonce` and PKCE verifier. The page goes to its URL; the [`PendingLogin`] waits in storage.
+//! 2. [`Completion`] takes the callback: the pending login is found by `state`, the response is
+//!    checked, the code exchanged, the ID token verified. What comes out is a [`Session`].
+//! 3. [`Session::attach`] hands out the access token, or says that [`Refresh`] is due or that
+//!    someone must sign in.
+//! 4. [`SignOut`] ends the session here and makes the URL that ends it at the provider.
+//!
+//! What the flows share is a [`Client`]. They never import the guard.
+
+mod authorize;
+mod callback;
+mod complete;
+mod config;
+mod exchange;
+mod id_token;
+mod logout;
+mod pending;
+mod pkce;
+mod refresh;
+mod session;
+
+pub use authorize::{AuthorizationRequest, SignIn, SignInOptions};
+pub use callback::CallbackCode;
+pub use complete::{Completion, SignedIn};
+pub use config::ClientConfig;
+pub use exchange::Tokens;
+pub use id_token::{IdToken, IdTokenChecks};
+pub use logout::SignOut;
+pub use pending::{PendingLogin, PendingLogins};
+pub use pkce::{CodeVerifier, challenge};
+pub use refresh::Refresh;
+pub use session::{Attach, Session};
+
+use crate::issuer::Provider;
+
+/// A client at one provider: its configuration, what is known of the provider, and its session.
+#[derive(Debug)]
+pub struct Client {
+    config: ClientConfig,
+    provider: Provider,
+    session: Option<Session>,
+    /// Counts sessions, so that an answer that was under way when one ended is not stored.
+    generation: u64,
+}
+
+impl Client {
+    /// A client without a session.
+    pub fn new(config: ClientConfig, provider: Provider) -> Self {
+        Self {
+            config,
+            provider,
+            session: None,
+            generation: 0,
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &ClientConfig {
+        &self.config
+    }
+
+    /// The provider.
+    pub fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    /// The session, while someone is signed in.
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// Ends the session here. Refreshes that are under way come to nothing.
+    pub fn forget_session(&mut self) {
+        self.set_session(None);
+    }
+
+    fn set_session(&mut self, session: Option<Session>) {
+        self.session = session;
+        self.generation = self.generation.wrapping_add(1);
+    }
+}

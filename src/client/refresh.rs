@@ -1,0 +1,163 @@
+//! Renewing the tokens (RFC 6749 section 6, OpenID Connect Core section 12).
+
+use crate::client::{Client, Tokens, complete, exchange};
+use crate::error::{Error, ErrorKind, Phase};
+use crate::flow::{Event, Flow, Step};
+use crate::issuer::{Discover, Verify};
+use crate::jose::{Claims, Verified};
+use crate::time::Timestamp;
+
+/// The flow that renews a session.
+///
+/// Only the provider's refusal of the refresh token, or an ID token of someone else, ends the
+/// session; a network that fails leaves it as it is.
+#[derive(Debug)]
+pub struct Refresh {
+    stage: Stage,
+    /// The session that this flow began with.
+    generation: u64,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Discovering(Discover),
+    Exchanging,
+    Verifying(Box<Verify>, Tokens),
+    Over,
+}
+
+impl Refresh {
+    /// A flow for the client's present session.
+    pub fn new(client: &Client) -> Self {
+        Self {
+            stage: Stage::Discovering(Discover::new()),
+            generation: client.generation,
+        }
+    }
+
+    fn advance(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<()>, Error> {
+        // Someone signed out, or in anew, while the answer was under way: it is dropped.
+        if self.generation != client.generation {
+            return Err(ErrorKind::LoginRequired.into());
+        }
+        match core::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Discovering(mut discover) => {
+                match discover.step(&mut client.provider, now, event)? {
+                    Step::Send(request) => {
+                        self.stage = Stage::Discovering(discover);
+                        Ok(Step::Send(request))
+                    }
+                    Step::Verify(_) => Err(ErrorKind::FlowMisused.into()),
+                    Step::Done(()) => {
+                        let token = client.session().and_then(|session| session.refresh_token());
+                        let request =
+                            exchange::refresh(client, token.ok_or(ErrorKind::LoginRequired)?)?;
+                        self.stage = Stage::Exchanging;
+                        Ok(Step::Send(request))
+                    }
+                }
+            }
+            Stage::Exchanging => {
+                let tokens = exchange::read(&event.into_answer()??)?;
+                // Core 12.2: the answer may have no ID token.
+                match &tokens.id_token {
+                    Some(token) => {
+                        let verify = complete::verify_id_token(token, &client.provider)?;
+                        self.verify(client, now, verify, Event::Start, tokens)
+                    }
+                    None => Ok(Step::Done(renew(client, tokens, None, now)?)),
+                }
+            }
+            Stage::Verifying(verify, tokens) => self.verify(client, now, verify, event, tokens),
+            Stage::Over => Err(ErrorKind::FlowMisused.into()),
+        }
+    }
+
+    fn verify(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        mut verify: Box<Verify>,
+        event: Event,
+        tokens: Tokens,
+    ) -> Result<Step<()>, Error> {
+        match verify.step(&mut client.provider, now, event)? {
+            Step::Done(verified) => {
+                let claims = same_user(client, verified, &tokens, now);
+                // Tokens of someone else end the session: there is no telling whose it is.
+                let claims = claims.inspect_err(|_| client.forget_session())?;
+                Ok(Step::Done(renew(client, tokens, claims, now)?))
+            }
+            Step::Send(request) => {
+                self.stage = Stage::Verifying(verify, tokens);
+                Ok(Step::Send(request))
+            }
+            Step::Verify(check) => {
+                self.stage = Stage::Verifying(verify, tokens);
+                Ok(Step::Verify(check))
+            }
+        }
+    }
+}
+
+impl Flow for Refresh {
+    type Shared = Client;
+    type Output = ();
+
+    fn step(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<()>, Error> {
+        self.advance(client, now, event).map_err(|error| {
+            let refused = error.details().and_then(|details| details.error.as_deref())
+                == Some("invalid_grant");
+            if refused && self.generation == client.generation {
+                client.forget_session();
+            }
+            error.during(Phase::Refresh)
+        })
+    }
+}
+
+fn same_user(
+    client: &Client,
+    verified: Verified,
+    tokens: &Tokens,
+    now: Timestamp,
+) -> Result<Option<Claims>, Error> {
+    let original = client.session().and_then(|session| session.user());
+    // Core 12.2: it should have no nonce; where it has one, it is that of the sign-in.
+    let nonce = match verified.claims().string("nonce")? {
+        None => None,
+        Some(_) => original
+            .map(|claims| claims.string("nonce"))
+            .transpose()?
+            .flatten(),
+    };
+    let nonce = nonce.map(String::from);
+    let id_token = complete::check(client, verified, tokens, nonce.as_deref(), None, now)?;
+    if let Some(original) = original {
+        id_token.check_same_user(original)?;
+    }
+    Ok(Some(id_token.into_parts().0))
+}
+
+fn renew(
+    client: &mut Client,
+    tokens: Tokens,
+    user: Option<Claims>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let session = client.session().ok_or(ErrorKind::LoginRequired)?;
+    let renewed = session.renewed(tokens, user, now);
+    // The same session goes on: other refreshes of it stay valid.
+    client.session = Some(renewed);
+    Ok(())
+}

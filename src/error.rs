@@ -1,0 +1,440 @@
+//! What can go wrong: one kind, one stable code and one hint per cause, grouped by who is to blame.
+//!
+//! An [`Error`] never holds a token, a code, a verifier, a secret or the text of an answer. It
+//! says which rule was broken ([`ErrorKind`]) and at which claim, parameter or option ([`Field`]).
+
+use core::fmt;
+use std::borrow::Cow;
+
+/// Who must change something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Blame {
+    /// The program that called gatepass: an option or the order of calls.
+    Config,
+    /// The network between here and the provider, or a provider that is down.
+    Network,
+    /// The provider: an answer that breaks a specification or says no.
+    Provider,
+    /// The request that came in, or the callback URL.
+    Request,
+    /// The token that was shown.
+    Token,
+}
+
+/// In which part of a conversation an error came up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Checking the authorization response.
+    Callback,
+    /// Reading options.
+    Config,
+    /// Fetching and checking the provider's metadata.
+    Discovery,
+    /// Exchanging the authorization code for tokens.
+    Exchange,
+    /// Checking the token of a request.
+    Guard,
+    /// Checking the ID token.
+    IdToken,
+    /// Fetching and reading the provider's keys.
+    Keys,
+    /// Renewing the access token.
+    Refresh,
+    /// Handing out what is there.
+    Session,
+    /// Building the authorization request.
+    SignIn,
+    /// Signing out at the provider.
+    SignOut,
+}
+
+impl Phase {
+    /// The name that JavaScript sees.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Callback => "callback",
+            Self::Config => "config",
+            Self::Discovery => "discovery",
+            Self::Exchange => "exchange",
+            Self::Guard => "guard",
+            Self::IdToken => "id_token",
+            Self::Keys => "keys",
+            Self::Refresh => "refresh",
+            Self::Session => "session",
+            Self::SignIn => "sign_in",
+            Self::SignOut => "sign_out",
+        }
+    }
+}
+
+/// Writes the enum, its list, codes and hints from one table, so that they cannot drift apart.
+macro_rules! error_kinds {
+    ($( $blame:ident { $( $(#[$doc:meta])* $kind:ident $code:literal $hint:literal )* } )*) => {
+        /// Which rule was broken. The codes are stable: they are part of the public promise.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ErrorKind { $($( $(#[$doc])* $kind, )*)* }
+
+        impl ErrorKind {
+            /// Every kind, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[ $($( Self::$kind, )*)* ];
+
+            /// The stable code.
+            pub fn code(self) -> &'static str {
+                match self { $($( Self::$kind => $code, )*)* }
+            }
+
+            /// One sentence that says what is wrong and what to change.
+            pub fn hint(self) -> &'static str {
+                match self { $($( Self::$kind => $hint, )*)* }
+            }
+
+            /// Who must change something.
+            pub fn blame(self) -> Blame {
+                match self { $($( Self::$kind => Blame::$blame, )*)* }
+            }
+        }
+    };
+}
+
+error_kinds! {
+    Config {
+        /// An option is unknown, missing, of the wrong type or outside its range.
+        ConfigInvalid "config_invalid" "An option is unknown, missing, of the wrong type or out of range; correct the option that is named."
+        /// A flow was given an event that does not fit its state.
+        FlowMisused "flow_misused" "The flow got an event that does not fit its state; send each step's answer once, to the flow that asked."
+        /// No one is signed in, or the session cannot be renewed.
+        LoginRequired "login_required" "There is no session to use; call signIn() first."
+        /// The place for pending logins cannot be used.
+        StorageUnavailable "storage_unavailable" "The browser's storage refuses to read or write; allow site data for this page or pass a transactionStore."
+        /// The caller's clock gave no usable time.
+        TimeInvalid "time_invalid" "The clock gave no usable time; check Date.now()."
+        /// The host offers no WebCrypto or lacks the algorithm.
+        UnsupportedHost "unsupported_host" "The runtime lacks a function this needs (WebCrypto, or this algorithm in it); use https or localhost and a current runtime."
+        /// A URL is not https, or is http beyond loopback.
+        UrlInsecure "url_insecure" "The URL must be https; http is accepted for loopback only, with dangerouslyAllowHttpLoopback."
+    }
+    Network {
+        /// Keys are not here and cannot be fetched at the moment.
+        KeysUnavailable "keys_unavailable" "The provider's keys cannot be fetched at the moment and none are cached; try again shortly."
+        /// The provider redirected an endpoint that must answer itself.
+        RedirectRefused "redirect_refused" "The endpoint answered with a redirect, which is never followed; configure the final URL."
+        /// An answer was larger than its limit.
+        ResponseTooLarge "response_too_large" "The answer is larger than allowed; check that the URL is the provider's."
+        /// An HTTP status that no specification foresees here.
+        UpstreamStatus "upstream_status" "The provider answered with an unexpected HTTP status; see details.status and check the URL and the provider's health."
+        /// No answer in time.
+        UpstreamTimeout "upstream_timeout" "The provider did not answer in time; try again or raise timeout."
+        /// No answer at all.
+        UpstreamUnreachable "upstream_unreachable" "The provider cannot be reached; check the network and, in a page, that its CORS rules and this page's connect-src allow this origin."
+    }
+    Provider {
+        /// The JWK Set cannot be read.
+        JwksInvalid "jwks_invalid" "The provider's key set is not a usable JWK Set; check jwks_uri."
+        /// The provider's metadata cannot be used.
+        MetadataInvalid "metadata_invalid" "The provider's metadata lacks something or contradicts the issuer; the issuer must equal the metadata's issuer letter by letter."
+        /// The provider rules out PKCE with S256.
+        PkceUnsupported "pkce_unsupported" "The provider's metadata does not offer PKCE with S256, which every sign-in uses."
+        /// An answer is not what its specification asks for.
+        ResponseMalformed "response_malformed" "The provider's answer is not what the specification asks for at the named place."
+        /// The provider answered with an OAuth error.
+        ServerErrorResponse "server_error_response" "The provider refused; details.error holds its error code."
+        /// The token type is neither Bearer nor one that was asked for.
+        TokenTypeUnsupported "token_type_unsupported" "The provider issued a token type that cannot be used here."
+    }
+    Request {
+        /// The callback carries no authorization code.
+        CodeMissing "code_missing" "The callback has neither a code nor an error; open it from the provider's redirect only."
+        /// A request carries its credentials more than once.
+        CredentialMultiple "credential_multiple" "The request carries more than one credential; send one Authorization header."
+        /// The request carries no credentials.
+        CredentialMissing "credential_missing" "The request carries no access token; send it as Authorization: Bearer."
+        /// The callback's login took too long.
+        FlowExpired "flow_expired" "The sign-in took longer than allowed; start it again."
+        /// The callback was used before.
+        FlowReused "flow_reused" "This callback was used before (reload, back button or second click); start a new sign-in."
+        /// No login waits for this callback.
+        FlowUnknown "flow_unknown" "No sign-in of this browser waits for this callback; it was started elsewhere, or storage was cleared."
+        /// The callback's issuer is another one (RFC 9207).
+        IssMismatch "iss_mismatch" "The callback names another issuer than the one the sign-in was sent to; it is refused as a mix-up."
+        /// The callback names no issuer although the provider says it does (RFC 9207).
+        IssMissing "iss_missing" "The provider says that it names itself in callbacks, but this callback names no issuer."
+        /// A parameter has characters, a length or a repetition that it may not have.
+        ParamInvalid "param_invalid" "A parameter of the callback is repeated, too long or has characters that it may not have."
+        /// The Authorization header is malformed.
+        RequestInvalid "request_invalid" "The Authorization header is malformed; send Authorization: Bearer, one space and the token."
+        /// The authorization response came in a form that was not asked for.
+        ResponseModeMismatch "response_mode_mismatch" "The provider answered in another response mode than query; check response_mode."
+        /// The state belongs to no login of this client.
+        StateMismatch "state_mismatch" "The callback's state is not the one of the sign-in; start it again from this page."
+        /// The callback carries no state.
+        StateMissing "state_missing" "The callback has no state; open it from the provider's redirect only."
+    }
+    Token {
+        /// The algorithm is not on the list.
+        AlgNotAllowed "alg_not_allowed" "The token's algorithm is not on the list of allowed algorithms."
+        /// The token is for someone else.
+        AudienceMismatch "audience_mismatch" "The token is meant for another audience; check audience here and resource or audience at the client."
+        /// The login is older than max_age allows.
+        AuthTooOld "auth_too_old" "The user signed in longer ago than max_age allows; sign in again."
+        /// The authorized party is another client.
+        AzpMismatch "azp_mismatch" "The ID token's azp is missing beside several audiences or names another client."
+        /// A claim has the wrong type or a value outside its range.
+        ClaimInvalid "claim_invalid" "The named claim has the wrong type or a value that it may not have."
+        /// A required claim is absent.
+        ClaimMissing "claim_missing" "The named claim is required and absent."
+        /// The header marks an extension as critical that is not understood.
+        CritUnsupported "crit_unsupported" "The token's header demands an extension (crit) that is not supported."
+        /// A hash does not fit what it stands for.
+        HashMismatch "hash_mismatch" "The ID token's at_hash does not fit the access token."
+        /// Issued in the future.
+        IssuedInFuture "issued_in_future" "The token was issued in the future; check both clocks."
+        /// The issuer is not one of the configured ones.
+        IssuerMismatch "issuer_mismatch" "The token's iss is not the configured issuer letter by letter (mind a trailing slash)."
+        /// More keys fit than may be tried.
+        KeyAmbiguous "key_ambiguous" "Several keys of the provider fit this token; the provider must name the key with kid."
+        /// The provider has no such key.
+        KeyNotFound "key_not_found" "The provider publishes no key that fits this token's kid and algorithm."
+        /// A key exists, but must not be used for this.
+        KeyUnsuitable "key_unsuitable" "The key is too weak, malformed or not meant for this algorithm."
+        /// The nonce is missing, another one or unexpected.
+        NonceMismatch "nonce_mismatch" "The ID token's nonce is not the one of this sign-in."
+        /// The token lacks a scope that the request needs.
+        ScopeInsufficient "scope_insufficient" "The token lacks a scope that this request needs."
+        /// The signature does not fit.
+        SignatureInvalid "signature_invalid" "The token's signature does not verify with the provider's key."
+        /// The token's life is over.
+        TokenExpired "token_expired" "The token has expired; get a new one, or check both clocks."
+        /// Not a signed token at all.
+        TokenMalformed "token_malformed" "The token is not a well-formed signed JWT (JWS compact serialization)."
+        /// The token's life has not begun.
+        TokenNotActive "token_not_active" "The token is not valid yet (nbf); check both clocks."
+        /// Longer than the limit.
+        TokenTooLarge "token_too_large" "The token or its header is larger than allowed."
+        /// The token is of another kind.
+        TypMismatch "typ_mismatch" "The token's typ says that it is another kind of token."
+    }
+}
+
+impl ErrorKind {
+    /// Whether the same call may succeed a little later with nothing changed.
+    pub fn retryable(self) -> bool {
+        matches!(
+            self,
+            Self::KeysUnavailable
+                | Self::UpstreamStatus
+                | Self::UpstreamTimeout
+                | Self::UpstreamUnreachable
+        )
+    }
+}
+
+/// The claim, parameter, member or option that an error is about; empty when it is about none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Field(Cow<'static, str>);
+
+impl Field {
+    /// The name of an option that the program gave; other text than a name becomes `option`.
+    pub(crate) fn option(name: &str) -> Self {
+        let is_name = (1..=64).contains(&name.len())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+        if is_name {
+            Self(Cow::Owned(name.into()))
+        } else {
+            Self(Cow::Borrowed("option"))
+        }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&'static str> for Field {
+    fn from(name: &'static str) -> Self {
+        Self(Cow::Borrowed(name))
+    }
+}
+
+/// What the provider said of its refusal, cut and cleaned: for people who look for the cause.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Details {
+    /// The HTTP status of its answer.
+    pub status: Option<u16>,
+    /// Its `error` code (RFC 6749 section 5.2).
+    pub error: Option<String>,
+    /// Its `error_description`, at most 512 characters, without control characters.
+    pub error_description: Option<String>,
+}
+
+/// The longest text of a provider that is passed on.
+const DESCRIPTION_CHARS: usize = 512;
+
+/// What a provider may send as text: printable, on one line, no direction marks, and short.
+///
+/// See RFC 6749 appendix A.7 and A.8: the values are printable ASCII. Providers do send other
+/// letters; those stay, what could fake a screen does not.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars()
+        .filter(|c| {
+            !c.is_control()
+                && !matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+        })
+        .take(DESCRIPTION_CHARS)
+        .collect()
+}
+
+/// One broken rule and where it was broken.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error {
+    kind: ErrorKind,
+    at: Field,
+    phase: Option<Phase>,
+    details: Option<Box<Details>>,
+}
+
+impl Error {
+    /// A broken rule at a claim, parameter or option.
+    pub fn new(kind: ErrorKind, at: impl Into<Field>) -> Self {
+        Self {
+            kind,
+            at: at.into(),
+            phase: None,
+            details: None,
+        }
+    }
+
+    /// Says in which part of the conversation it came up, unless that is known already.
+    #[must_use]
+    pub fn during(mut self, phase: Phase) -> Self {
+        self.phase.get_or_insert(phase);
+        self
+    }
+
+    /// Adds what the provider said.
+    #[must_use]
+    pub(crate) fn with_details(mut self, details: Details) -> Self {
+        self.details = Some(Box::new(details));
+        self
+    }
+
+    /// Which rule was broken.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The stable code of the rule.
+    pub fn code(&self) -> &'static str {
+        self.kind.code()
+    }
+
+    /// One sentence that says what is wrong and what to change.
+    pub fn hint(&self) -> &'static str {
+        self.kind.hint()
+    }
+
+    /// The claim, parameter or option; empty when there is none.
+    pub fn at(&self) -> &str {
+        self.at.name()
+    }
+
+    /// In which part of the conversation it came up.
+    pub fn phase(&self) -> Option<Phase> {
+        self.phase
+    }
+
+    /// What the provider said.
+    pub fn details(&self) -> Option<&Details> {
+        self.details.as_deref()
+    }
+
+    /// Whether the same call may succeed a little later with nothing changed.
+    ///
+    /// An unexpected HTTP status counts as passing only when it says so: 429 and 5xx.
+    pub fn retryable(&self) -> bool {
+        let status = self.details.as_ref().and_then(|details| details.status);
+        self.kind.retryable() && status.is_none_or(|status| status == 429 || status >= 500)
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self::new(kind, "")
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())?;
+        if !self.at().is_empty() {
+            f.write_str(" (")?;
+            f.write_str(self.at())?;
+            f.write_str(")")?;
+        }
+        f.write_str(": ")?;
+        f.write_str(self.hint())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Error(")?;
+        fmt::Display::fmt(self, f)?;
+        f.write_str(")")
+    }
+}
+
+impl core::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_hints_are_sentences() {
+        let mut codes: Vec<_> = ErrorKind::ALL.iter().map(|kind| kind.code()).collect();
+        codes.sort_unstable();
+        let count = codes.len();
+        codes.dedup();
+        assert_eq!(codes.len(), count);
+        for kind in ErrorKind::ALL {
+            assert!(kind.hint().ends_with('.'), "{kind:?}");
+            assert!(kind.hint().len() > 30, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_name_is_not_repeated() {
+        assert_eq!(Field::option("audiance").name(), "audiance");
+        assert_eq!(Field::option("eyJ hbG").name(), "option");
+        assert_eq!(Field::option("").name(), "option");
+        assert_eq!(Field::option(&"a".repeat(65)).name(), "option");
+    }
+
+    #[test]
+    fn provider_text_is_cut_and_cleaned() {
+        assert_eq!(clean("no\r\n\u{202e}way\u{7}"), "noway");
+        assert_eq!(clean(&"x".repeat(9000)).len(), 512);
+    }
+
+    #[test]
+    fn only_statuses_that_pass_are_retryable() {
+        let status = |status| {
+            Error::from(ErrorKind::UpstreamStatus)
+                .with_details(Details {
+                    status: Some(status),
+                    ..Details::default()
+                })
+                .retryable()
+        };
+        assert!(status(503) && status(429));
+        assert!(!status(404));
+        assert!(!Error::from(ErrorKind::TokenExpired).retryable());
+    }
+}

@@ -1,0 +1,74 @@
+//! How a conversation is stepped.
+//!
+//! A flow decides, its caller acts: each [`Step`] says what to do next, each [`Event`] what came
+//! of it. What several flows share (a provider's metadata, its keys, the session) is lent to each
+//! step as `Shared`, so a caller may keep it in a `RefCell` or a `Mutex` and never hold it across
+//! an await.
+
+use crate::error::Error;
+use crate::http::{HttpRequest, HttpResponse, Unreachable};
+use crate::jose::SignatureCheck;
+use crate::time::Timestamp;
+
+/// What the caller has to do next.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Step<T> {
+    /// Send this request; answer with [`Event::Answer`] or [`Event::Unreachable`].
+    Send(HttpRequest),
+    /// Check this signature; answer with [`Event::Signature`].
+    Verify(SignatureCheck),
+    /// Nothing more: this is the result.
+    Done(T),
+}
+
+/// What came of the last step.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The flow begins.
+    Start,
+    /// The answer to the request.
+    Answer(HttpResponse),
+    /// There is no answer.
+    Unreachable(Unreachable),
+    /// Whether the signature fits.
+    Signature(bool),
+}
+
+impl Event {
+    /// The answer, or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// `flow_misused` when the event is neither.
+    pub(crate) fn into_answer(self) -> Result<Result<HttpResponse, Unreachable>, Error> {
+        match self {
+            Self::Answer(response) => Ok(Ok(response)),
+            Self::Unreachable(cause) => Ok(Err(cause)),
+            Self::Start | Self::Signature(_) => Err(crate::ErrorKind::FlowMisused.into()),
+        }
+    }
+}
+
+/// A conversation of several rounds.
+pub trait Flow {
+    /// What it shares with other flows.
+    type Shared;
+    /// What comes out in the end.
+    type Output;
+
+    /// Takes what came of the last step and decides on the next.
+    ///
+    /// `now` is the only time that this step knows.
+    ///
+    /// # Errors
+    ///
+    /// The conversation has failed; `flow_misused` when the event does not fit.
+    fn step(
+        &mut self,
+        shared: &mut Self::Shared,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<Self::Output>, Error>;
+}

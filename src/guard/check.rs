@@ -1,0 +1,109 @@
+//! From a request's token to its principal.
+
+use crate::error::{Error, ErrorKind, Phase};
+use crate::flow::{Event, Flow, Step};
+use crate::guard::{BearerToken, Guard, Need, Principal, access_token};
+use crate::issuer::{KeyTrials, Verify};
+use crate::jose::{MAX_TOKEN, Unverified};
+use crate::time::Timestamp;
+
+/// The flow that checks one token.
+#[derive(Debug)]
+pub struct Check {
+    /// What the request and the guard need together.
+    need: Need,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Ready(Result<BearerToken, Error>),
+    /// The place of the token's issuer among the guard's.
+    Verifying(Box<Verify>, usize),
+    Over,
+}
+
+impl Check {
+    /// A flow for the token of a request, or for what is wrong with its header.
+    pub fn new(guard: &Guard, token: Result<BearerToken, Error>, need: &Need) -> Self {
+        Self {
+            need: guard.config().need.and(need),
+            stage: Stage::Ready(token),
+        }
+    }
+
+    /// What the request needs, for the challenge of a refusal.
+    pub fn need(&self) -> &Need {
+        &self.need
+    }
+
+    fn advance(
+        &mut self,
+        guard: &mut Guard,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<Principal>, Error> {
+        let (mut verify, place, event) =
+            match (core::mem::replace(&mut self.stage, Stage::Over), event) {
+                (Stage::Ready(token), Event::Start) => {
+                    // Everything that can be refused without a key is refused before one is fetched.
+                    let token =
+                        Unverified::parse(token?.expose(), MAX_TOKEN, &guard.config.algorithms)?;
+                    access_token::check_type(token.header())?;
+                    // The issuer's keys come from its configuration, never from the token.
+                    let place = guard
+                        .place_of(token.claimed_issuer()?)
+                        .ok_or(ErrorKind::IssuerMismatch)?;
+                    (
+                        Box::new(Verify::new(token, KeyTrials::UpToFour)),
+                        place,
+                        Event::Start,
+                    )
+                }
+                (Stage::Verifying(verify, place), event) => (verify, place, event),
+                _ => return Err(ErrorKind::FlowMisused.into()),
+            };
+        let provider = guard
+            .providers
+            .get_mut(place)
+            .ok_or(ErrorKind::FlowMisused)?;
+        match verify.step(provider, now, event)? {
+            Step::Send(request) => {
+                self.stage = Stage::Verifying(verify, place);
+                Ok(Step::Send(request))
+            }
+            Step::Verify(check) => {
+                self.stage = Stage::Verifying(verify, place);
+                Ok(Step::Verify(check))
+            }
+            Step::Done(verified) => {
+                let issuer = provider.issuer().as_str();
+                let principal = access_token::check_claims(verified, issuer, &guard.config, now)?;
+                self.need.check(&principal)?;
+                Ok(Step::Done(principal))
+            }
+        }
+    }
+}
+
+impl Flow for Check {
+    type Shared = Guard;
+    type Output = Principal;
+
+    fn step(
+        &mut self,
+        guard: &mut Guard,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<Principal>, Error> {
+        let step = self
+            .advance(guard, now, event)
+            .map_err(|error| error.during(Phase::Guard));
+        match &step {
+            Ok(Step::Done(_)) => guard.tally.accept(),
+            Ok(_) => {}
+            Err(error) => guard.tally.refuse(error),
+        }
+        step
+    }
+}

@@ -1,0 +1,765 @@
+//! A strict JSON reader and a writer (RFC 8259).
+//!
+//! Written by hand because strictness is the product: a second reader downstream must see what
+//! was checked here. Refused are members that stand twice, lone surrogates, invalid UTF-8, a
+//! byte order mark, numbers outside the range of a double, and anything deeper or longer than
+//! its limit.
+
+use core::fmt;
+
+/// The deepest nesting that is read: twice what any claims set in the field uses, and far from
+/// the end of a WebAssembly stack.
+pub const MAX_DEPTH: usize = 64;
+
+/// The longest number, in characters. The longest honest ones (doubles written out) have 25.
+const MAX_NUMBER: usize = 400;
+
+/// Why a text is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// A member name stands twice in one object.
+    Duplicate,
+    /// Not UTF-8, or a lone surrogate in an escape.
+    Encoding,
+    /// A number is outside the range of a double or longer than any honest one.
+    Number,
+    /// The text is not JSON.
+    Syntax,
+    /// Nested too deep.
+    TooDeep,
+    /// Longer than the limit.
+    TooLarge,
+}
+
+/// A JSON value. Its `Debug` shows the kind only, because the text may be a secret.
+#[derive(Clone, PartialEq)]
+#[allow(clippy::exhaustive_enums)] // JSON has six kinds of values.
+pub enum Value {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number, kept as it was written.
+    Number(Number),
+    /// A string, unescaped.
+    String(String),
+    /// An array.
+    Array(Vec<Self>),
+    /// An object.
+    Object(Object),
+}
+
+impl Value {
+    /// The string, if it is one.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The boolean, if it is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The object, if it is one.
+    pub fn as_object(&self) -> Option<&Object> {
+        match self {
+            Self::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+
+    /// The array, if it is one.
+    pub fn as_array(&self) -> Option<&[Self]> {
+        match self {
+            Self::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The array as strings, if it is an array of nothing else.
+    pub fn as_strings(&self) -> Option<Vec<&str>> {
+        self.as_array()?.iter().map(Self::as_str).collect()
+    }
+
+    /// The number, if it is one.
+    pub fn as_number(&self) -> Option<&Number> {
+        match self {
+            Self::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// Writes it as JSON for JavaScript, which reads numbers as doubles: integers that a double
+    /// would round are written as strings, so that nobody is mistaken for a neighbour.
+    pub fn to_json(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) {
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Bool(true) => out.push_str("true"),
+            Self::Bool(false) => out.push_str("false"),
+            Self::Number(number) if number.is_rounded_by_double() => {
+                write_string(&number.0, out);
+            }
+            Self::Number(number) => out.push_str(&number.0),
+            Self::String(text) => write_string(text, out),
+            Self::Array(items) => {
+                out.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    item.write(out);
+                }
+                out.push(']');
+            }
+            Self::Object(object) => {
+                out.push('{');
+                for (index, (name, value)) in object.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    write_string(name, out);
+                    out.push(':');
+                    value.write(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+}
+
+fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if u32::from(c) < 0x20 => {
+                out.push_str("\\u00");
+                for shift in [4, 0] {
+                    let digit = (u32::from(c) >> shift) & 15;
+                    out.extend(char::from_digit(digit, 16));
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Null => "null",
+            Self::Bool(_) => "boolean",
+            Self::Number(_) => "number",
+            Self::String(_) => "string",
+            Self::Array(_) => "array",
+            Self::Object(_) => "object",
+        })
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::String(text.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::String(text)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Number(Number::from(value))
+    }
+}
+
+impl From<Object> for Value {
+    fn from(object: Object) -> Self {
+        Self::Object(object)
+    }
+}
+
+impl<T: Into<Self>> From<Vec<T>> for Value {
+    fn from(items: Vec<T>) -> Self {
+        Self::Array(items.into_iter().map(Into::into).collect())
+    }
+}
+
+/// The members of an object, in the order of the text; no name stands twice.
+#[derive(Clone, Default, PartialEq)]
+pub struct Object {
+    members: Vec<(String, Value)>,
+}
+
+impl Object {
+    /// An object without members.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The member of this name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.members
+            .iter()
+            .find_map(|(key, value)| (key == name).then_some(value))
+    }
+
+    /// All members.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
+        self.members
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Adds a member; one of this name that is there already is replaced.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.retain(|(key, _)| key != name);
+        self.members.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds a member when there is a value for it.
+    #[must_use]
+    pub fn with_some(self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// From members that were just read; fails when a name stands twice.
+    ///
+    /// Many members are compared through a sorted list, so that a flood of them costs n log n.
+    fn from_members(members: Vec<(String, Value)>) -> Result<Self, Fault> {
+        let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        let twice = names
+            .windows(2)
+            .any(|pair| matches!(pair, [left, right] if left == right));
+        if twice {
+            return Err(Fault::Duplicate);
+        }
+        Ok(Self { members })
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("object")
+    }
+}
+
+/// A number as it was written: nothing is rounded by reading it.
+#[derive(Clone, PartialEq)]
+pub struct Number(String);
+
+impl Number {
+    /// The number as it was written.
+    pub fn as_text(&self) -> &str {
+        &self.0
+    }
+
+    /// The value times ten to the power of `places`, cut towards minus infinity; `None` when that
+    /// is no 64-bit integer.
+    ///
+    /// So `scaled(0)` is the integer below a number, `scaled(3)` its thousandths.
+    pub fn scaled(&self, places: i32) -> Option<i64> {
+        let decimal = Decimal::read(&self.0);
+        let point = decimal.point.checked_add(i64::from(places))?;
+        let mut value: i64 = 0;
+        let mut rest = false;
+        for (index, digit) in decimal.digits().enumerate() {
+            if i64::try_from(index).ok()? < point {
+                value = value.checked_mul(10)?.checked_add(digit)?;
+            } else {
+                rest |= digit != 0;
+            }
+        }
+        let digits = i64::try_from(decimal.digits().count()).ok()?;
+        if value != 0 {
+            for _ in digits..point {
+                value = value.checked_mul(10)?;
+            }
+        }
+        if decimal.negative {
+            value.checked_neg()?.checked_sub(i64::from(rest))
+        } else {
+            Some(value)
+        }
+    }
+
+    /// The value as an integer, if it is one: `1e2` is, `1.5` is not.
+    pub fn as_integer(&self) -> Option<i64> {
+        let floor = self.scaled(0)?;
+        let rest = Decimal::read(&self.0);
+        let beyond = rest.digits().enumerate().any(|(index, digit)| {
+            digit != 0 && i64::try_from(index).is_ok_and(|i| i >= rest.point)
+        });
+        (!beyond).then_some(floor)
+    }
+
+    /// Whether it is an integer beyond 2^53, which JavaScript would round silently.
+    fn is_rounded_by_double(&self) -> bool {
+        const SAFE: u64 = 1 << 53;
+        let is_plain_integer = !self.0.contains(['.', 'e', 'E']);
+        is_plain_integer
+            && self
+                .0
+                .parse::<i64>()
+                .map_or(true, |value| value.unsigned_abs() > SAFE)
+    }
+
+    /// Whether a double can hold its magnitude.
+    ///
+    /// Compared as text, because reading doubles would bring tables of powers into the artefact.
+    fn is_in_range(&self) -> bool {
+        /// The largest double is 1.7976931348623157e308; from here on values round to infinity.
+        const FIRST_INFINITE: [i64; 20] =
+            [1, 7, 9, 7, 6, 9, 3, 1, 3, 4, 8, 6, 2, 3, 1, 5, 8, 0, 7, 9];
+        let decimal = Decimal::read(&self.0);
+        let leading: Vec<i64> = decimal.digits().skip_while(|digit| *digit == 0).collect();
+        let zeros = decimal.digits().take_while(|digit| *digit == 0).count();
+        let Ok(zeros) = i64::try_from(zeros) else {
+            return false;
+        };
+        if leading.is_empty() {
+            return true;
+        }
+        match decimal.point.saturating_sub(zeros) {
+            ..=308 => true,
+            309 => leading.as_slice() < FIRST_INFINITE.as_slice(),
+            _ => false,
+        }
+    }
+}
+
+impl From<i64> for Number {
+    fn from(value: i64) -> Self {
+        Self(value.to_string())
+    }
+}
+
+impl fmt::Debug for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("number")
+    }
+}
+
+/// The digits of a number and where their point stands.
+struct Decimal<'a> {
+    negative: bool,
+    integer: &'a str,
+    fraction: &'a str,
+    /// Before which digit, counted from the first, the point stands.
+    point: i64,
+}
+
+impl<'a> Decimal<'a> {
+    /// Takes a number apart that the reader accepted.
+    fn read(text: &'a str) -> Self {
+        let negative = text.starts_with('-');
+        let text = text.strip_prefix('-').unwrap_or(text);
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let exponent = exponent.strip_prefix('+').unwrap_or(exponent);
+        // An exponent beyond an i64 is beyond every limit; its sign decides on which side.
+        let beyond = if exponent.starts_with('-') {
+            i64::MIN / 2
+        } else {
+            i64::MAX / 2
+        };
+        let exponent = exponent.parse::<i64>().unwrap_or(beyond);
+        let length = i64::try_from(integer.len()).unwrap_or(i64::MAX / 2);
+        Self {
+            negative,
+            integer,
+            fraction,
+            point: exponent.saturating_add(length),
+        }
+    }
+
+    fn digits(&self) -> impl Iterator<Item = i64> {
+        self.integer
+            .bytes()
+            .chain(self.fraction.bytes())
+            .map(|byte| i64::from(byte.wrapping_sub(b'0')))
+    }
+}
+
+/// Reads one JSON value that fills the text.
+///
+/// What it does not check: which members an object has.
+///
+/// # Errors
+///
+/// A [`Fault`] says why the text is not accepted; it holds nothing of the text.
+pub fn read(text: &[u8], max_bytes: usize) -> Result<Value, Fault> {
+    if text.len() > max_bytes {
+        return Err(Fault::TooLarge);
+    }
+    let text = core::str::from_utf8(text).map_err(|_| Fault::Encoding)?;
+    let mut reader = Reader { rest: text };
+    reader.skip_space();
+    let value = reader.value(0)?;
+    reader.skip_space();
+    if reader.rest.is_empty() {
+        Ok(value)
+    } else {
+        Err(Fault::Syntax)
+    }
+}
+
+/// Reads one JSON object that fills the text.
+///
+/// # Errors
+///
+/// As [`read`]; [`Fault::Syntax`] when the value is not an object.
+pub fn read_object(text: &[u8], max_bytes: usize) -> Result<Object, Fault> {
+    match read(text, max_bytes)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(Fault::Syntax),
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.rest.as_bytes().first().copied()
+    }
+
+    /// Takes the first `length` bytes; they end at a character's end because all callers stop at
+    /// ASCII characters.
+    fn take(&mut self, length: usize) -> Result<&'a str, Fault> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Fault::Syntax)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn skip_space(&mut self) {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+    }
+
+    fn eat(&mut self, literal: &str) -> bool {
+        match self.rest.strip_prefix(literal) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value, Fault> {
+        match self.peek().ok_or(Fault::Syntax)? {
+            b'{' => self.object(depth),
+            b'[' => self.array(depth),
+            b'"' => self.string().map(Value::String),
+            b'-' | b'0'..=b'9' => self.number().map(Value::Number),
+            _ if self.eat("true") => Ok(Value::Bool(true)),
+            _ if self.eat("false") => Ok(Value::Bool(false)),
+            _ if self.eat("null") => Ok(Value::Null),
+            _ => Err(Fault::Syntax),
+        }
+    }
+
+    fn deeper(depth: usize) -> Result<usize, Fault> {
+        if depth >= MAX_DEPTH {
+            return Err(Fault::TooDeep);
+        }
+        Ok(depth.saturating_add(1))
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Value, Fault> {
+        let depth = Self::deeper(depth)?;
+        self.take(1)?;
+        let mut members = Vec::new();
+        self.skip_space();
+        if self.eat("}") {
+            return Ok(Value::Object(Object::default()));
+        }
+        loop {
+            self.skip_space();
+            let name = self.string()?;
+            self.skip_space();
+            if !self.eat(":") {
+                return Err(Fault::Syntax);
+            }
+            self.skip_space();
+            members.push((name, self.value(depth)?));
+            self.skip_space();
+            if self.eat("}") {
+                return Object::from_members(members).map(Value::Object);
+            }
+            if !self.eat(",") {
+                return Err(Fault::Syntax);
+            }
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value, Fault> {
+        let depth = Self::deeper(depth)?;
+        self.take(1)?;
+        let mut items = Vec::new();
+        self.skip_space();
+        if self.eat("]") {
+            return Ok(Value::Array(items));
+        }
+        loop {
+            self.skip_space();
+            items.push(self.value(depth)?);
+            self.skip_space();
+            if self.eat("]") {
+                return Ok(Value::Array(items));
+            }
+            if !self.eat(",") {
+                return Err(Fault::Syntax);
+            }
+        }
+    }
+
+    fn string(&mut self) -> Result<String, Fault> {
+        if !self.eat("\"") {
+            return Err(Fault::Syntax);
+        }
+        let mut text = String::new();
+        loop {
+            let end = self
+                .rest
+                .bytes()
+                .position(|byte| byte == b'"' || byte == b'\\' || byte < 0x20)
+                .ok_or(Fault::Syntax)?;
+            text.push_str(self.take(end)?);
+            if self.eat("\"") {
+                return Ok(text);
+            }
+            if !self.eat("\\") {
+                return Err(Fault::Syntax);
+            }
+            text.push(self.escape()?);
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, Fault> {
+        Ok(match self.take(1)? {
+            "\"" => '"',
+            "\\" => '\\',
+            "/" => '/',
+            "b" => '\u{8}',
+            "f" => '\u{c}',
+            "n" => '\n',
+            "r" => '\r',
+            "t" => '\t',
+            "u" => return self.unicode_escape(),
+            _ => return Err(Fault::Syntax),
+        })
+    }
+
+    fn unicode_escape(&mut self) -> Result<char, Fault> {
+        let unit = self.hex_unit()?;
+        let code = match unit {
+            0xD800..=0xDBFF => {
+                if !self.eat("\\u") {
+                    return Err(Fault::Encoding);
+                }
+                let low = self.hex_unit()?;
+                if !(0xDC00..=0xDFFF).contains(&low) {
+                    return Err(Fault::Encoding);
+                }
+                0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00)
+            }
+            unit => unit,
+        };
+        char::from_u32(code).ok_or(Fault::Encoding)
+    }
+
+    fn hex_unit(&mut self) -> Result<u32, Fault> {
+        let digits = self.take(4)?;
+        digits.bytes().try_fold(0_u32, |unit, byte| {
+            let digit = char::from(byte).to_digit(16).ok_or(Fault::Syntax)?;
+            Ok(unit << 4 | digit)
+        })
+    }
+
+    fn number(&mut self) -> Result<Number, Fault> {
+        let is_part =
+            |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
+        let length = self
+            .rest
+            .bytes()
+            .position(|byte| !is_part(byte))
+            .unwrap_or(self.rest.len());
+        if length > MAX_NUMBER {
+            return Err(Fault::Number);
+        }
+        let text = self.take(length)?;
+        if !is_number(text) {
+            return Err(Fault::Syntax);
+        }
+        let number = Number(text.into());
+        if number.is_in_range() {
+            Ok(number)
+        } else {
+            Err(Fault::Number)
+        }
+    }
+}
+
+/// The grammar of RFC 8259 section 6.
+fn is_number(text: &str) -> bool {
+    let all_digits =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let text = text.strip_prefix('-').unwrap_or(text);
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (text, None),
+    };
+    let (integer, fraction) = match mantissa.split_once('.') {
+        Some((integer, fraction)) => (integer, Some(fraction)),
+        None => (mantissa, None),
+    };
+    all_digits(integer)
+        && (integer == "0" || !integer.starts_with('0'))
+        && fraction.is_none_or(all_digits)
+        && exponent.is_none_or(|exponent| {
+            all_digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(text: &str) -> Option<Fault> {
+        read(text.as_bytes(), 1 << 20).err()
+    }
+
+    fn number(text: &str) -> Number {
+        match read(text.as_bytes(), 1 << 20) {
+            Ok(Value::Number(number)) => number,
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_member_that_stands_twice_is_refused() {
+        assert_eq!(fault(r#"{"sub":1,"sub":2}"#), Some(Fault::Duplicate));
+        assert_eq!(fault(r#"{"sub":1,"\u0073ub":2}"#), Some(Fault::Duplicate));
+        assert_eq!(fault(r#"{"a":{"b":1,"b":1}}"#), Some(Fault::Duplicate));
+        assert_eq!(fault(r#"{"sub":1,"Sub":2}"#), None);
+    }
+
+    #[test]
+    fn lone_surrogates_are_refused_and_pairs_are_read() {
+        assert_eq!(fault(r#""\ud800""#), Some(Fault::Encoding));
+        assert_eq!(fault(r#""\udc00""#), Some(Fault::Encoding));
+        assert_eq!(fault(r#""\ud800\ud800""#), Some(Fault::Encoding));
+        let pair = read(br#""\ud83d\ude00""#, 100).unwrap();
+        assert_eq!(pair.as_str(), Some("\u{1F600}"));
+    }
+
+    #[test]
+    fn depth_has_a_limit() {
+        let nested = |depth| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(fault(&nested(MAX_DEPTH)), None);
+        assert_eq!(fault(&nested(MAX_DEPTH + 1)), Some(Fault::TooDeep));
+        assert_eq!(fault(&"[".repeat(200_000)), Some(Fault::TooDeep));
+    }
+
+    #[test]
+    fn size_has_a_limit() {
+        assert_eq!(read(b"1234", 3), Err(Fault::TooLarge));
+        assert!(read(b"1234", 4).is_ok());
+    }
+
+    #[test]
+    fn numbers_are_read_exactly() {
+        assert_eq!(number("1.5").scaled(3), Some(1500));
+        assert_eq!(number("-1.5").scaled(0), Some(-2));
+        assert_eq!(number("1E2").as_integer(), Some(100));
+        assert_eq!(number("1e+2").as_integer(), Some(100));
+        assert_eq!(number("100e-2").as_integer(), Some(1));
+        assert_eq!(number("1.5").as_integer(), None);
+        assert_eq!(number("-0").as_integer(), Some(0));
+        assert_eq!(number("0.0").as_integer(), Some(0));
+        assert_eq!(number("0e9999").as_integer(), Some(0));
+        assert_eq!(number("1e300").as_integer(), None);
+        assert_eq!(
+            number("1795214860.606253").scaled(3),
+            Some(1_795_214_860_606)
+        );
+        assert_eq!(number("9223372036854775808").as_integer(), None);
+    }
+
+    #[test]
+    fn numbers_stay_within_doubles() {
+        assert_eq!(fault("1e400"), Some(Fault::Number));
+        assert_eq!(fault("-1e309"), Some(Fault::Number));
+        assert_eq!(fault("1.7976931348623157e308"), None);
+        assert_eq!(fault("1.7976931348623159e308"), Some(Fault::Number));
+        assert_eq!(fault("0.00017976931348623157e312"), None);
+        assert_eq!(fault("1e-400"), None);
+        assert_eq!(fault("1e99999999999999999999"), Some(Fault::Number));
+        assert_eq!(fault(&"9".repeat(10_000)), Some(Fault::Number));
+        for text in [
+            "NaN", "Infinity", "0x10", "01", "+1", ".5", "1.", "1e", "-", "1-1",
+        ] {
+            assert!(fault(text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_the_same() {
+        let text = r#"{"a":[1,-0.5,"x\"\\\n\u0001é"],"b":{"c":null,"d":true},"e":[],"f":{}}"#;
+        let value = read(text.as_bytes(), 1000).unwrap();
+        assert_eq!(value.to_json(), text);
+        assert_eq!(read(value.to_json().as_bytes(), 1000), Ok(value));
+    }
+
+    #[test]
+    fn integers_that_a_double_would_round_are_written_as_strings() {
+        let write = |text: &str| read(text.as_bytes(), 100).unwrap().to_json();
+        assert_eq!(write("9007199254740992"), "9007199254740992");
+        assert_eq!(write("9007199254740993"), "\"9007199254740993\"");
+        assert_eq!(write("-9007199254740993"), "\"-9007199254740993\"");
+        assert_eq!(
+            write("123456789012345678901234567890"),
+            "\"123456789012345678901234567890\""
+        );
+    }
+
+    #[test]
+    fn debug_shows_no_text() {
+        let value = read(br#"{"access_token":"eyJ"}"#, 100).unwrap();
+        assert_eq!(format!("{value:?}"), "object");
+    }
+}

@@ -1,0 +1,12 @@
+//! Requests and responses as plain values. Nothing here sends.
+
+pub mod challenge;
+pub mod form;
+pub mod json;
+mod request;
+mod response;
+mod url;
+
+pub use request::{HttpRequest, Method, Purpose};
+pub use response::{HttpResponse, Unreachable};
+pub use url::{Transport, Url};

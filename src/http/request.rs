@@ -1,0 +1,118 @@
+//! A request that someone else sends.
+
+use core::fmt;
+
+use crate::http::Url;
+use crate::secret::Secret;
+use crate::time::Lifetime;
+
+/// The request's method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Method {
+    /// GET
+    Get,
+    /// POST, with a form as its body
+    Post,
+}
+
+impl Method {
+    /// The method as it is sent.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// What a request is for; events and limits go by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// The provider's metadata.
+    Discovery,
+    /// The provider's keys.
+    Keys,
+    /// A refresh of the tokens.
+    Refresh,
+    /// Tokens for an authorization code.
+    Token,
+}
+
+impl Purpose {
+    /// The name that events carry.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Discovery => "discovery",
+            Self::Keys => "keys",
+            Self::Refresh => "refresh",
+            Self::Token => "token",
+        }
+    }
+
+    /// The largest answer that is read, in bytes. Honest ones are a tenth of it.
+    pub fn max_body(self) -> usize {
+        match self {
+            Self::Keys => 512 * 1024,
+            Self::Discovery | Self::Refresh | Self::Token => 1024 * 1024,
+        }
+    }
+}
+
+/// A request as a value.
+///
+/// Whoever sends it never follows redirects, sends no cookies and no referrer, bypasses caches,
+/// stops reading after [`Purpose::max_body`] bytes and gives up after the timeout.
+pub struct HttpRequest {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// GET or POST.
+    pub method: Method,
+    /// Where it goes.
+    pub url: Url,
+    /// The `Accept` header.
+    pub accept: &'static str,
+    /// The form, for POST.
+    pub body: Option<Secret<String>>,
+    /// How long the whole exchange may take.
+    pub timeout: Lifetime,
+}
+
+impl HttpRequest {
+    /// Asks for a JSON document.
+    pub(crate) fn get(purpose: Purpose, url: Url, timeout: Lifetime) -> Self {
+        Self {
+            purpose,
+            method: Method::Get,
+            url,
+            accept: "application/json",
+            body: None,
+            timeout,
+        }
+    }
+
+    /// Sends a form and asks for a JSON document.
+    #[cfg(feature = "client")]
+    pub(crate) fn post(
+        purpose: Purpose,
+        url: Url,
+        body: Secret<String>,
+        timeout: Lifetime,
+    ) -> Self {
+        Self {
+            purpose,
+            method: Method::Post,
+            url,
+            accept: "application/json",
+            body: Some(body),
+            timeout,
+        }
+    }
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method.name(), self.url.without_query())
+    }
+}

@@ -1,0 +1,271 @@
+//! An answer that someone else received.
+
+use core::fmt;
+
+use crate::error::{Details, Error, ErrorKind, clean};
+use crate::http::json::{self, Object};
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unreachable {
+    /// No connection, no name, no TLS, or a page's CORS rules.
+    Network,
+    /// A redirect, which is never followed.
+    Redirected,
+    /// Not in time.
+    Timeout,
+    /// Larger than the limit; reading stopped there.
+    TooLarge,
+}
+
+impl From<Unreachable> for Error {
+    fn from(cause: Unreachable) -> Self {
+        Self::from(match cause {
+            Unreachable::Network => ErrorKind::UpstreamUnreachable,
+            Unreachable::Redirected => ErrorKind::RedirectRefused,
+            Unreachable::Timeout => ErrorKind::UpstreamTimeout,
+            Unreachable::TooLarge => ErrorKind::ResponseTooLarge,
+        })
+    }
+}
+
+/// An answer as a value. Its `Debug` shows the status only.
+pub struct HttpResponse {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl HttpResponse {
+    /// The headers that are read; no others need to be handed over.
+    pub const HEADERS: &'static [&'static str] = &["cache-control", "content-type"];
+
+    /// An answer with a status, those of [`HttpResponse::HEADERS`] that it has, and its body.
+    pub fn new(status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Self {
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// A header, by its lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find_map(|(key, value)| (*key == name).then_some(value.as_str()))
+    }
+
+    /// Whether the media type is one of these; parameters and case do not matter.
+    fn has_type(&self, types: &[&str]) -> bool {
+        let essence = self
+            .header("content-type")
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim();
+        types.iter().any(|name| name.eq_ignore_ascii_case(essence))
+    }
+
+    /// The body as a JSON object, when the status is 200 and the media type one of these.
+    ///
+    /// # Errors
+    ///
+    /// `redirect_refused` for a redirect, `upstream_status` for another status than 200, and
+    /// `malformed` for another media type or a body that is no strict JSON object.
+    pub(crate) fn json(
+        &self,
+        types: &[&str],
+        max_bytes: usize,
+        malformed: ErrorKind,
+    ) -> Result<Object, Error> {
+        match self.status {
+            200 => self.object(types, max_bytes, malformed),
+            300..=399 => Err(ErrorKind::RedirectRefused.into()),
+            status => Err(
+                Error::from(ErrorKind::UpstreamStatus).with_details(Details {
+                    status: Some(status),
+                    ..Details::default()
+                }),
+            ),
+        }
+    }
+
+    /// The body as a JSON object whatever the status.
+    fn object(
+        &self,
+        types: &[&str],
+        max_bytes: usize,
+        malformed: ErrorKind,
+    ) -> Result<Object, Error> {
+        if !self.has_type(types) {
+            return Err(Error::new(malformed, "content-type"));
+        }
+        json::read_object(&self.body, max_bytes).map_err(|fault| match fault {
+            json::Fault::TooLarge => ErrorKind::ResponseTooLarge.into(),
+            _ => Error::new(malformed, "body"),
+        })
+    }
+
+    /// The OAuth error of a refusal (RFC 6749 section 5.2), or what the status alone tells.
+    #[cfg(feature = "client")]
+    pub(crate) fn refusal(&self) -> Error {
+        let mut details = Details {
+            status: Some(self.status),
+            ..Details::default()
+        };
+        let body = self.object(
+            &["application/json"],
+            64 * 1024,
+            ErrorKind::ResponseMalformed,
+        );
+        let code = body.as_ref().ok().and_then(|body| body.get("error"));
+        let Some(code) = code else {
+            return Error::from(ErrorKind::UpstreamStatus).with_details(details);
+        };
+        // 5.2: both values are strings.
+        let description = match body
+            .as_ref()
+            .ok()
+            .and_then(|body| body.get("error_description"))
+        {
+            None => None,
+            Some(text) => match text.as_str() {
+                Some(text) => Some(clean(text)),
+                None => {
+                    return Error::new(ErrorKind::ResponseMalformed, "error_description")
+                        .with_details(details);
+                }
+            },
+        };
+        match code.as_str() {
+            Some(code) if !code.is_empty() => {
+                details.error = Some(clean(code));
+                details.error_description = description;
+                Error::from(ErrorKind::ServerErrorResponse).with_details(details)
+            }
+            _ => Error::new(ErrorKind::ResponseMalformed, "error").with_details(details),
+        }
+    }
+
+    /// How long the answer may be kept by its `Cache-Control`, in seconds.
+    ///
+    /// `None` when it does not say; zero for `no-store` and `no-cache`.
+    pub(crate) fn max_age(&self) -> Option<u32> {
+        let mut max_age = None;
+        for directive in self.header("cache-control")?.split(',') {
+            let directive = directive.trim().to_ascii_lowercase();
+            if directive == "no-store" || directive == "no-cache" {
+                return Some(0);
+            }
+            if let Some(seconds) = directive.strip_prefix("max-age=") {
+                // More than a u32 of seconds is "for ever", which the caller bounds.
+                let digits =
+                    seconds.bytes().all(|byte| byte.is_ascii_digit()) && !seconds.is_empty();
+                max_age = digits.then(|| seconds.parse().unwrap_or(u32::MAX));
+            }
+        }
+        max_age
+    }
+}
+
+impl fmt::Debug for HttpResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpResponse({})", self.status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, content_type: &str, body: &str) -> HttpResponse {
+        HttpResponse::new(
+            status,
+            vec![("content-type", content_type.into())],
+            body.into(),
+        )
+    }
+
+    fn kind(response: &HttpResponse) -> Option<ErrorKind> {
+        response
+            .json(&["application/json"], 100, ErrorKind::ResponseMalformed)
+            .err()
+            .map(|error| error.kind())
+    }
+
+    #[test]
+    fn only_json_with_status_200_is_an_answer() {
+        assert_eq!(kind(&response(200, "application/json", "{}")), None);
+        assert_eq!(
+            kind(&response(200, "Application/JSON; charset=utf-8", "{}")),
+            None
+        );
+        for content_type in ["text/html", "text/plain", "", "application/jsonx"] {
+            assert_eq!(
+                kind(&response(200, content_type, "{}")),
+                Some(ErrorKind::ResponseMalformed)
+            );
+        }
+        for body in ["", "<html>", "[]", "null", "{", "\u{feff}{}"] {
+            assert_eq!(
+                kind(&response(200, "application/json", body)),
+                Some(ErrorKind::ResponseMalformed)
+            );
+        }
+        assert_eq!(
+            kind(&response(302, "application/json", "{}")),
+            Some(ErrorKind::RedirectRefused)
+        );
+        assert_eq!(
+            kind(&response(204, "application/json", "{}")),
+            Some(ErrorKind::UpstreamStatus)
+        );
+        assert_eq!(
+            kind(&response(200, "application/json", &"1".repeat(101))),
+            Some(ErrorKind::ResponseTooLarge)
+        );
+    }
+
+    #[test]
+    fn cache_control_is_read() {
+        let age = |value: &str| {
+            HttpResponse::new(200, vec![("cache-control", value.into())], Vec::new()).max_age()
+        };
+        assert_eq!(age("public, max-age=600"), Some(600));
+        assert_eq!(age("max-age=600, no-store"), Some(0));
+        assert_eq!(age("max-age=99999999999"), Some(u32::MAX));
+        assert_eq!(age("max-age=-1"), None);
+        assert_eq!(age("public"), None);
+    }
+
+    #[cfg(feature = "client")]
+    #[test]
+    fn a_refusal_keeps_the_code_and_nothing_of_a_page() {
+        let refusal = response(
+            400,
+            "application/json",
+            r#"{"error":"invalid_grant","error_description":"a\u0007b"}"#,
+        )
+        .refusal();
+        assert_eq!(refusal.kind(), ErrorKind::ServerErrorResponse);
+        assert_eq!(
+            refusal.details().unwrap().error.as_deref(),
+            Some("invalid_grant")
+        );
+        assert_eq!(
+            refusal.details().unwrap().error_description.as_deref(),
+            Some("ab")
+        );
+        let page = response(500, "text/html", "<h1>token eyJ</h1>").refusal();
+        assert_eq!(page.kind(), ErrorKind::UpstreamStatus);
+        assert!(!format!("{page:?}{:?}", page.details()).contains("eyJ"));
+        let odd = response(400, "application/json", r#"{"error":1}"#).refusal();
+        assert_eq!(odd.kind(), ErrorKind::ResponseMalformed);
+    }
+}

@@ -1,0 +1,138 @@
+//! How metadata is found (OpenID Connect Discovery section 4, RFC 8414 section 3).
+
+use crate::error::{Error, ErrorKind, Phase};
+use crate::flow::{Event, Flow, Step};
+use crate::http::{HttpRequest, HttpResponse, Purpose, Unreachable, Url};
+use crate::issuer::{Issuer, Metadata, Provider};
+use crate::time::Timestamp;
+
+/// Where an issuer's metadata may stand, in the order in which the places are tried.
+///
+/// OpenID Connect appends the well-known path to the issuer, OAuth inserts it before the path;
+/// one slash at the end of the issuer is left out.
+pub fn well_known_urls(issuer: &Issuer) -> Vec<Url> {
+    let text = issuer.as_str();
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let path = issuer.url().path();
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let authority = text.strip_suffix(path).unwrap_or(text);
+    [
+        format!("{text}/.well-known/openid-configuration"),
+        format!("{authority}/.well-known/oauth-authorization-server{path}"),
+    ]
+    .iter()
+    .filter_map(|text| Url::parse(text))
+    .collect()
+}
+
+/// The flow that fetches metadata when there is none or it is old.
+#[derive(Debug, Default)]
+pub struct Discover {
+    /// The places that are left to try; the first one was asked.
+    places: Vec<Url>,
+}
+
+impl Discover {
+    /// A flow that has not begun.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn ask(&self, provider: &Provider) -> Result<Step<()>, Error> {
+        match self.places.first() {
+            Some(url) => Ok(Step::Send(HttpRequest::get(
+                Purpose::Discovery,
+                url.clone(),
+                provider.timeout,
+            ))),
+            None => Err(ErrorKind::FlowMisused.into()),
+        }
+    }
+}
+
+impl Flow for Discover {
+    type Shared = Provider;
+    type Output = ();
+
+    fn step(
+        &mut self,
+        provider: &mut Provider,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<()>, Error> {
+        if matches!(event, Event::Start) {
+            if !provider.needs_discovery(now) {
+                return Ok(Step::Done(()));
+            }
+            self.places = well_known_urls(&provider.issuer);
+            return self.ask(provider);
+        }
+        if self.places.is_empty() {
+            return Err(ErrorKind::FlowMisused.into());
+        }
+        let answer = event.into_answer()?;
+        // Not found here: it may stand at the next place.
+        if matches!(&answer, Ok(response) if response.status() == 404) && self.places.len() > 1 {
+            self.places.remove(0);
+            return self.ask(provider);
+        }
+        self.places.clear();
+        match read(answer, provider) {
+            Ok(metadata) => {
+                provider.metadata = Some(metadata);
+                provider.fetched_at = Some(now);
+                Ok(Step::Done(()))
+            }
+            // What was good yesterday serves on while the provider is down.
+            Err(error) if error.retryable() && provider.metadata.is_some() => Ok(Step::Done(())),
+            Err(error) => Err(error.during(Phase::Discovery)),
+        }
+    }
+}
+
+fn read(answer: Result<HttpResponse, Unreachable>, provider: &Provider) -> Result<Metadata, Error> {
+    let document = answer?.json(
+        &["application/json"],
+        Purpose::Discovery.max_body(),
+        ErrorKind::ResponseMalformed,
+    )?;
+    Metadata::read(&document, &provider.issuer, provider.transport)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Transport;
+
+    fn urls(issuer: &str) -> Vec<String> {
+        let issuer = Issuer::parse(issuer, Transport::Secure).unwrap();
+        well_known_urls(&issuer)
+            .iter()
+            .map(|url| url.as_str().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn openid_appends_and_oauth_inserts() {
+        assert_eq!(
+            urls("https://as.example"),
+            [
+                "https://as.example/.well-known/openid-configuration",
+                "https://as.example/.well-known/oauth-authorization-server",
+            ]
+        );
+        assert_eq!(
+            urls("https://as.example:8443/tenant/a"),
+            [
+                "https://as.example:8443/tenant/a/.well-known/openid-configuration",
+                "https://as.example:8443/.well-known/oauth-authorization-server/tenant/a",
+            ]
+        );
+    }
+
+    #[test]
+    fn one_slash_at_the_end_is_left_out() {
+        assert_eq!(urls("https://as.example/"), urls("https://as.example"));
+        assert_eq!(urls("https://as.example/t/"), urls("https://as.example/t"));
+    }
+}

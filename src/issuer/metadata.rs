@@ -1,0 +1,276 @@
+//! What a provider says of itself (RFC 8414 section 2, OpenID Connect Discovery section 3).
+
+use crate::error::{Error, ErrorKind};
+use crate::http::json::{Object, Value};
+use crate::http::{Transport, Url};
+
+/// An issuer identifier: https, without query and fragment, compared letter by letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer(Url);
+
+impl Issuer {
+    /// Reads an identifier (RFC 8414 section 2).
+    ///
+    /// # Errors
+    ///
+    /// `config_invalid` when it is no absolute URL or has userinfo, a query or a fragment;
+    /// `url_insecure` when it is http beyond what `transport` allows.
+    pub fn parse(text: &str, transport: Transport) -> Result<Self, Error> {
+        let invalid = || Error::new(ErrorKind::ConfigInvalid, "issuer");
+        let url = Url::parse(text).ok_or_else(invalid)?;
+        if url.query().is_some() || url.has_fragment() {
+            return Err(invalid());
+        }
+        if !url.is_allowed(transport) {
+            return Err(Error::new(ErrorKind::UrlInsecure, "issuer"));
+        }
+        Ok(Self(url))
+    }
+
+    /// The identifier as it was given.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The identifier as a URL.
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+}
+
+/// A provider's metadata, whose issuer is the one that was asked and whose URLs are secure.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    authorization_endpoint: Option<Url>,
+    token_endpoint: Option<Url>,
+    jwks_uri: Option<Url>,
+    end_session_endpoint: Option<Url>,
+    /// Whether it names itself in callbacks (RFC 9207 section 3).
+    names_itself_in_callbacks: bool,
+    challenge_methods: Option<Vec<String>>,
+    id_token_algorithms: Option<Vec<String>>,
+}
+
+impl Metadata {
+    /// Reads a metadata document. Members that are unknown are ignored, `null` counts as absent,
+    /// `signed_metadata` is not used.
+    ///
+    /// What it does not check: whether an endpoint is there that someone will need; see the
+    /// methods that return one.
+    ///
+    /// # Errors
+    ///
+    /// `metadata_invalid` when the issuer is another one (RFC 8414 section 3.3, compared code
+    /// point by code point) or a member has the wrong type; `url_insecure` for an endpoint that is
+    /// not https.
+    pub fn read(document: &Object, issuer: &Issuer, transport: Transport) -> Result<Self, Error> {
+        let invalid = |at: &'static str| Error::new(ErrorKind::MetadataInvalid, at);
+        if document.get("issuer").and_then(Value::as_str) != Some(issuer.as_str()) {
+            return Err(invalid("issuer"));
+        }
+        let present = |name: &str| document.get(name).filter(|value| **value != Value::Null);
+        let endpoint = |name: &'static str| match present(name) {
+            None => Ok(None),
+            Some(value) => {
+                let text = value.as_str().ok_or_else(|| invalid(name))?;
+                // Other schemes (javascript:, file:) are refused here as well as http.
+                match Url::parse(text) {
+                    Some(url) if url.is_allowed(transport) && !url.has_fragment() => Ok(Some(url)),
+                    _ => Err(Error::new(ErrorKind::UrlInsecure, name)),
+                }
+            }
+        };
+        let list = |name: &'static str| {
+            let Some(value) = present(name) else {
+                return Ok(None);
+            };
+            let list = value.as_strings().ok_or_else(|| invalid(name))?;
+            Ok::<_, Error>(Some(list.into_iter().map(String::from).collect()))
+        };
+        let names_itself_in_callbacks =
+            match present("authorization_response_iss_parameter_supported") {
+                None => false,
+                Some(value) => value
+                    .as_bool()
+                    .ok_or_else(|| invalid("authorization_response_iss_parameter_supported"))?,
+            };
+        Ok(Self {
+            authorization_endpoint: endpoint("authorization_endpoint")?,
+            token_endpoint: endpoint("token_endpoint")?,
+            jwks_uri: endpoint("jwks_uri")?,
+            end_session_endpoint: endpoint("end_session_endpoint")?,
+            names_itself_in_callbacks,
+            challenge_methods: list("code_challenge_methods_supported")?,
+            id_token_algorithms: list("id_token_signing_alg_values_supported")?,
+        })
+    }
+
+    /// Where users sign in.
+    ///
+    /// # Errors
+    ///
+    /// `metadata_invalid` when there is none.
+    pub fn authorization_endpoint(&self) -> Result<&Url, Error> {
+        needed(
+            self.authorization_endpoint.as_ref(),
+            "authorization_endpoint",
+        )
+    }
+
+    /// Where tokens are issued.
+    ///
+    /// # Errors
+    ///
+    /// `metadata_invalid` when there is none.
+    pub fn token_endpoint(&self) -> Result<&Url, Error> {
+        needed(self.token_endpoint.as_ref(), "token_endpoint")
+    }
+
+    /// Where the keys are.
+    ///
+    /// # Errors
+    ///
+    /// `metadata_invalid` when there is none.
+    pub fn jwks_uri(&self) -> Result<&Url, Error> {
+        needed(self.jwks_uri.as_ref(), "jwks_uri")
+    }
+
+    /// Where users sign out, if the provider offers that.
+    pub fn end_session_endpoint(&self) -> Option<&Url> {
+        self.end_session_endpoint.as_ref()
+    }
+
+    /// Whether callbacks must carry `iss` (RFC 9207).
+    pub fn names_itself_in_callbacks(&self) -> bool {
+        self.names_itself_in_callbacks
+    }
+
+    /// Whether PKCE with S256 is ruled out: there is a list of methods and S256 is not on it.
+    pub fn rules_out_s256(&self) -> bool {
+        self.challenge_methods
+            .as_ref()
+            .is_some_and(|methods| !methods.iter().any(|method| method == "S256"))
+    }
+
+    /// The algorithms with which it signs ID tokens, if it says so.
+    pub fn id_token_algorithms(&self) -> Option<Vec<&str>> {
+        let list = self.id_token_algorithms.as_ref()?;
+        Some(list.iter().map(String::as_str).collect())
+    }
+}
+
+fn needed<'a>(url: Option<&'a Url>, name: &'static str) -> Result<&'a Url, Error> {
+    url.ok_or_else(|| Error::new(ErrorKind::MetadataInvalid, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::json;
+
+    fn read(text: &str) -> Result<Metadata, Error> {
+        let issuer = Issuer::parse("https://as.example/t", Transport::Secure)?;
+        let document = json::read_object(text.as_bytes(), 1 << 20).unwrap();
+        Metadata::read(&document, &issuer, Transport::Secure)
+    }
+
+    #[test]
+    fn an_issuer_is_https_without_query_and_fragment() {
+        let kind = |text: &str| {
+            Issuer::parse(text, Transport::Secure)
+                .err()
+                .map(|error| error.kind())
+        };
+        assert_eq!(kind("https://as.example/t"), None);
+        assert_eq!(kind("http://as.example"), Some(ErrorKind::UrlInsecure));
+        assert_eq!(kind("http://127.0.0.1:1"), Some(ErrorKind::UrlInsecure));
+        for text in [
+            "https://as.example?x=1",
+            "https://as.example/#f",
+            "https://u:p@as.example",
+            "as.example",
+            "",
+        ] {
+            assert_eq!(kind(text), Some(ErrorKind::ConfigInvalid), "{text}");
+        }
+    }
+
+    #[test]
+    fn another_issuer_is_refused_whatever_the_difference() {
+        for issuer in [
+            "https://as.example/t/",
+            "https://AS.example/t",
+            "https://as.example:443/t",
+            "https://as.example",
+        ] {
+            let error = read(&format!(r#"{{"issuer":"{issuer}"}}"#)).unwrap_err();
+            assert_eq!(
+                (error.kind(), error.at()),
+                (ErrorKind::MetadataInvalid, "issuer")
+            );
+        }
+        assert!(read(r#"{"issuer":1}"#).is_err());
+        assert!(read("{}").is_err());
+    }
+
+    #[test]
+    fn endpoints_are_secure_or_the_document_is_refused() {
+        for name in [
+            "authorization_endpoint",
+            "token_endpoint",
+            "jwks_uri",
+            "end_session_endpoint",
+        ] {
+            for url in [
+                "http://as.example/x",
+                "javascript:alert(1)",
+                "data:text/html,x",
+                "file:///etc/passwd",
+            ] {
+                let error = read(&format!(
+                    r#"{{"issuer":"https://as.example/t","{name}":"{url}"}}"#
+                ))
+                .unwrap_err();
+                assert_eq!(
+                    (error.kind(), error.at()),
+                    (ErrorKind::UrlInsecure, name),
+                    "{url}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn null_counts_as_absent_and_other_types_do_not() {
+        let metadata =
+            read(r#"{"issuer":"https://as.example/t","token_endpoint":null,"x":{}}"#).unwrap();
+        let error = metadata.token_endpoint().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.at()),
+            (ErrorKind::MetadataInvalid, "token_endpoint")
+        );
+        assert!(read(r#"{"issuer":"https://as.example/t","token_endpoint":1}"#).is_err());
+        assert!(
+            read(r#"{"issuer":"https://as.example/t","code_challenge_methods_supported":"S256"}"#)
+                .is_err()
+        );
+        assert!(read(r#"{"issuer":"https://as.example/t","authorization_response_iss_parameter_supported":"true"}"#).is_err());
+    }
+
+    #[test]
+    fn s256_is_ruled_out_only_by_a_list_without_it() {
+        let rules_out = |list: &str| {
+            read(&format!(r#"{{"issuer":"https://as.example/t"{list}}}"#))
+                .unwrap()
+                .rules_out_s256()
+        };
+        assert!(!rules_out(""));
+        assert!(!rules_out(
+            r#","code_challenge_methods_supported":["plain","S256"]"#
+        ));
+        assert!(rules_out(
+            r#","code_challenge_methods_supported":["plain"]"#
+        ));
+        assert!(rules_out(r#","code_challenge_methods_supported":[]"#));
+    }
+}

@@ -1,0 +1,110 @@
+//! Who may speak, with which keys. Roles are unknown here.
+//!
+//! A [`Provider`] is an issuer with what was learned of it: its [`Metadata`] and its keys. Two
+//! flows fill it: [`Discover`] and, in front of each signature, [`Verify`].
+
+mod discovery;
+mod keys;
+mod metadata;
+mod verify;
+
+pub use discovery::{Discover, well_known_urls};
+pub use keys::{KeyCache, Plan};
+pub use metadata::{Issuer, Metadata};
+pub use verify::{KeyTrials, Verify};
+
+use crate::error::Error;
+use crate::http::Transport;
+use crate::http::json::Value;
+use crate::options::invalid;
+use crate::time::{Lifetime, Timestamp};
+
+/// For how long metadata is used before it is fetched again. Endpoints change rarely and with
+/// notice; an old copy serves on when the provider is down.
+const METADATA_AGE: Lifetime = Lifetime::from_seconds(24 * 3600);
+
+/// An issuer, how it may be reached and what was learned of it so far.
+#[derive(Debug)]
+pub struct Provider {
+    issuer: Issuer,
+    transport: Transport,
+    timeout: Lifetime,
+    metadata: Option<Metadata>,
+    /// When the metadata was fetched; nothing when the program gave it.
+    fetched_at: Option<Timestamp>,
+    keys: KeyCache,
+}
+
+impl Provider {
+    /// A provider of which nothing is known but its issuer identifier.
+    pub fn new(issuer: Issuer, transport: Transport, timeout: Lifetime) -> Self {
+        Self {
+            issuer,
+            transport,
+            timeout,
+            metadata: None,
+            fetched_at: None,
+            keys: KeyCache::default(),
+        }
+    }
+
+    /// From the option `issuer`: an identifier, or a metadata document that replaces discovery.
+    ///
+    /// # Errors
+    ///
+    /// `config_invalid`, `url_insecure`, `metadata_invalid`.
+    pub(crate) fn from_option(
+        value: Option<&Value>,
+        transport: Transport,
+        timeout: Lifetime,
+    ) -> Result<Self, Error> {
+        match value {
+            Some(Value::String(text)) => Ok(Self::new(
+                Issuer::parse(text, transport)?,
+                transport,
+                timeout,
+            )),
+            Some(Value::Object(document)) => {
+                let text = document
+                    .get("issuer")
+                    .and_then(Value::as_str)
+                    .ok_or_else(|| invalid("issuer"))?;
+                let issuer = Issuer::parse(text, transport)?;
+                let metadata = Metadata::read(document, &issuer, transport)?;
+                Ok(Self {
+                    metadata: Some(metadata),
+                    ..Self::new(issuer, transport, timeout)
+                })
+            }
+            _ => Err(invalid("issuer")),
+        }
+    }
+
+    /// The issuer identifier.
+    pub fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// The metadata, once it was fetched.
+    pub fn metadata(&self) -> Option<&Metadata> {
+        self.metadata.as_ref()
+    }
+
+    /// Which transports may be used to reach it.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// How long one request to it may take.
+    pub fn timeout(&self) -> Lifetime {
+        self.timeout
+    }
+
+    fn needs_discovery(&self, now: Timestamp) -> bool {
+        match (&self.metadata, self.fetched_at) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(_), Some(at)) => now.since(at) > METADATA_AGE,
+        }
+    }
+}

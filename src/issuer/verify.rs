@@ -1,0 +1,149 @@
+//! From a token to claims that its issuer signed: metadata and keys when needed, then the signature.
+
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Phase};
+use crate::flow::{Event, Flow, Step};
+use crate::http::{HttpRequest, Purpose};
+use crate::issuer::{Discover, Plan, Provider};
+use crate::jose::{Selection, SignatureCheck, Unverified, VerificationKey, Verified};
+use crate::time::Timestamp;
+
+/// How many keys may be tried for a token that names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyTrials {
+    /// Exactly one key must fit.
+    One,
+    /// Up to four are tried, which bounds the work that one token can cause.
+    UpToFour,
+}
+
+/// The flow that checks a signature.
+#[derive(Debug)]
+pub struct Verify {
+    token: Option<Unverified>,
+    trials: KeyTrials,
+    stage: Stage,
+    /// Whether this flow fetched keys; it does so once.
+    fetched: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Ready,
+    Discovering(Discover),
+    FetchingKeys,
+    /// One key is being tried, these are left.
+    Checking(Vec<Arc<VerificationKey>>),
+}
+
+impl Verify {
+    /// A flow for this token.
+    pub fn new(token: Unverified, trials: KeyTrials) -> Self {
+        Self {
+            token: Some(token),
+            trials,
+            stage: Stage::Ready,
+            fetched: false,
+        }
+    }
+
+    fn token(&self) -> Result<&Unverified, Error> {
+        self.token
+            .as_ref()
+            .ok_or_else(|| ErrorKind::FlowMisused.into())
+    }
+
+    fn discover(
+        &mut self,
+        mut discover: Discover,
+        provider: &mut Provider,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<Verified>, Error> {
+        match discover.step(provider, now, event)? {
+            Step::Send(request) => {
+                self.stage = Stage::Discovering(discover);
+                Ok(Step::Send(request))
+            }
+            Step::Verify(_) => Err(ErrorKind::FlowMisused.into()),
+            Step::Done(()) => self.select(provider, now),
+        }
+    }
+
+    fn select(&mut self, provider: &mut Provider, now: Timestamp) -> Result<Step<Verified>, Error> {
+        let plan = provider.keys.plan(self.token()?.header(), now)?;
+        let keys = match plan {
+            Plan::Fetch if self.fetched => return Err(ErrorKind::KeyNotFound.into()),
+            Plan::Fetch => {
+                let url = provider
+                    .metadata()
+                    .ok_or(ErrorKind::FlowMisused)?
+                    .jwks_uri()?
+                    .clone();
+                self.stage = Stage::FetchingKeys;
+                self.fetched = true;
+                let request = HttpRequest::get(Purpose::Keys, url, provider.timeout);
+                return Ok(Step::Send(request));
+            }
+            Plan::Use(Selection::None) => return Err(ErrorKind::KeyNotFound.into()),
+            Plan::Use(Selection::One(key)) => vec![key],
+            Plan::Use(Selection::Several(keys)) => match self.trials {
+                KeyTrials::UpToFour if keys.len() <= 4 => keys,
+                _ => return Err(ErrorKind::KeyAmbiguous.into()),
+            },
+        };
+        self.try_next(keys)
+    }
+
+    fn try_next(&mut self, mut keys: Vec<Arc<VerificationKey>>) -> Result<Step<Verified>, Error> {
+        while let Some(key) = keys.pop() {
+            let check: Result<SignatureCheck, Error> = self.token()?.check(&key);
+            match check {
+                Ok(check) => {
+                    self.stage = Stage::Checking(keys);
+                    return Ok(Step::Verify(check));
+                }
+                // The length rules this key out; another may be longer.
+                Err(error) if keys.is_empty() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Err(ErrorKind::SignatureInvalid.into())
+    }
+}
+
+impl Flow for Verify {
+    type Shared = Provider;
+    type Output = Verified;
+
+    fn step(
+        &mut self,
+        provider: &mut Provider,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<Verified>, Error> {
+        match (core::mem::replace(&mut self.stage, Stage::Ready), event) {
+            (Stage::Ready, Event::Start) => {
+                self.discover(Discover::new(), provider, now, Event::Start)
+            }
+            (Stage::Discovering(discover), event) => self.discover(discover, provider, now, event),
+            (Stage::FetchingKeys, event) => {
+                let absorbed = provider.keys.absorb(event.into_answer()?, now);
+                match (self.select(provider, now), absorbed) {
+                    (Ok(step), _) => Ok(step),
+                    // Why the fetch failed says more than that keys are missing.
+                    (Err(_), Err(error)) => Err(error.during(Phase::Keys)),
+                    (Err(error), Ok(())) => Err(error),
+                }
+            }
+            (Stage::Checking(_), Event::Signature(true)) => {
+                let token = self.token.take().ok_or(ErrorKind::FlowMisused)?;
+                token.verified(true).map(Step::Done)
+            }
+            (Stage::Checking(rest), Event::Signature(false)) => self.try_next(rest),
+            _ => Err(ErrorKind::FlowMisused.into()),
+        }
+    }
+}

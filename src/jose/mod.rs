@@ -1,0 +1,27 @@
+//! Signed tokens as bytes and algebra (RFC 7515 to 7519). Issuers, roles and HTTP are unknown here.
+//!
+//! [`Compact`] takes a token apart, [`Header`] reads what it says of itself, [`JwkSet`] selects
+//! the keys that may check it, [`SignatureCheck`] is the question to whoever does the arithmetic,
+//! and only its answer makes [`Verified`] claims.
+
+mod algorithm;
+mod base64url;
+mod claims;
+mod compact;
+mod header;
+mod jwk;
+mod jwk_set;
+mod signature;
+
+#[cfg(all(feature = "rust-crypto", not(target_arch = "wasm32")))]
+pub mod rust_crypto;
+
+pub use algorithm::{Algorithm, Algorithms, Hash, Kind};
+pub use claims::Claims;
+pub use compact::{Compact, MAX_TOKEN};
+pub use header::Header;
+pub use jwk::{Curve, VerificationKey};
+pub use jwk_set::{JwkSet, Selection};
+pub use signature::{SignatureCheck, Unverified, Verified};
+
+pub(crate) use base64url::encode as base64url_encode;
