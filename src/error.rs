@@ -105,6 +105,8 @@ error_kinds! {
         ConfigInvalid "config_invalid" "An option is unknown, missing, of the wrong type or out of range; correct the option that is named."
         /// A flow was given an event that does not fit its state.
         FlowMisused "flow_misused" "The flow got an event that does not fit its state; send each step's answer once, to the flow that asked."
+        /// A defect of gatepass itself.
+        Internal "internal_error" "gatepass failed inside; please report this with the versions of gatepass and the runtime."
         /// No one is signed in, or the session cannot be renewed.
         LoginRequired "login_required" "There is no session to use; call signIn() first."
         /// The place for pending logins cannot be used.
@@ -274,12 +276,14 @@ pub struct Details {
 }
 
 /// The longest text of a provider that is passed on.
+#[cfg(feature = "client")]
 const DESCRIPTION_CHARS: usize = 512;
 
 /// What a provider may send as text: printable, on one line, no direction marks, and short.
 ///
 /// See RFC 6749 appendix A.7 and A.8: the values are printable ASCII. Providers do send other
 /// letters; those stay, what could fake a screen does not.
+#[cfg(feature = "client")]
 pub(crate) fn clean(text: &str) -> String {
     text.chars()
         .filter(|c| {
@@ -417,6 +421,7 @@ mod tests {
         assert_eq!(Field::option(&"a".repeat(65)).name(), "option");
     }
 
+    #[cfg(feature = "client")]
     #[test]
     fn provider_text_is_cut_and_cleaned() {
         assert_eq!(clean("no\r\n\u{202e}way\u{7}"), "noway");

@@ -16,6 +16,7 @@
 
 // Root words: no HTTP, no JSON, no clock.
 pub mod error;
+#[cfg(feature = "client")]
 pub mod random;
 pub mod secret;
 pub mod time;
@@ -38,6 +39,7 @@ pub mod client;
 pub mod guard;
 
 // The boundary to JavaScript.
-//WASM
+#[cfg(target_arch = "wasm32")]
+mod wasm;
 
 pub use error::{Error, ErrorKind};

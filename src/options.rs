@@ -43,11 +43,13 @@ impl<'a> Options<'a> {
     }
 
     /// A string that is not empty.
+    #[cfg(feature = "client")]
     pub(crate) fn string(&self, name: &'static str) -> Result<Option<&'a str>, Error> {
         self.typed(name, |value| value.as_str().filter(|text| !text.is_empty()))
     }
 
     /// A string that must be given.
+    #[cfg(feature = "client")]
     pub(crate) fn required_string(&self, name: &'static str) -> Result<&'a str, Error> {
         self.string(name)?.ok_or_else(|| invalid(name))
     }
@@ -130,6 +132,7 @@ mod tests {
         );
     }
 
+    #[cfg(feature = "client")]
     #[test]
     fn values_of_the_wrong_type_are_errors() {
         let object = object(

@@ -31,6 +31,8 @@ pub struct SignedIn {
 #[derive(Debug)]
 pub struct Completion {
     stage: Stage,
+    /// The login as it was taken, to be given back when the network failed.
+    login: PendingLogin,
 }
 
 enum Stage {
@@ -69,6 +71,7 @@ impl Completion {
             let callback = Callback::parse(url)?;
             let login = callback.claim(logins, client, now)?;
             Ok(Self {
+                login: login.clone(),
                 stage: Stage::Discovering(Discover::new(), callback, login),
             })
         };
@@ -124,6 +127,11 @@ impl Flow for Completion {
 }
 
 impl Completion {
+    /// The login that this flow took, for [`PendingLogins::give_back`].
+    pub fn login(&self) -> &PendingLogin {
+        &self.login
+    }
+
     fn verify(
         &mut self,
         client: &mut Client,

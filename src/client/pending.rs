@@ -155,6 +155,13 @@ impl PendingLogins {
         }
         Ok(login)
     }
+
+    /// Gives a login back whose completion failed for want of a network, so that the same callback
+    /// can be tried again. Should the code have been used up, the provider will say so.
+    pub fn give_back(&mut self, login: &PendingLogin, now: Timestamp) {
+        self.used.retain(|used| *used != login.state);
+        self.add(login.clone(), now);
+    }
 }
 
 #[cfg(test)]
@@ -221,6 +228,16 @@ mod tests {
             kind(logins.take("b", at(601))),
             Some(ErrorKind::FlowExpired)
         );
+    }
+
+    #[test]
+    fn a_login_that_was_given_back_can_be_taken_again() {
+        let mut logins = PendingLogins::default();
+        logins.add(login("a", at(0)), at(0));
+        let taken = logins.take("a", at(1)).unwrap();
+        logins.give_back(&taken, at(2));
+        assert_eq!(kind(logins.take("a", at(3))), None);
+        assert_eq!(kind(logins.take("a", at(3))), Some(ErrorKind::FlowReused));
     }
 
     #[test]

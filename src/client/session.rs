@@ -87,6 +87,19 @@ impl Session {
         }
     }
 
+    /// The access token whatever its age: for one that was just renewed.
+    pub fn access_token(&self) -> &Secret<String> {
+        &self.access_token
+    }
+
+    /// The access token while it lives: for a provider that cannot be reached to renew it.
+    pub fn access_token_alive(&self, now: Timestamp) -> Option<&Secret<String>> {
+        let age = now.since(self.received_at);
+        self.expires_in
+            .is_none_or(|lifetime| age < lifetime)
+            .then_some(&self.access_token)
+    }
+
     /// The claims of the user, when `openid` was asked for.
     pub fn user(&self) -> Option<&Claims> {
         self.user.as_ref()

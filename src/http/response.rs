@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use crate::error::{Details, Error, ErrorKind, clean};
+#[cfg(feature = "client")]
+use crate::error::clean;
+use crate::error::{Details, Error, ErrorKind};
 use crate::http::json::{self, Object};
 
 /// Why there is no answer.

@@ -24,4 +24,5 @@ pub use jwk::{Curve, VerificationKey};
 pub use jwk_set::{JwkSet, Selection};
 pub use signature::{SignatureCheck, Unverified, Verified};
 
+#[cfg(feature = "client")]
 pub(crate) use base64url::encode as base64url_encode;

@@ -1,0 +1,13 @@
+/**
+ * Signs users in with OAuth 2.1 and OpenID Connect.
+ *
+ * @packageDocumentation
+ */
+import { clientEngine } from "./load/client.js";
+import { inline } from "./load/inline.js";
+import { wasmBytes } from "./wasm/client.inline.js";
+
+clientEngine.configure(inline(wasmBytes));
+
+export * from "./lib/client.js";
+export { GatepassError, type ErrorCode, type ErrorDetails, type Phase } from "./lib/errors.js";

@@ -1,0 +1,165 @@
+/**
+ * What went wrong, as a stable code. The list is that of the Rust core; a test compares the two.
+ */
+export type ErrorCode =
+  // The program that called gatepass must change something.
+  | "config_invalid"
+  | "flow_misused"
+  | "internal_error"
+  | "login_required"
+  | "storage_unavailable"
+  | "time_invalid"
+  | "unsupported_host"
+  | "url_insecure"
+  // The network, or a provider that is down.
+  | "keys_unavailable"
+  | "redirect_refused"
+  | "response_too_large"
+  | "upstream_status"
+  | "upstream_timeout"
+  | "upstream_unreachable"
+  // The provider's answer breaks a specification or says no.
+  | "jwks_invalid"
+  | "metadata_invalid"
+  | "pkce_unsupported"
+  | "response_malformed"
+  | "server_error_response"
+  | "token_type_unsupported"
+  // The request or the callback.
+  | "code_missing"
+  | "credential_multiple"
+  | "credential_missing"
+  | "flow_expired"
+  | "flow_reused"
+  | "flow_unknown"
+  | "iss_mismatch"
+  | "iss_missing"
+  | "param_invalid"
+  | "request_invalid"
+  | "response_mode_mismatch"
+  | "state_mismatch"
+  | "state_missing"
+  // The token.
+  | "alg_not_allowed"
+  | "audience_mismatch"
+  | "auth_too_old"
+  | "azp_mismatch"
+  | "claim_invalid"
+  | "claim_missing"
+  | "crit_unsupported"
+  | "hash_mismatch"
+  | "issued_in_future"
+  | "issuer_mismatch"
+  | "key_ambiguous"
+  | "key_not_found"
+  | "key_unsuitable"
+  | "nonce_mismatch"
+  | "scope_insufficient"
+  | "signature_invalid"
+  | "token_expired"
+  | "token_malformed"
+  | "token_not_active"
+  | "token_too_large"
+  | "typ_mismatch";
+
+/** In which part of a conversation an error came up. */
+export type Phase =
+  | "callback"
+  | "config"
+  | "discovery"
+  | "exchange"
+  | "guard"
+  | "id_token"
+  | "keys"
+  | "refresh"
+  | "session"
+  | "sign_in"
+  | "sign_out";
+
+/** What the provider said of its refusal. */
+export interface ErrorDetails {
+  /** The HTTP status of its answer. */
+  readonly status?: number;
+  /** Its error code (RFC 6749 section 5.2). */
+  readonly error?: string;
+  /** Its description, at most 512 characters, without control characters. Show it as text only. */
+  readonly errorDescription?: string;
+}
+
+/**
+ * Every rejection of gatepass. Switch over {@link GatepassError.code | code}.
+ *
+ * It never holds a token, a code, a verifier, a secret or the body of an answer.
+ */
+export class GatepassError extends Error {
+  override readonly name = "GatepassError";
+  /** What went wrong. */
+  readonly code: ErrorCode;
+  /** In which part of the conversation. */
+  readonly phase: Phase;
+  /** One sentence that says what is wrong and what to change. */
+  readonly hint: string;
+  /** Whether the same call may succeed a little later with nothing changed. */
+  readonly retryable: boolean;
+  /** The claim, parameter or option that it is about. */
+  readonly at?: string;
+  /** What the provider said. */
+  readonly details?: ErrorDetails;
+
+  /** @internal */
+  constructor(wire: Wire) {
+    const at = wire.at === undefined ? "" : ` (${wire.at})`;
+    super(`${wire.code}${at}: ${wire.hint}`, wire.cause === undefined ? {} : { cause: wire.cause });
+    this.code = wire.code;
+    this.phase = wire.phase;
+    this.hint = wire.hint;
+    this.retryable = wire.retryable;
+    if (wire.at !== undefined) this.at = wire.at;
+    if (wire.details !== undefined) this.details = wire.details;
+  }
+}
+
+/** An error as the core throws it, or as the facade makes one where the core cannot run. */
+interface Wire {
+  readonly code: ErrorCode;
+  readonly phase: Phase;
+  readonly hint: string;
+  readonly retryable: boolean;
+  readonly at?: string;
+  readonly details?: ErrorDetails;
+  readonly cause?: unknown;
+}
+
+/** The error of the core as one of this class. */
+function translate(thrown: unknown): GatepassError {
+  if (thrown instanceof GatepassError) return thrown;
+  const isWire = thrown instanceof Error && thrown.name === "GatepassError";
+  if (isWire) return new GatepassError(thrown as Error & Wire);
+  return new GatepassError({
+    code: "internal_error",
+    phase: "config",
+    retryable: false,
+    hint: "gatepass failed inside; please report this with the versions of gatepass and the runtime.",
+    cause: thrown,
+  });
+}
+
+/** Calls the core and waits for it. */
+export async function call<T>(work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (thrown) {
+    throw translate(thrown);
+  }
+}
+
+/** The error of a client or guard that was disposed of. */
+export function disposed(): GatepassError {
+  return new GatepassError({
+    code: "flow_misused",
+    phase: "config",
+    retryable: false,
+    at: "dispose",
+    hint: "This client or guard was disposed of; make a new one.",
+  });
+}

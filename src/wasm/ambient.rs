@@ -1,0 +1,59 @@
+//! What the surroundings give: the clock, randomness, and what the runtime's fetch understands.
+
+use js_sys::Reflect;
+use wasm_bindgen::prelude::*;
+
+use crate::error::{Error, ErrorKind};
+use crate::time::Timestamp;
+
+/// The current time.
+///
+/// # Errors
+///
+/// `time_invalid` when the clock gives no date between 1970 and the year 9999.
+#[allow(clippy::disallowed_methods)] // The one place that reads the clock.
+pub(super) fn now() -> Result<Timestamp, Error> {
+    let millis = js_sys::Date::now();
+    if !(1.0..253_402_300_800_000.0).contains(&millis) {
+        return Err(ErrorKind::TimeInvalid.into());
+    }
+    // Within the range that was just checked nothing is lost but the fraction.
+    #[allow(clippy::as_conversions, clippy::cast_possible_truncation)]
+    let millis = millis as i64;
+    Timestamp::from_millis(millis).ok_or_else(|| ErrorKind::TimeInvalid.into())
+}
+
+/// Fresh entropy from `crypto.getRandomValues`; there is no other source.
+///
+/// # Errors
+///
+/// `unsupported_host` when there is none.
+#[cfg(feature = "client")]
+pub(super) fn entropy() -> Result<crate::random::Entropy, Error> {
+    let mut bytes = [0; crate::random::Entropy::BYTES];
+    getrandom::fill(&mut bytes)
+        .map_err(|_| Error::new(ErrorKind::UnsupportedHost, "crypto.getRandomValues"))?;
+    crate::random::Entropy::new(bytes)
+        .ok_or_else(|| Error::new(ErrorKind::UnsupportedHost, "crypto.getRandomValues"))
+}
+
+/// Whether requests know this member. Workers refuse requests with members that they do not know.
+pub(super) fn request_knows(member: &str) -> bool {
+    let prototype = Reflect::get(&js_sys::global(), &"Request".into())
+        .and_then(|request| Reflect::get(&request, &"prototype".into()));
+    prototype.is_ok_and(|prototype| Reflect::has(&prototype, &member.into()).unwrap_or(false))
+}
+
+/// `crypto.subtle`.
+///
+/// # Errors
+///
+/// `unsupported_host` when there is none, as in pages without a secure context.
+pub(super) fn subtle() -> Result<web_sys::SubtleCrypto, Error> {
+    let subtle = Reflect::get(&js_sys::global(), &"crypto".into())
+        .and_then(|crypto| Reflect::get(&crypto, &"subtle".into()));
+    match subtle {
+        Ok(subtle) if subtle.is_object() => Ok(subtle.unchecked_into()),
+        _ => Err(Error::new(ErrorKind::UnsupportedHost, "crypto.subtle")),
+    }
+}

@@ -1,0 +1,38 @@
+//! The boundary to JavaScript: it translates and calls, and takes no decision of the protocol.
+//!
+//! The only folder that knows the web. Data crosses as JSON text that Rust has checked; tokens
+//! cross only where someone asks for one. Exported classes hold their state in an `Rc`, take
+//! `&self` and return promises, so that a second call during a pending one works and no borrow
+//! lives across an await.
+
+// The expansion of #[wasm_bindgen] needs both.
+#![allow(unsafe_code, missing_docs)]
+
+mod ambient;
+mod drive;
+mod error;
+mod fetch;
+mod subtle;
+
+#[cfg(feature = "client")]
+mod client;
+#[cfg(feature = "guard")]
+mod guard;
+#[cfg(feature = "client")]
+mod share;
+#[cfg(feature = "client")]
+mod store;
+
+use wasm_bindgen::prelude::*;
+
+use crate::ErrorKind;
+use crate::http::json::{self, Object};
+
+/// The longest text of options; a metadata document may stand in it.
+const MAX_OPTIONS: usize = 1024 * 1024;
+
+/// Reads an options object that JavaScript wrote as JSON text.
+fn options(text: &str) -> Result<Object, JsValue> {
+    json::read_object(text.as_bytes(), MAX_OPTIONS)
+        .map_err(|_| error::to_js(&crate::Error::new(ErrorKind::ConfigInvalid, "options")))
+}

@@ -1,0 +1,67 @@
+//! One piece of work for several callers, and turns at a shared place.
+
+use std::cell::RefCell;
+use std::future::Future;
+
+use js_sys::{Function, Promise};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
+
+/// Work that is done once while callers with the same key ask for it.
+///
+/// Not for Workers across requests: there a request must not await the promise of another. A
+/// client belongs to one user, so this does not come up.
+#[derive(Default)]
+pub(super) struct Shared(RefCell<Option<(String, Promise)>>);
+
+impl Shared {
+    /// The promise of the work under this key, begun if there is none.
+    pub(super) fn begin(
+        &self,
+        key: &str,
+        work: impl Future<Output = Result<JsValue, JsValue>> + 'static,
+    ) -> Promise {
+        if let Some((known, promise)) = &*self.0.borrow()
+            && known == key
+        {
+            return promise.clone();
+        }
+        let promise = future_to_promise(work);
+        self.0.replace(Some((key.into(), promise.clone())));
+        promise
+    }
+
+    /// Forgets the work, so that the next caller begins anew.
+    pub(super) fn end(&self) {
+        self.0.replace(None);
+    }
+}
+
+/// Lets callers in one after the other: what one reads, changes and writes with awaits in between
+/// is not changed by the next.
+#[derive(Default)]
+pub(super) struct Turns(RefCell<Option<Promise>>);
+
+/// A turn, over when it is dropped.
+pub(super) struct Turn(Option<Function>);
+
+impl Turns {
+    pub(super) async fn take(&self) -> Turn {
+        let mut done = None;
+        let mine = Promise::new(&mut |resolve, _| done = Some(resolve));
+        let before = self.0.replace(Some(mine));
+        if let Some(before) = before {
+            // It is resolved by its turn's drop and never rejected.
+            let _ = JsFuture::from(before).await;
+        }
+        Turn(done)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(done) = &self.0 {
+            let _ = done.call0(&JsValue::UNDEFINED);
+        }
+    }
+}

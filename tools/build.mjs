@@ -1,0 +1,382 @@
+// Makes what npm packs, in dist/: Rust -> wasm-pack -> wasm-opt -> the same bytes as text -> the
+// TypeScript facade. The only reader of wasm-pack.toml. What did not change is not made again.
+//
+//   node tools/build.mjs
+//   import { build } from ...     answers where things are
+
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { gzipSync } from "node:zlib";
+
+import { Failure, isMain, runMain } from "./lib/failure.mjs";
+import { inlineModule, inlineModuleTypes } from "./lib/inline.mjs";
+import { withLock } from "./lib/lock.mjs";
+import { parseMatrix } from "./lib/matrix.mjs";
+import { cargoHome, distDir, logDir, nodeModules, root, stateDir } from "./lib/paths.mjs";
+import { mustRun } from "./lib/process.mjs";
+import { filesBelow, fingerprint, forget, isUpToDate, remember, sha256 } from "./lib/stamp.mjs";
+import { heading, step } from "./lib/terminal.mjs";
+import { WASM_TARGET, withoutCargoSettings } from "./lib/wasm-target.mjs";
+import { setup } from "./setup.mjs";
+
+const wasmDir = join(distDir, "wasm");
+const facadeDir = join(root, "npm");
+
+/**
+ * @typedef {object} Built
+ * @property {string} dist
+ * @property {BuiltArtefact[]} artefacts
+ * @property {{ entry: string, budget: number }[]} bundles the entries of the package, with what each may cost
+ *
+ * @typedef {object} BuiltArtefact
+ * @property {string} name
+ * @property {string} wasm
+ * @property {string} glue
+ * @property {string} inline
+ * @property {{ wasm: number, glue: number }} budget
+ */
+
+/**
+ * @param {{ env?: NodeJS.ProcessEnv }} [options] env: for child processes, as `setup` answers it
+ * @returns {Promise<Built>}
+ */
+export async function build(options = {}) {
+  const tools = await setup();
+  const env = options.env ?? tools.env;
+  heading("Build");
+  return withLock(
+    join(stateDir, "build.lock"),
+    (holder) => process.stdout.write(`  waiting for ${holder}, which builds in this checkout\n`),
+    async () => {
+      const matrix = await parseMatrix(readFileSync(join(root, "wasm-pack.toml"), "utf8"));
+      removeLeftOvers(matrix.artefacts.map(({ name }) => name));
+      const artefacts = [];
+      for (const artefact of matrix.artefacts) {
+        artefacts.push(
+          await step(`${artefact.name}.wasm`, (it) =>
+            buildArtefact(artefact, { ...tools, env }, it),
+          ),
+        );
+      }
+      await step("TypeScript facade", (it) => buildFacade(env, it));
+      return { dist: distDir, artefacts, bundles: matrix.bundles };
+    },
+  );
+}
+
+/**
+ * Everything that goes into dist/wasm/ for one artefact.
+ *
+ * @param {string} name
+ */
+function outputsOf(name) {
+  const at = (/** @type {string} */ file) => join(wasmDir, file);
+  return {
+    wasm: at(`${name}.wasm`),
+    wasmTypes: at(`${name}.wasm.d.ts`),
+    glue: at(`${name}_bg.js`),
+    glueTypes: at(`${name}_bg.d.ts`),
+    inline: at(`${name}.inline.js`),
+    inlineTypes: at(`${name}.inline.d.ts`),
+  };
+}
+
+/**
+ * Files of an earlier build that no source stands for any more: npm would pack them, and TypeScript
+ * would find them.
+ *
+ * @param {readonly string[]} artefacts
+ */
+function removeLeftOvers(artefacts) {
+  const expected = new Set([
+    ...artefacts.flatMap((name) => Object.values(outputsOf(name))),
+    ...facadeOutputs(),
+  ]);
+  for (const file of filesBelow([distDir])) {
+    if (!expected.has(file)) rmSync(file);
+  }
+}
+
+function facadeOutputs() {
+  return filesBelow([facadeDir])
+    .filter((file) => /(?<!\.d)\.tsx?$/.test(file))
+    .map((file) => join(distDir, relative(facadeDir, file)).replace(/\.tsx?$/, ""))
+    .flatMap((file) => [`${file}.js`, `${file}.d.ts`]);
+}
+
+/**
+ * @param {import("./lib/matrix.mjs").Artefact} artefact
+ * @param {import("./setup.mjs").Tools} tools
+ * @param {import("./lib/terminal.mjs").Step} it
+ * @returns {Promise<BuiltArtefact>}
+ */
+async function buildArtefact(artefact, tools, it) {
+  const { name } = artefact;
+  const outputs = outputsOf(name);
+  const built = {
+    name,
+    wasm: outputs.wasm,
+    glue: outputs.glue,
+    inline: outputs.inline,
+    budget: artefact.budget,
+  };
+
+  const stamp = join(stateDir, `${name}.stamp.json`);
+  // A changed budget changes nothing in the wasm.
+  const { budget: _, ...settings } = artefact;
+  const inputs = fingerprint(
+    [
+      join(root, "src"),
+      join(root, "Cargo.toml"),
+      join(root, "Cargo.lock"),
+      join(root, ".cargo", "config.toml"),
+      fileURLToPath(import.meta.url),
+      join(root, "tools", "lib", "inline.mjs"),
+    ],
+    { settings, rustc: tools.rustc, wasmTools: tools.versions, wasmOpt: versionOf("binaryen") },
+  );
+  if (isUpToDate(stamp, inputs)) {
+    it.detail("unchanged");
+    return built;
+  }
+  forget(stamp);
+
+  it.slow("wasm-pack build");
+  const work = join("target", "wasm", name);
+  const raw = await compile(artefact, work, tools);
+  const optimised = join(root, work, `${name}.wasm`);
+  await mustRun(
+    `wasm-opt failed for ${name}.wasm.`,
+    "wasm-opt",
+    [raw, "-o", optimised, ...artefact.wasmOpt],
+    { cwd: root, env: tools.env, log: join(logDir, `build-${name}-wasm-opt.log`) },
+  );
+  const wasm = readFileSync(optimised);
+  const glue = join(root, work, `${name}_bg.js`);
+  assertNoLocalPaths(name, wasm, tools);
+  await assertStarts(name, wasm, glue);
+
+  const inline = inlineModule(`${name}.wasm`, wasm);
+  await assertRoundTrip(name, wasm, inline);
+
+  mkdirSync(wasmDir, { recursive: true });
+  writeFileSync(outputs.wasm, wasm);
+  writeFileSync(
+    outputs.wasmTypes,
+    "declare const module: WebAssembly.Module;\nexport default module;\n",
+  );
+  copyFileSync(glue, outputs.glue);
+  writeFileSync(
+    outputs.glueTypes,
+    glueTypes(readFileSync(join(root, work, `${name}.d.ts`), "utf8")),
+  );
+  writeFileSync(outputs.inline, inline);
+  writeFileSync(outputs.inlineTypes, inlineModuleTypes);
+  remember(stamp, inputs, Object.values(outputs));
+  it.detail(`${kilobytes(wasm.length)}, ${kilobytes(gzipSync(wasm, { level: 9 }).length)} gzip`);
+  return built;
+}
+
+/**
+ * wasm-pack without its package.json and its wasm-opt: both are ours. Answers the path of the wasm
+ * it made.
+ *
+ * @param {import("./lib/matrix.mjs").Artefact} artefact
+ * @param {string} work
+ * @param {import("./setup.mjs").Tools} tools
+ */
+async function compile({ name, features, profile }, work, tools) {
+  rmSync(join(root, work), { recursive: true, force: true });
+  const remaps = await pathRemaps(tools);
+  // As configuration, not as RUSTFLAGS: those are split at spaces, which a path may hold, and would
+  // replace the flags of .cargo/config.toml instead of adding to them.
+  const rustflags = remaps
+    .map(([from, to]) => JSON.stringify(`--remap-path-prefix=${from}=${to}`))
+    .join(", ");
+  await mustRun(
+    `wasm-pack could not build ${name}.wasm.`,
+    "wasm-pack",
+    [
+      "build",
+      "--target=bundler",
+      `--profile=${profile}`,
+      "--mode=no-install",
+      "--no-pack",
+      "--no-opt",
+      `--out-dir=${work}`,
+      `--out-name=${name}`,
+      ".",
+      "--",
+      "--no-default-features",
+      `--features=${features.join(",")}`,
+      "--config",
+      `target.${WASM_TARGET}.rustflags=[${rustflags}]`,
+    ],
+    { cwd: root, env: withoutCargoSettings(tools.env), log: join(logDir, `build-${name}.log`) },
+  );
+  if (existsSync(join(root, work, "snippets"))) {
+    throw new Failure(
+      `${name}: a crate brings JavaScript snippets, which dist/wasm has no place for: do without that crate.`,
+    );
+  }
+  return join(root, work, `${name}_bg.wasm`);
+}
+
+/**
+ * Panic messages name source files. With these, the same wasm comes out on every machine, and it
+ * tells nothing of ours. rustc takes the last pair that fits, so the general ones stand first.
+ *
+ * @param {import("./setup.mjs").Tools} tools
+ * @returns {Promise<[string, string][]>}
+ */
+async function pathRemaps(tools) {
+  const { stdout } = await mustRun(
+    "cargo could not list the dependencies.",
+    "cargo",
+    ["metadata", "--format-version=1", `--filter-platform=${WASM_TARGET}`],
+    { cwd: root, env: tools.env, log: join(logDir, "build-metadata.log") },
+  );
+  /** @type {{ packages: { source: string | null, manifest_path: string }[] }} */
+  const { packages } = JSON.parse(stdout);
+  const registries = new Set(
+    packages
+      .filter(({ source }) => source !== null)
+      .map(({ manifest_path }) => dirname(dirname(manifest_path))),
+  );
+  const commit = /^commit-hash: ([0-9a-f]+)$/m.exec(tools.rustc)?.[1] ?? "src";
+  return [
+    [homedir(), "/home"],
+    [cargoHome(tools.env), "/cargo"],
+    [root, "/gatepass"],
+    [join(tools.sysroot, "lib", "rustlib", "src", "rust"), `/rustc/${commit}`],
+    ...[...registries]
+      .sort()
+      .map((registry) => /** @type {[string, string]} */ ([registry, "/crates"])),
+  ];
+}
+
+/**
+ * @param {string} name
+ * @param {Buffer} wasm
+ * @param {import("./setup.mjs").Tools} tools
+ */
+function assertNoLocalPaths(name, wasm, tools) {
+  const forbidden = [
+    homedir(),
+    root,
+    cargoHome(tools.env),
+    tools.sysroot,
+    "/root/",
+    "/.cargo/",
+    "registry/src",
+  ];
+  for (const text of forbidden) {
+    // A home of "/" or a sysroot of "/usr" says nothing about this machine.
+    if (text.length > "/usr".length && wasm.includes(text)) {
+      throw new Failure(
+        `${name}.wasm holds a path of this machine ("${text}"): pathRemaps in tools/build.mjs misses it.`,
+      );
+    }
+  }
+}
+
+/**
+ * Starts the module once, with its glue. A wasm-opt that does not know the features in use makes a
+ * module that is valid and dies in its first instruction.
+ *
+ * @param {string} name
+ * @param {Buffer} wasm
+ * @param {string} glueFile
+ */
+async function assertStarts(name, wasm, glueFile) {
+  const module = new WebAssembly.Module(new Uint8Array(wasm));
+  const namespace = `./${name}_bg.js`;
+  const foreign = WebAssembly.Module.imports(module).find((each) => each.module !== namespace);
+  if (foreign !== undefined) {
+    throw new Failure(
+      `${name}.wasm imports ${foreign.name} from "${foreign.module}": some crate is not made for the web.`,
+    );
+  }
+  for (const section of ["name", "producers"]) {
+    if (WebAssembly.Module.customSections(module, section).length === 0) continue;
+    throw new Failure(
+      `${name}.wasm still has its section "${section}": add the wasm-opt flag that strips it to wasm-pack.toml.`,
+    );
+  }
+  const glue = await import(`${pathToFileURL(glueFile).href}?${sha256(wasm)}`);
+  try {
+    const { exports } = new WebAssembly.Instance(module, { [namespace]: glue });
+    glue.__wbg_set_wasm(exports);
+    /** @type {{ __wbindgen_start?: () => void }} */ (exports).__wbindgen_start?.();
+  } catch (error) {
+    throw new Failure(`${name}.wasm does not start after wasm-opt: ${error}`);
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {Buffer} wasm
+ * @param {string} inline
+ */
+async function assertRoundTrip(name, wasm, inline) {
+  const decoded = await import(`data:text/javascript,${encodeURIComponent(inline)}`);
+  if (!wasm.equals(decoded.wasmBytes()))
+    throw new Failure(`${name}.inline.js does not give back the bytes of ${name}.wasm.`);
+}
+
+/** @param {string} generated what wasm-bindgen says of the functions and classes it exports */
+function glueTypes(generated) {
+  return `${generated.trimEnd()}
+
+/** Hands the glue the exports of the WebAssembly instance; nothing else works before. */
+export function __wbg_set_wasm(exports: unknown): void;
+`;
+}
+
+/**
+ * @param {NodeJS.ProcessEnv} env
+ * @param {import("./lib/terminal.mjs").Step} it
+ */
+async function buildFacade(env, it) {
+  const outputs = facadeOutputs();
+  if (outputs.length === 0) throw new Failure("npm/ holds no TypeScript.");
+  const stamp = join(stateDir, "facade.stamp.json");
+  const types = filesBelow([wasmDir]).filter((file) => file.endsWith(".d.ts"));
+  const inputs = fingerprint([facadeDir, join(root, "tsconfig.json"), ...types], {
+    typescript: versionOf("typescript"),
+  });
+  if (isUpToDate(stamp, inputs)) {
+    it.detail("unchanged");
+    return;
+  }
+  forget(stamp);
+  await mustRun(
+    "TypeScript found mistakes in npm/.",
+    "tsc",
+    ["-p", "tsconfig.json", "--pretty", "false"],
+    {
+      cwd: root,
+      env,
+      log: join(logDir, "build-facade.log"),
+    },
+  );
+  remember(stamp, inputs, outputs);
+}
+
+/** @param {string} name of an npm package */
+function versionOf(name) {
+  return JSON.parse(readFileSync(join(nodeModules, name, "package.json"), "utf8")).version;
+}
+
+/** @param {number} bytes */
+function kilobytes(bytes) {
+  return `${(bytes / 1000).toFixed(1)} kB`;
+}
+
+if (isMain(import.meta.url)) {
+  await runMain(async () => {
+    await build();
+  });
+}

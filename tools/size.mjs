@@ -1,0 +1,94 @@
+// Shows what each artefact and each entry costs, raw and compressed, and fails above the budgets of
+// wasm-pack.toml.
+//
+//   node tools/size.mjs
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+
+import { build } from "./build.mjs";
+import { runMain } from "./lib/failure.mjs";
+import { bold, green, heading, red } from "./lib/terminal.mjs";
+
+/**
+ * @typedef {object} Size
+ * @property {string} name
+ * @property {Uint8Array} bytes
+ * @property {number} [budget] bytes after gzip
+ */
+
+/** @param {number} number */
+const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, " ");
+
+/** @param {readonly string[]} cells */
+const row = ([name = "", ...numbers]) =>
+  `  ${name.padEnd(30)}${numbers.map((cell) => cell.padStart(10)).join("")}`;
+
+await runMain(async () => {
+  const { dist, artefacts, bundles } = await build();
+  // Not at the top: set-up installs it.
+  const esbuild = await import("esbuild");
+
+  /** @type {Size[]} */
+  const sizes = [];
+  for (const { name, wasm, glue, inline, budget } of artefacts) {
+    sizes.push({ name: `${name}.wasm`, bytes: readFileSync(wasm), budget: budget.wasm });
+    sizes.push({ name: `${name}.inline.js`, bytes: readFileSync(inline) });
+    const minified = await esbuild.transform(readFileSync(glue, "utf8"), {
+      minify: true,
+      format: "esm",
+    });
+    sizes.push({
+      name: `${name}_bg.js, minified`,
+      bytes: Buffer.from(minified.code),
+      budget: budget.glue,
+    });
+  }
+  for (const { entry, budget } of bundles) {
+    const { outputFiles } = await esbuild.build({
+      entryPoints: [join(dist, entry)],
+      bundle: true,
+      minify: true,
+      format: "esm",
+      target: "es2022",
+      // The edge entries leave their wasm to the platform's own bundler.
+      external: ["*.wasm?module"],
+      write: false,
+      logLevel: "error",
+    });
+    sizes.push({
+      name: `entry ${entry}, bundled`,
+      bytes: /** @type {Uint8Array} */ (outputFiles[0]?.contents),
+      budget,
+    });
+  }
+
+  heading("Sizes in bytes");
+  process.stdout.write(`${bold(row(["", "raw", "gzip", "brotli", "budget"]))}\n`);
+  let passed = 0;
+  let failed = 0;
+  for (const { name, bytes, budget } of sizes) {
+    const gzip = gzipSync(bytes, { level: 9 }).length;
+    const brotli = brotliCompressSync(bytes, {
+      params: { [constants.BROTLI_PARAM_QUALITY]: 11 },
+    }).length;
+    const cells = [
+      name,
+      ...[bytes.length, gzip, brotli].map(grouped),
+      budget === undefined ? "" : grouped(budget),
+    ];
+    let verdict = "";
+    if (budget !== undefined) {
+      const fits = gzip <= budget;
+      verdict = fits
+        ? green(`  ${Math.round((gzip / budget) * 100)} %`)
+        : red(`  ${gzip - budget} bytes too many`);
+      if (fits) passed += 1;
+      else failed += 1;
+    }
+    process.stdout.write(`${row(cells)}${verdict}\n`);
+  }
+  process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
+  return failed === 0;
+});
