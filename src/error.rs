@@ -51,6 +51,21 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every phase.
+    pub const ALL: &'static [Self] = &[
+        Self::Callback,
+        Self::Config,
+        Self::Discovery,
+        Self::Exchange,
+        Self::Guard,
+        Self::IdToken,
+        Self::Keys,
+        Self::Refresh,
+        Self::Session,
+        Self::SignIn,
+        Self::SignOut,
+    ];
+
     /// The name that JavaScript sees.
     pub fn name(self) -> &'static str {
         match self {

@@ -40,6 +40,6 @@ pub mod guard;
 
 // The boundary to JavaScript.
 #[cfg(target_arch = "wasm32")]
-mod wasm;
+pub mod wasm;
 
 pub use error::{Error, ErrorKind};

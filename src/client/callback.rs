@@ -53,9 +53,9 @@ impl Callback {
     ///
     /// # Errors
     ///
-    /// `state_missing`, `param_invalid` and those of [`PendingLogins::take`]; `flow_unknown` when
-    /// the callback came to another place than the login asked for, or the login belongs to
-    /// another provider or client.
+    /// `state_missing`, `param_invalid` and those of [`PendingLogins::take`]; `state_mismatch` when
+    /// the login belongs to another provider or client, for whom it waits on; `flow_unknown` when
+    /// the callback came to another place than the login asked for.
     pub(super) fn claim(
         &self,
         logins: &mut PendingLogins,
@@ -63,10 +63,16 @@ impl Callback {
         now: Timestamp,
     ) -> Result<PendingLogin, Error> {
         let state = self.once("state")?.ok_or(ErrorKind::StateMissing)?;
+        let is_ours = |login: &PendingLogin| {
+            login.issuer == client.provider().issuer().as_str()
+                && login.client_id == client.config().client_id
+        };
+        // RFC 9700 section 4.4: the state of one provider is worth nothing at another.
+        if !logins.find(state).is_none_or(is_ours) {
+            return Err(ErrorKind::StateMismatch.into());
+        }
         let login = logins.take(state, now)?;
-        let is_ours = login.issuer == client.provider().issuer().as_str()
-            && login.client_id == client.config().client_id;
-        if is_ours && self.came_to(&login.redirect_uri) {
+        if self.came_to(&login.redirect_uri) {
             Ok(login)
         } else {
             Err(ErrorKind::FlowUnknown.into())

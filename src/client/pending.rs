@@ -53,20 +53,30 @@ impl PendingLogin {
     fn read(value: &Value) -> Option<Self> {
         let object = value.as_object()?;
         let text = |name: &str| object.get(name)?.as_str().map(String::from);
+        // Absent is one thing, of another type is another: without its nonce a login would be
+        // taken for one that expects no ID token.
+        let optional = |name: &str| match object.get(name) {
+            None => Some(None),
+            Some(value) => value.as_str().map(|text| Some(text.to_owned())),
+        };
+        let (scope, nonce) = (text("scope")?, optional("nonce")?);
+        if nonce.is_some() != scope.split(' ').any(|scope| scope == "openid") {
+            return None;
+        }
         let max_age = match object.get("max_age") {
             None => None,
             Some(value) => Some(u32::try_from(value.as_number()?.as_integer()?).ok()?),
         };
         Some(Self {
             state: text("state").filter(|state| !state.is_empty())?,
-            nonce: text("nonce"),
+            nonce,
             verifier: CodeVerifier::read(&text("verifier")?)?,
             issuer: text("issuer")?,
             client_id: text("client_id")?,
             redirect_uri: text("redirect_uri")?,
-            scope: text("scope")?,
+            scope,
             max_age,
-            return_to: text("return_to"),
+            return_to: optional("return_to")?,
             started_at: Timestamp::from_millis(
                 object.get("started_at")?.as_number()?.as_integer()?,
             )?,
@@ -123,6 +133,11 @@ impl PendingLogins {
         let surplus = self.waiting.len().saturating_sub(MOST.saturating_sub(1));
         self.waiting.drain(..surplus);
         self.waiting.push(login);
+    }
+
+    /// The login that waits for this state.
+    pub(super) fn find(&self, state: &str) -> Option<&PendingLogin> {
+        self.waiting.iter().find(|login| ct_eq(&login.state, state))
     }
 
     /// Takes the login that waits for this state. It can be taken once.

@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
 use crate::issuer::{Discover, Verify};
 use crate::jose::{Claims, Verified};
+use crate::secret::Secret;
 use crate::time::Timestamp;
 
 /// The flow that renews a session.
@@ -16,6 +17,8 @@ pub struct Refresh {
     stage: Stage,
     /// The session that this flow began with.
     generation: u64,
+    /// The refresh token that was sent.
+    sent: Option<Secret<String>>,
 }
 
 #[derive(Debug)]
@@ -32,6 +35,7 @@ impl Refresh {
         Self {
             stage: Stage::Discovering(Discover::new()),
             generation: client.generation,
+            sent: None,
         }
     }
 
@@ -55,8 +59,9 @@ impl Refresh {
                     Step::Verify(_) => Err(ErrorKind::FlowMisused.into()),
                     Step::Done(()) => {
                         let token = client.session().and_then(|session| session.refresh_token());
-                        let request =
-                            exchange::refresh(client, token.ok_or(ErrorKind::LoginRequired)?)?;
+                        let token = token.ok_or(ErrorKind::LoginRequired)?;
+                        let request = exchange::refresh(client, token)?;
+                        self.sent = Some(token.clone());
                         self.stage = Stage::Exchanging;
                         Ok(Step::Send(request))
                     }
@@ -75,6 +80,17 @@ impl Refresh {
             }
             Stage::Verifying(verify, tokens) => self.verify(client, now, verify, event, tokens),
             Stage::Over => Err(ErrorKind::FlowMisused.into()),
+        }
+    }
+
+    /// Whether the token that was sent is still the session's: another refresh may have been
+    /// faster, and then it is only the old one that was refused.
+    fn is_of(&self, client: &Client) -> bool {
+        let own = client.session().and_then(|session| session.refresh_token());
+        match (&self.sent, own) {
+            // EXPOSE: the two are compared.
+            (Some(sent), Some(own)) => sent.ct_eq(own.expose()),
+            _ => false,
         }
     }
 
@@ -118,7 +134,7 @@ impl Flow for Refresh {
         self.advance(client, now, event).map_err(|error| {
             let refused = error.details().and_then(|details| details.error.as_deref())
                 == Some("invalid_grant");
-            if refused && self.generation == client.generation {
+            if refused && self.generation == client.generation && self.is_of(client) {
                 client.forget_session();
             }
             error.during(Phase::Refresh)
@@ -132,7 +148,7 @@ fn same_user(
     tokens: &Tokens,
     now: Timestamp,
 ) -> Result<Option<Claims>, Error> {
-    let original = client.session().and_then(|session| session.user());
+    let original = client.session().and_then(|session| session.signed_in_as());
     // Core 12.2: it should have no nonce; where it has one, it is that of the sign-in.
     let nonce = match verified.claims().string("nonce")? {
         None => None,

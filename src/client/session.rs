@@ -13,6 +13,8 @@ pub struct Session {
     /// The ID token as it came, for `id_token_hint`.
     id_token: Option<Secret<String>>,
     user: Option<Claims>,
+    /// The claims of the sign-in itself, with which every later ID token is compared.
+    signed_in_as: Option<Claims>,
     scope: String,
     /// By the local clock, from the moment in which the answer came: a clock that is hours off
     /// still measures a lifetime right.
@@ -44,6 +46,7 @@ impl Session {
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token,
             id_token: tokens.id_token,
+            signed_in_as: user.clone(),
             user,
             // RFC 6749 section 5.1: no scope in the answer means the one that was asked for.
             scope: tokens.scope.unwrap_or_else(|| asked_scope.into()),
@@ -58,6 +61,7 @@ impl Session {
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token.or_else(|| self.refresh_token.clone()),
             id_token: tokens.id_token.or_else(|| self.id_token.clone()),
+            signed_in_as: self.signed_in_as.clone().or_else(|| user.clone()),
             user: user.or_else(|| self.user.clone()),
             scope: tokens.scope.unwrap_or_else(|| self.scope.clone()),
             received_at: now,
@@ -119,6 +123,10 @@ impl Session {
     /// Whether it can be renewed without the user.
     pub fn can_refresh(&self) -> bool {
         self.refresh_token.is_some()
+    }
+
+    pub(super) fn signed_in_as(&self) -> Option<&Claims> {
+        self.signed_in_as.as_ref()
     }
 
     pub(super) fn refresh_token(&self) -> Option<&Secret<String>> {

@@ -257,7 +257,7 @@ impl Object {
     /// From members that were just read; fails when a name stands twice.
     ///
     /// Many members are compared through a sorted list, so that a flood of them costs n log n.
-    fn from_members(members: Vec<(String, Value)>) -> Result<Self, Fault> {
+    pub(super) fn from_members(members: Vec<(String, Value)>) -> Result<Self, Fault> {
         let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         let twice = names

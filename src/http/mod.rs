@@ -5,6 +5,8 @@ pub mod form;
 pub mod json;
 mod request;
 mod response;
+#[cfg(feature = "serde")]
+mod serde;
 mod url;
 
 pub use request::{HttpRequest, Method, Purpose};

@@ -54,8 +54,8 @@ impl Purpose {
     /// The largest answer that is read, in bytes. Honest ones are a tenth of it.
     pub fn max_body(self) -> usize {
         match self {
-            Self::Keys => 512 * 1024,
-            Self::Discovery | Self::Refresh | Self::Token => 1024 * 1024,
+            Self::Discovery | Self::Keys => 512 * 1024,
+            Self::Refresh | Self::Token => 1024 * 1024,
         }
     }
 }

@@ -88,7 +88,8 @@ impl HttpResponse {
     ) -> Result<Object, Error> {
         match self.status {
             200 => self.object(types, max_bytes, malformed),
-            300..=399 => Err(ErrorKind::RedirectRefused.into()),
+            // 304 leads nowhere: it answers a condition that is never set.
+            300..=303 | 305..=399 => Err(ErrorKind::RedirectRefused.into()),
             status => Err(
                 Error::from(ErrorKind::UpstreamStatus).with_details(Details {
                     status: Some(status),

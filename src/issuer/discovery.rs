@@ -30,12 +30,23 @@ pub fn well_known_urls(issuer: &Issuer) -> Vec<Url> {
 pub struct Discover {
     /// The places that are left to try; the first one was asked.
     places: Vec<Url>,
+    begun: bool,
+    paced: bool,
 }
 
 impl Discover {
-    /// A flow that has not begun.
+    /// A flow that asks whenever it has to: for what a user does.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A flow that keeps a pause after failures: for what others do, who may come a thousand times
+    /// a second.
+    pub fn paced() -> Self {
+        Self {
+            paced: true,
+            ..Self::default()
+        }
     }
 
     fn ask(&self, provider: &Provider) -> Result<Step<()>, Error> {
@@ -61,8 +72,15 @@ impl Flow for Discover {
         event: Event,
     ) -> Result<Step<()>, Error> {
         if matches!(event, Event::Start) {
+            if core::mem::replace(&mut self.begun, true) {
+                return Err(ErrorKind::FlowMisused.into());
+            }
             if !provider.needs_discovery(now) {
                 return Ok(Step::Done(()));
+            }
+            if self.paced && !provider.discovery_pause.is_over(now) {
+                let failure = provider.discovery_failure.clone();
+                return failed(provider, failure.ok_or(ErrorKind::FlowMisused)?);
             }
             self.places = well_known_urls(&provider.issuer);
             return self.ask(provider);
@@ -81,12 +99,25 @@ impl Flow for Discover {
             Ok(metadata) => {
                 provider.metadata = Some(metadata);
                 provider.fetched_at = Some(now);
+                provider.discovery_failure = None;
+                provider.discovery_pause.end();
                 Ok(Step::Done(()))
             }
-            // What was good yesterday serves on while the provider is down.
-            Err(error) if error.retryable() && provider.metadata.is_some() => Ok(Step::Done(())),
-            Err(error) => Err(error.during(Phase::Discovery)),
+            Err(error) => {
+                provider.discovery_failure = Some(error.clone());
+                provider.discovery_pause.begin(now);
+                failed(provider, error)
+            }
         }
+    }
+}
+
+/// What was good yesterday serves on while the provider is down.
+fn failed(provider: &Provider, error: Error) -> Result<Step<()>, Error> {
+    if error.retryable() && provider.metadata.is_some() {
+        Ok(Step::Done(()))
+    } else {
+        Err(error.during(Phase::Discovery))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::http::{HttpResponse, Purpose, Unreachable};
+use crate::issuer::pause::{Pause, is_past};
 use crate::jose::{Header, JwkSet, Selection};
 use crate::time::{Lifetime, Timestamp};
 
@@ -15,8 +16,6 @@ const MOST_AGE: u32 = 24 * 3600;
 const STALE_AGE: Lifetime = Lifetime::from_seconds(24 * 3600);
 /// Unknown key names cause one fetch in this time, however many there are.
 const COOL_DOWN: Lifetime = Lifetime::from_seconds(30);
-/// After failures the pause doubles from one second up to this.
-const LONGEST_PAUSE: u32 = 60;
 
 const MEDIA_TYPES: &[&str] = &["application/json", "application/jwk-set+json"];
 
@@ -34,10 +33,8 @@ pub enum Plan {
 #[derive(Debug, Default)]
 pub struct KeyCache {
     set: Option<Cached>,
-    /// How many fetches failed since the last that did not.
-    failures: u32,
-    /// Before this no fetch is made, because the last one failed.
-    pause_until: Option<Timestamp>,
+    /// While it lasts no fetch is made, because the last one failed.
+    pause: Pause,
     /// Before this an unknown key name causes no fetch.
     cool_down_until: Option<Timestamp>,
 }
@@ -45,6 +42,7 @@ pub struct KeyCache {
 #[derive(Debug)]
 struct Cached {
     keys: JwkSet,
+    asked_at: Timestamp,
     fetched_at: Timestamp,
     fresh_for: Lifetime,
 }
@@ -57,7 +55,7 @@ impl KeyCache {
     /// `keys_unavailable` when there are no keys and the endpoint is given a pause,
     /// `key_not_found`, `key_unsuitable`, `key_ambiguous`.
     pub fn plan(&mut self, header: &Header, now: Timestamp) -> Result<Plan, Error> {
-        let may_fetch = self.pause_until.is_none_or(|until| now >= until);
+        let may_fetch = self.pause.is_over(now);
         let Some(cached) = &self.set else {
             return if may_fetch {
                 Ok(Plan::Fetch)
@@ -66,7 +64,8 @@ impl KeyCache {
             };
         };
         let age = now.since(cached.fetched_at);
-        if age > cached.fresh_for {
+        // A set from the future is one of before the clock was set back; its age is unknown.
+        if age > cached.fresh_for || now < cached.fetched_at {
             if may_fetch {
                 return Ok(Plan::Fetch);
             }
@@ -78,7 +77,7 @@ impl KeyCache {
         if let Ok(Selection::None) = selected {
             // The key may be newer than the set: after a rotation the first such token gets
             // through at once, a flood of invented names does not.
-            let cooled = self.cool_down_until.is_none_or(|until| now >= until);
+            let cooled = is_past(self.cool_down_until, now, COOL_DOWN);
             if !(may_fetch && cooled) {
                 return Err(ErrorKind::KeyNotFound.into());
             }
@@ -88,7 +87,8 @@ impl KeyCache {
         selected.map(Plan::Use)
     }
 
-    /// Takes the answer of a fetch. A set that is there stays when the answer is no good.
+    /// Takes the answer of a fetch that was asked for at `asked_at`. A set that is there stays when
+    /// the answer is no good, or when it was asked for later.
     ///
     /// # Errors
     ///
@@ -97,26 +97,28 @@ impl KeyCache {
     pub fn absorb(
         &mut self,
         answer: Result<HttpResponse, Unreachable>,
+        asked_at: Timestamp,
         now: Timestamp,
     ) -> Result<(), Error> {
         match read(answer) {
             Ok((keys, fresh_for)) => {
-                self.failures = 0;
-                self.pause_until = None;
-                self.set = Some(Cached {
-                    keys,
-                    fetched_at: now,
-                    fresh_for,
-                });
+                self.pause.end();
+                let is_newer = self
+                    .set
+                    .as_ref()
+                    .is_none_or(|set| asked_at >= set.asked_at || now < set.fetched_at);
+                if is_newer {
+                    self.set = Some(Cached {
+                        keys,
+                        asked_at,
+                        fetched_at: now,
+                        fresh_for,
+                    });
+                }
                 Ok(())
             }
             Err(error) => {
-                let pause = 1_u32
-                    .checked_shl(self.failures)
-                    .unwrap_or(LONGEST_PAUSE)
-                    .min(LONGEST_PAUSE);
-                self.failures = self.failures.saturating_add(1).min(16);
-                self.pause_until = Some(now.after(Lifetime::from_seconds(pause)));
+                self.pause.begin(now);
                 Err(error)
             }
         }

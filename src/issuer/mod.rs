@@ -6,6 +6,7 @@
 mod discovery;
 mod keys;
 mod metadata;
+mod pause;
 mod verify;
 
 pub use discovery::{Discover, well_known_urls};
@@ -16,6 +17,7 @@ pub use verify::{KeyTrials, Verify};
 use crate::error::Error;
 use crate::http::Transport;
 use crate::http::json::Value;
+use crate::issuer::pause::Pause;
 use crate::options::invalid;
 use crate::time::{Lifetime, Timestamp};
 
@@ -32,6 +34,9 @@ pub struct Provider {
     metadata: Option<Metadata>,
     /// When the metadata was fetched; nothing when the program gave it.
     fetched_at: Option<Timestamp>,
+    /// Why the last attempt to fetch the metadata failed, and when the next one may be made.
+    discovery_failure: Option<Error>,
+    discovery_pause: Pause,
     keys: KeyCache,
 }
 
@@ -44,6 +49,8 @@ impl Provider {
             timeout,
             metadata: None,
             fetched_at: None,
+            discovery_failure: None,
+            discovery_pause: Pause::default(),
             keys: KeyCache::default(),
         }
     }
@@ -104,7 +111,8 @@ impl Provider {
         match (&self.metadata, self.fetched_at) {
             (None, _) => true,
             (Some(_), None) => false,
-            (Some(_), Some(at)) => now.since(at) > METADATA_AGE,
+            // A moment in the future is one before the clock was set back.
+            (Some(_), Some(at)) => now < at || now.since(at) > METADATA_AGE,
         }
     }
 }

@@ -33,9 +33,11 @@ pub struct Verify {
 enum Stage {
     Ready,
     Discovering(Discover),
-    FetchingKeys,
+    /// The keys were asked for at this time.
+    FetchingKeys(Timestamp),
     /// One key is being tried, these are left.
     Checking(Vec<Arc<VerificationKey>>),
+    Over,
 }
 
 impl Verify {
@@ -82,7 +84,7 @@ impl Verify {
                     .ok_or(ErrorKind::FlowMisused)?
                     .jwks_uri()?
                     .clone();
-                self.stage = Stage::FetchingKeys;
+                self.stage = Stage::FetchingKeys(now);
                 self.fetched = true;
                 let request = HttpRequest::get(Purpose::Keys, url, provider.timeout);
                 return Ok(Step::Send(request));
@@ -124,13 +126,13 @@ impl Flow for Verify {
         now: Timestamp,
         event: Event,
     ) -> Result<Step<Verified>, Error> {
-        match (core::mem::replace(&mut self.stage, Stage::Ready), event) {
+        match (core::mem::replace(&mut self.stage, Stage::Over), event) {
             (Stage::Ready, Event::Start) => {
-                self.discover(Discover::new(), provider, now, Event::Start)
+                self.discover(Discover::paced(), provider, now, Event::Start)
             }
             (Stage::Discovering(discover), event) => self.discover(discover, provider, now, event),
-            (Stage::FetchingKeys, event) => {
-                let absorbed = provider.keys.absorb(event.into_answer()?, now);
+            (Stage::FetchingKeys(asked_at), event) => {
+                let absorbed = provider.keys.absorb(event.into_answer()?, asked_at, now);
                 match (self.select(provider, now), absorbed) {
                     (Ok(step), _) => Ok(step),
                     // Why the fetch failed says more than that keys are missing.

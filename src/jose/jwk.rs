@@ -122,11 +122,12 @@ impl VerificationKey {
                 let prime = curve.prime();
                 let coordinate =
                     |name| bytes(name).filter(|value| value.len() == prime.len() && *value < prime);
-                Material::Ec {
-                    curve,
-                    x: coordinate("x")?,
-                    y: coordinate("y")?,
+                let (x, y) = (coordinate("x")?, coordinate("y")?);
+                // The point at infinity has no coordinates; some write it as two zeros.
+                if x.iter().chain(&y).all(|byte| *byte == 0) {
+                    return None;
                 }
+                Material::Ec { curve, x, y }
             }
             "OKP" if text("crv")? == "Ed25519" => Material::Ed25519 {
                 point: bytes("x").filter(|point| is_sound_point(point))?,

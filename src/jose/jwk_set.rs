@@ -13,6 +13,8 @@ const MAX_KEYS: usize = 100;
 #[derive(Debug)]
 pub struct JwkSet {
     keys: Vec<Arc<VerificationKey>>,
+    /// The names of keys that were left out.
+    unsuitable: Vec<String>,
 }
 
 /// The keys that may have signed a token.
@@ -30,7 +32,7 @@ pub enum Selection {
 impl JwkSet {
     /// Reads a JWK Set. Keys that cannot verify signatures (unknown, malformed, too weak, private,
     /// symmetric, for encryption) are left out, as RFC 7517 section 5 asks; they do not spoil the
-    /// others.
+    /// others. Only their names are kept, so that a token that names one is told why.
     ///
     /// # Errors
     ///
@@ -44,12 +46,20 @@ impl JwkSet {
         if keys.len() > MAX_KEYS {
             return Err(invalid());
         }
-        let keys = keys
-            .iter()
-            .filter_map(|key| VerificationKey::read(key.as_object()?))
-            .map(Arc::new)
-            .collect();
-        Ok(Self { keys })
+        let mut set = Self {
+            keys: Vec::new(),
+            unsuitable: Vec::new(),
+        };
+        for jwk in keys.iter().filter_map(Value::as_object) {
+            match VerificationKey::read(jwk) {
+                Some(key) => set.keys.push(Arc::new(key)),
+                None => {
+                    let name = jwk.get("kid").and_then(Value::as_str);
+                    set.unsuitable.extend(name.map(String::from));
+                }
+            }
+        }
+        Ok(set)
     }
 
     /// How many usable keys there are.
@@ -66,8 +76,8 @@ impl JwkSet {
     ///
     /// # Errors
     ///
-    /// `key_unsuitable` when keys have the token's `kid` but none fits its algorithm,
-    /// `key_ambiguous` when two keys of the same name fit.
+    /// `key_unsuitable` when keys have the token's `kid` but none may be used or fits its
+    /// algorithm, `key_ambiguous` when two keys of the same name fit.
     pub fn select(&self, header: &Header) -> Result<Selection, Error> {
         let named = |key: &&Arc<VerificationKey>| match header.key_id() {
             Some(name) => key.key_id() == Some(name),
@@ -81,7 +91,10 @@ impl JwkSet {
             .cloned()
             .collect();
         match (fitting.as_slice(), header.key_id()) {
-            ([], Some(_)) if self.keys.iter().any(|key| named(&key)) => {
+            ([], Some(name))
+                if self.keys.iter().any(|key| named(&key))
+                    || self.unsuitable.iter().any(|left_out| left_out == name) =>
+            {
                 Err(ErrorKind::KeyUnsuitable.into())
             }
             ([], _) => Ok(Selection::None),

@@ -65,25 +65,15 @@ impl Unverified {
     ///
     /// # Errors
     ///
-    /// `signature_invalid` when the length alone rules it out.
+    /// `key_unsuitable` when the key does not fit the token's algorithm, `signature_invalid` when
+    /// the length alone rules the signature out.
     pub fn check(&self, key: &Arc<VerificationKey>) -> Result<SignatureCheck, Error> {
-        let algorithm = self.header.algorithm();
-        // RFC 7518 sections 3.3 to 3.5: RSA signatures are as long as the modulus, ECDSA ones are
-        // R and S at full length. RFC 8032: Ed25519 ones have 64 bytes.
-        let expected = match algorithm.kind() {
-            Kind::RsaPkcs1 | Kind::RsaPss => key.modulus_length(),
-            Kind::Ecdsa(curve) => curve.coordinate_length().saturating_mul(2),
-            Kind::Ed25519 => 64,
-        };
-        if self.signature.len() != expected {
-            return Err(ErrorKind::SignatureInvalid.into());
-        }
-        Ok(SignatureCheck {
-            algorithm,
-            key: Arc::clone(key),
-            message: self.signing_input.clone(),
-            signature: self.signature.clone(),
-        })
+        SignatureCheck::new(
+            self.header.algorithm(),
+            key,
+            self.signing_input.as_bytes(),
+            &self.signature,
+        )
     }
 
     /// Takes the answer; only a yes gives the claims.
@@ -114,11 +104,44 @@ impl core::fmt::Debug for Unverified {
 pub struct SignatureCheck {
     algorithm: Algorithm,
     key: Arc<VerificationKey>,
-    message: String,
+    message: Vec<u8>,
     signature: Vec<u8>,
 }
 
 impl SignatureCheck {
+    /// The question about bytes that need not be a token: test vectors ask it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Unverified::check`].
+    #[doc(hidden)]
+    pub fn new(
+        algorithm: Algorithm,
+        key: &Arc<VerificationKey>,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<Self, Error> {
+        if !key.fits(algorithm) {
+            return Err(ErrorKind::KeyUnsuitable.into());
+        }
+        // RFC 7518 sections 3.3 to 3.5: RSA signatures are as long as the modulus, ECDSA ones are
+        // R and S at full length. RFC 8032: Ed25519 ones have 64 bytes.
+        let expected = match algorithm.kind() {
+            Kind::RsaPkcs1 | Kind::RsaPss => key.modulus_length(),
+            Kind::Ecdsa(curve) => curve.coordinate_length().saturating_mul(2),
+            Kind::Ed25519 => 64,
+        };
+        if signature.len() != expected {
+            return Err(ErrorKind::SignatureInvalid.into());
+        }
+        Ok(Self {
+            algorithm,
+            key: Arc::clone(key),
+            message: message.into(),
+            signature: signature.into(),
+        })
+    }
+
     /// The algorithm.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -131,7 +154,7 @@ impl SignatureCheck {
 
     /// What was signed.
     pub fn message(&self) -> &[u8] {
-        self.message.as_bytes()
+        &self.message
     }
 
     /// The signature in the form of RFC 7518.

@@ -38,6 +38,10 @@ struct State {
 impl JsClient {
     /// A client from its options as JSON text, a store for pending logins, and, where they are
     /// given, a fetch and a listener for events as JSON text.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::from_options`].
     #[wasm_bindgen(constructor)]
     pub fn new(
         options_json: &str,
@@ -45,22 +49,23 @@ impl JsClient {
         fetch: Option<Function>,
         on_event: Option<Function>,
     ) -> Result<Self, JsValue> {
-        let client =
-            Client::from_options(&options(options_json)?).map_err(|error| to_js(&error))?;
-        let store_key = format!(
-            "gatepass:logins:{} {}",
-            client.provider().issuer().as_str(),
-            client.config().client_id
-        );
-        Ok(Self(Rc::new(State {
-            client: RefCell::new(client),
-            host: Host::new(fetch, on_event),
-            store,
-            store_key,
-            store_turns: Turns::default(),
-            completion: Shared::default(),
-            refresh: Shared::default(),
-        })))
+        Self::make(&options(options_json)?, store, fetch, on_event)
+    }
+
+    /// As the constructor, from its options as an object. Leave out what is not given.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::from_options`].
+    #[cfg(feature = "serde")]
+    #[wasm_bindgen(js_name = fromObject)]
+    pub fn from_object(
+        options: JsValue,
+        store: LoginStore,
+        fetch: Option<Function>,
+        on_event: Option<Function>,
+    ) -> Result<Self, JsValue> {
+        Self::make(&crate::wasm::options_of(options)?, store, fetch, on_event)
     }
 
     /// Makes an authorization request: the URL to go to.
@@ -158,6 +163,31 @@ impl JsClient {
                 .with_some("subject", subject),
         )
         .to_json()
+    }
+}
+
+impl JsClient {
+    fn make(
+        options: &Object,
+        store: LoginStore,
+        fetch: Option<Function>,
+        on_event: Option<Function>,
+    ) -> Result<Self, JsValue> {
+        let client = Client::from_options(options).map_err(|error| to_js(&error))?;
+        let store_key = format!(
+            "gatepass:logins:{} {}",
+            client.provider().issuer().as_str(),
+            client.config().client_id
+        );
+        Ok(Self(Rc::new(State {
+            client: RefCell::new(client),
+            host: Host::new(fetch, on_event),
+            store,
+            store_key,
+            store_turns: Turns::default(),
+            completion: Shared::default(),
+            refresh: Shared::default(),
+        })))
     }
 }
 

@@ -183,7 +183,9 @@ struct Deadline {
 
 impl Deadline {
     fn new(signal: AbortSignal) -> Self {
-        let over = Promise::new(&mut |_, reject| signal.set_onabort(Some(&reject)));
+        // It is resolved and never rejected: nobody may be waiting when the time is over, and an
+        // unhandled rejection ends a Node process.
+        let over = Promise::new(&mut |resolve, _| signal.set_onabort(Some(&resolve)));
         Self { signal, over }
     }
 
@@ -191,7 +193,10 @@ impl Deadline {
     async fn wait(&self, returned: Result<JsValue, JsValue>) -> Result<JsValue, Unreachable> {
         let returned = returned.map_err(|_| self.cause())?;
         let first = Promise::race(&Array::of2(&returned, &self.over));
-        JsFuture::from(first).await.map_err(|_| self.cause())
+        match JsFuture::from(first).await {
+            Ok(value) if !self.signal.aborted() => Ok(value),
+            _ => Err(self.cause()),
+        }
     }
 
     /// Why a wait failed.
@@ -201,5 +206,11 @@ impl Deadline {
         } else {
             Unreachable::Network
         }
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.signal.set_onabort(None);
     }
 }

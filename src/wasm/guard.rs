@@ -27,17 +27,32 @@ struct State {
 impl JsGuard {
     /// A guard from its options as JSON text and, where they are given, a fetch and a listener for
     /// events as JSON text.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Guard::from_options`].
     #[wasm_bindgen(constructor)]
     pub fn new(
         options_json: &str,
         fetch: Option<Function>,
         on_event: Option<Function>,
     ) -> Result<Self, JsValue> {
-        let guard = Guard::from_options(&options(options_json)?).map_err(|error| to_js(&error))?;
-        Ok(Self(Rc::new(State {
-            guard: RefCell::new(guard),
-            host: Host::new(fetch, on_event),
-        })))
+        Self::make(&options(options_json)?, fetch, on_event)
+    }
+
+    /// As the constructor, from its options as an object. Leave out what is not given.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Guard::from_options`].
+    #[cfg(feature = "serde")]
+    #[wasm_bindgen(js_name = fromObject)]
+    pub fn from_object(
+        options: JsValue,
+        fetch: Option<Function>,
+        on_event: Option<Function>,
+    ) -> Result<Self, JsValue> {
+        Self::make(&crate::wasm::options_of(options)?, fetch, on_event)
     }
 
     /// Checks the `Authorization` header of a request: `{ principal }` or `{ refusal }` as JSON
@@ -76,6 +91,20 @@ impl JsGuard {
     /// The outcomes so far, as JSON text.
     pub fn tally(&self) -> String {
         self.0.guard.borrow().tally().to_json()
+    }
+}
+
+impl JsGuard {
+    fn make(
+        options: &Object,
+        fetch: Option<Function>,
+        on_event: Option<Function>,
+    ) -> Result<Self, JsValue> {
+        let guard = Guard::from_options(options).map_err(|error| to_js(&error))?;
+        Ok(Self(Rc::new(State {
+            guard: RefCell::new(guard),
+            host: Host::new(fetch, on_event),
+        })))
     }
 }
 

@@ -23,6 +23,11 @@ mod share;
 #[cfg(feature = "client")]
 mod store;
 
+#[cfg(feature = "client")]
+pub use client::JsClient;
+#[cfg(feature = "guard")]
+pub use guard::JsGuard;
+
 use wasm_bindgen::prelude::*;
 
 use crate::ErrorKind;
@@ -34,5 +39,12 @@ const MAX_OPTIONS: usize = 1024 * 1024;
 /// Reads an options object that JavaScript wrote as JSON text.
 fn options(text: &str) -> Result<Object, JsValue> {
     json::read_object(text.as_bytes(), MAX_OPTIONS)
+        .map_err(|_| error::to_js(&crate::Error::new(ErrorKind::ConfigInvalid, "options")))
+}
+
+/// Reads an options object as it is; what no JSON value stands for is refused.
+#[cfg(feature = "serde")]
+fn options_of(object: JsValue) -> Result<Object, JsValue> {
+    serde_wasm_bindgen::from_value(object)
         .map_err(|_| error::to_js(&crate::Error::new(ErrorKind::ConfigInvalid, "options")))
 }

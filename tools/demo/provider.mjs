@@ -67,7 +67,14 @@ export async function startProvider({ port, pageOrigin }) {
     });
 
   await start();
-  return { origin, start, stop };
+  return {
+    origin,
+    start,
+    stop,
+    /** Tells a test what each successful token request carried and what was answered. */
+    onGrant: (listener) =>
+      provider.on("grant.success", ({ oidc, body }) => listener(oidc.params, body)),
+  };
 }
 
 /**

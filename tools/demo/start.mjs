@@ -12,7 +12,8 @@ const PREFERRED_PORTS = { page: 4180, provider: 4181, worker: 4182 };
 /**
  * @typedef {object} Demo
  * @property {{ origin: string }} page
- * @property {{ origin: string, start(): Promise<void>, stop(): Promise<void> }} provider
+ * @property {{ origin: string, start(): Promise<void>, stop(): Promise<void>,
+ *   onGrant(listener: (sent: Record<string, string>, answer: Record<string, string>) => void): unknown }} provider
  * @property {{ origin: string }} worker
  * @property {() => Promise<void>} stop ends all three; calling it again does nothing
  */

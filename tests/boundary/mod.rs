@@ -1,0 +1,514 @@
+//! The boundary to JavaScript, met from Rust's side: real `fetch` semantics, real WebCrypto,
+//! promises that overlap. The same tests for every runtime; the runtimes are in the files beside.
+
+use gatepass::wasm::{JsClient, JsGuard};
+use js_sys::{Array, Function, JSON, Object, Promise, Reflect};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+/// The provider made of values that all JavaScript tests share.
+const PROVIDER: &str = include_str!("../support/provider.mjs");
+
+/// Runs JavaScript with `provider` and `args` in reach, and waits for what it returns.
+async fn run(code: &str, args: &[&JsValue]) -> Result<JsValue, JsValue> {
+    let names = ["a", "b", "c"].get(..args.len()).unwrap().join(",");
+    let body = format!("return (async () => {{ {code} }})()");
+    let function = Function::new_with_args(&names, &body);
+    let list: Array = args.iter().copied().collect();
+    let promise: Promise = function.apply(&JsValue::UNDEFINED, &list)?.unchecked_into();
+    JsFuture::from(promise).await
+}
+
+async fn provider(options: &str) -> JsValue {
+    let source = PROVIDER.replace("export ", "");
+    run(&format!("{source}; return makeProvider({options});"), &[])
+        .await
+        .unwrap()
+}
+
+fn get(object: &JsValue, name: &str) -> JsValue {
+    Reflect::get(object, &name.into()).unwrap()
+}
+
+fn text(object: &JsValue, name: &str) -> String {
+    get(object, name).as_string().unwrap_or_default()
+}
+
+fn parse(text: &JsValue) -> JsValue {
+    JSON::parse(&text.as_string().unwrap()).unwrap()
+}
+
+fn memory_store() -> JsValue {
+    let code =
+        "const m = new Map(); return { m, get: k => m.get(k), set: (k, v) => void m.set(k, v) }";
+    Function::new_no_args(code)
+        .call0(&JsValue::UNDEFINED)
+        .unwrap()
+}
+
+const CLIENT: &str = r#"{"issuer":"https://as.example","clientId":"spa","scope":"openid read",
+    "redirectUri":"https://app.example/callback","timeout":1}"#;
+const GUARD: &str =
+    r#"{"issuer":"https://as.example","audience":"https://api.example","timeout":1}"#;
+
+fn client_with(fetch: &JsValue, store: &JsValue) -> JsClient {
+    let fetch: Function = fetch.clone().unchecked_into();
+    JsClient::new(CLIENT, store.clone().unchecked_into(), Some(fetch), None).unwrap()
+}
+
+fn guard_with(fetch: &JsValue) -> JsGuard {
+    JsGuard::new(GUARD, Some(fetch.clone().unchecked_into()), None).unwrap()
+}
+
+async fn code_of(promise: Promise) -> String {
+    text(&JsFuture::from(promise).await.unwrap_err(), "code")
+}
+
+/// Signs in up to the callback's URL.
+async fn callback(client: &JsClient, provider: &JsValue) -> String {
+    let url = JsFuture::from(client.sign_in("{}")).await.unwrap();
+    let callback = run("return a.signInAt(b)", &[provider, &url])
+        .await
+        .unwrap();
+    callback.as_string().unwrap()
+}
+
+async fn count(provider: &JsValue, path: &str) -> f64 {
+    run("return a.count(b)", &[provider, &path.into()])
+        .await
+        .unwrap()
+        .as_f64()
+        .unwrap()
+}
+
+#[wasm_bindgen_test]
+fn an_error_is_an_error_with_code_and_hint() {
+    let options = r#"{"issuer":"https://as.example","clientId":"spa","audiance":"x"}"#;
+    let error = JsClient::new(options, memory_store().unchecked_into(), None, None)
+        .err()
+        .unwrap();
+    assert!(error.is_instance_of::<js_sys::Error>());
+    assert_eq!(text(&error, "name"), "GatepassError");
+    assert_eq!(text(&error, "code"), "config_invalid");
+    assert_eq!(text(&error, "at"), "audiance");
+    assert_eq!(text(&error, "phase"), "config");
+    assert_eq!(get(&error, "retryable"), JsValue::FALSE);
+    assert!(text(&error, "hint").len() > 30);
+    assert!(text(&error, "message").starts_with("config_invalid (audiance): "));
+}
+
+#[wasm_bindgen_test]
+fn options_that_are_no_json_object_are_refused() {
+    for options in ["", "null", "[]", "{\"issuer\":1,\"issuer\":2}"] {
+        let error = JsGuard::new(options, None, None).err().unwrap();
+        assert_eq!(text(&error, "code"), "config_invalid", "{options}");
+    }
+}
+
+#[wasm_bindgen_test]
+fn options_as_an_object_are_read_as_strictly_as_text() {
+    for options in [
+        r#"{"issuer":"https://as.example","audience":["api"],"clockTolerance":1.5}"#,
+        r#"{"issuer":"https://as.example","audience":"api","audiance":"x"}"#,
+        r#"{"issuer":"https://as.example","audience":null}"#,
+        r#"{"issuer":"https://as.example","audience":"api","clockTolerance":-1}"#,
+        r#"{"issuer":"http://as.example","audience":"api"}"#,
+        "[]",
+        "null",
+    ] {
+        let outcome = |result: Result<JsGuard, JsValue>| match result {
+            Ok(_) => String::from("accepted"),
+            Err(error) => text(&error, "message"),
+        };
+        let as_text = outcome(JsGuard::new(options, None, None));
+        let as_object = outcome(JsGuard::from_object(
+            JSON::parse(options).unwrap(),
+            None,
+            None,
+        ));
+        assert_eq!(as_text, as_object, "{options}");
+    }
+    for value in [
+        "NaN",
+        "Infinity",
+        "() => 1",
+        "Symbol('x')",
+        "new Date()",
+        "new Map([['a', 1]])",
+    ] {
+        let code =
+            format!("return {{ issuer: 'https://as.example', audience: 'api', timeout: {value} }}");
+        let object = Function::new_no_args(&code)
+            .call0(&JsValue::UNDEFINED)
+            .unwrap();
+        let error = JsGuard::from_object(object, None, None).err().unwrap();
+        assert_eq!(text(&error, "code"), "config_invalid", "{value}");
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_sign_in_ends_with_a_session_whose_id_token_was_checked() {
+    let provider = provider("").await;
+    let client = client_with(&get(&provider, "fetch"), &memory_store());
+    assert!(client.user().is_none());
+    let callback = callback(&client, &provider).await;
+    let signed_in = parse(&JsFuture::from(client.complete(callback)).await.unwrap());
+    let checks: Vec<String> = Array::from(&get(&signed_in, "checks"))
+        .iter()
+        .map(|c| c.as_string().unwrap())
+        .collect();
+    let expected = "state iss code signature ES256|iss|aud|exp|iat|nonce|at_hash|sub";
+    assert_eq!(checks.join("|").replacen('|', " ", 3), expected);
+    let user = parse(&client.user().unwrap().into());
+    assert_eq!(text(&user, "name"), "Alice");
+    let token = JsFuture::from(client.access_token())
+        .await
+        .unwrap()
+        .as_string()
+        .unwrap();
+    assert_eq!(token.split('.').count(), 3);
+    assert!(!client.state().contains(&token));
+    let url = JsFuture::from(client.sign_out())
+        .await
+        .unwrap()
+        .as_string()
+        .unwrap();
+    assert!(url.starts_with("https://as.example/logout?id_token_hint="));
+    assert!(client.user().is_none());
+    assert_eq!(code_of(client.access_token()).await, "login_required");
+}
+
+#[wasm_bindgen_test]
+async fn a_forged_id_token_gives_no_session() {
+    for (change, code) in [
+        ("{ idToken: { nonce: 'other' } }", "nonce_mismatch"),
+        ("{ idToken: { aud: 'other' } }", "audience_mismatch"),
+        (
+            "{ idToken: { iss: 'https://as.example/' } }",
+            "issuer_mismatch",
+        ),
+        (
+            "{ idToken: { at_hash: 'AAAAAAAAAAAAAAAAAAAAAA' } }",
+            "hash_mismatch",
+        ),
+    ] {
+        let provider = provider(change).await;
+        let client = client_with(&get(&provider, "fetch"), &memory_store());
+        let callback = callback(&client, &provider).await;
+        assert_eq!(code_of(client.complete(callback)).await, code);
+        assert!(client.state().contains("\"signedIn\":false"), "{change}");
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_callback_handled_twice_gives_the_same_result() {
+    let provider = provider("").await;
+    let client = client_with(&get(&provider, "fetch"), &memory_store());
+    let callback = callback(&client, &provider).await;
+    let (first, second) = (
+        client.complete(callback.clone()),
+        client.complete(callback.clone()),
+    );
+    let first = JsFuture::from(first).await.unwrap();
+    assert_eq!(first, JsFuture::from(second).await.unwrap());
+    assert_eq!(
+        first,
+        JsFuture::from(client.complete(callback)).await.unwrap()
+    );
+    assert_eq!(count(&provider, "/token").await, 1.0);
+}
+
+#[wasm_bindgen_test]
+async fn a_callback_that_was_used_is_refused_by_a_new_page() {
+    let provider = provider("").await;
+    let store = memory_store();
+    let client = client_with(&get(&provider, "fetch"), &store);
+    let callback = callback(&client, &provider).await;
+    JsFuture::from(client.complete(callback.clone()))
+        .await
+        .unwrap();
+    let reloaded = client_with(&get(&provider, "fetch"), &store);
+    assert_eq!(code_of(reloaded.complete(callback)).await, "flow_reused");
+    assert_eq!(count(&provider, "/token").await, 1.0);
+}
+
+#[wasm_bindgen_test]
+async fn a_callback_can_be_tried_again_after_the_network_failed() {
+    let provider = provider("{ answer: (url) => { if (globalThis.gatepassDown && url.endsWith('/token')) throw new TypeError('down') } }").await;
+    let client = client_with(&get(&provider, "fetch"), &memory_store());
+    let callback = callback(&client, &provider).await;
+    run("globalThis.gatepassDown = true", &[]).await.unwrap();
+    assert_eq!(
+        code_of(client.complete(callback.clone())).await,
+        "upstream_unreachable"
+    );
+    run("delete globalThis.gatepassDown", &[]).await.unwrap();
+    JsFuture::from(client.complete(callback)).await.unwrap();
+}
+
+#[wasm_bindgen_test]
+async fn parallel_sign_ins_do_not_lose_each_other_in_a_slow_store() {
+    let provider = provider("").await;
+    let store = run(
+        "const m = new Map(), nap = () => new Promise(r => setTimeout(r, 5));
+         return { get: async k => { await nap(); return m.get(k) }, set: async (k, v) => { await nap(); m.set(k, v) } }",
+        &[],
+    )
+    .await
+    .unwrap();
+    let client = client_with(&get(&provider, "fetch"), &store);
+    let urls = Array::of3(
+        &client.sign_in("{}"),
+        &client.sign_in("{}"),
+        &client.sign_in("{}"),
+    );
+    let urls = JsFuture::from(Promise::all(&urls)).await.unwrap();
+    for url in Array::from(&urls).iter() {
+        let callback = run("return a.signInAt(b)", &[&provider, &url])
+            .await
+            .unwrap();
+        JsFuture::from(client.complete(callback.as_string().unwrap()))
+            .await
+            .unwrap();
+    }
+}
+
+#[wasm_bindgen_test]
+async fn calls_during_a_pending_one_work() {
+    let provider = provider("{ answer: (url) => url.endsWith('configuration') ? new Promise(r => setTimeout(r, 50)) : undefined }").await;
+    let client = client_with(&get(&provider, "fetch"), &memory_store());
+    let pending = client.sign_in("{}");
+    assert!(client.state().contains("false"));
+    assert!(client.user().is_none());
+    assert_eq!(code_of(client.access_token()).await, "login_required");
+    JsFuture::from(client.sign_out()).await.unwrap();
+    JsFuture::from(pending).await.unwrap();
+}
+
+#[wasm_bindgen_test]
+async fn callers_that_come_together_share_one_refresh() {
+    let provider = provider("{ expiresIn: 0 }").await;
+    let client = client_with(&get(&provider, "fetch"), &memory_store());
+    let callback = callback(&client, &provider).await;
+    JsFuture::from(client.complete(callback)).await.unwrap();
+    let together = Array::new();
+    for _ in 0..10 {
+        together.push(&client.access_token());
+    }
+    let tokens = Array::from(&JsFuture::from(Promise::all(&together)).await.unwrap());
+    assert!(tokens.iter().all(|token| token == tokens.get(0)));
+    assert_eq!(count(&provider, "/token").await, 2.0);
+}
+
+#[wasm_bindgen_test]
+async fn a_fetch_that_misbehaves_gives_a_typed_error() {
+    // Node ends while nothing but the timers of AbortSignal.timeout are left.
+    let awake = run("return setInterval(() => {}, 1000)", &[])
+        .await
+        .unwrap();
+    for (fetch, code) in [
+        ("() => { throw new Error('now') }", "upstream_unreachable"),
+        (
+            "() => Promise.reject(new TypeError('later'))",
+            "upstream_unreachable",
+        ),
+        ("() => 5", "upstream_unreachable"),
+        ("() => ({})", "upstream_unreachable"),
+        ("() => ({ status: 200 })", "upstream_unreachable"),
+        (
+            "() => ({ status: 200, headers: { get() { throw 1 } } })",
+            "upstream_unreachable",
+        ),
+        ("() => new Promise(() => {})", "upstream_timeout"),
+        (
+            "() => ({ type: 'opaqueredirect', status: 0 })",
+            "redirect_refused",
+        ),
+        (
+            "() => new Response('', { status: 302 })",
+            "redirect_refused",
+        ),
+        (
+            "() => new Response('<html>', { headers: { 'content-type': 'text/html' } })",
+            "response_malformed",
+        ),
+        (
+            "() => new Response('{', { headers: { 'content-type': 'application/json' } })",
+            "response_malformed",
+        ),
+        ("() => new Response('', { status: 503 })", "upstream_status"),
+        (
+            "() => new Response('x'.repeat(2 ** 20 + 1), { headers: { 'content-type': 'application/json' } })",
+            "response_too_large",
+        ),
+        (
+            "() => new Response(new ReadableStream({ pull: c => c.enqueue(new Uint8Array(65536)) }), { headers: { 'content-type': 'application/json' } })",
+            "response_too_large",
+        ),
+        (
+            "() => new Response(new ReadableStream({ pull: () => new Promise(() => {}) }), { headers: { 'content-type': 'application/json' } })",
+            "upstream_timeout",
+        ),
+        (
+            "async () => { const r = new Response('{}', { headers: { 'content-type': 'application/json' } }); await r.text(); return r }",
+            "upstream_unreachable",
+        ),
+    ] {
+        let function = Function::new_no_args(&format!("return {fetch}"))
+            .call0(&JsValue::UNDEFINED)
+            .unwrap();
+        let client = client_with(&function, &memory_store());
+        assert_eq!(code_of(client.sign_in("{}")).await, code, "{fetch}");
+    }
+    run("clearInterval(a)", &[&awake]).await.unwrap();
+}
+
+#[wasm_bindgen_test]
+async fn a_store_that_fails_stops_the_sign_in_before_the_page_leaves() {
+    let provider = provider("").await;
+    for store in [
+        "{ get() { throw 1 }, set() {} }",
+        "{ get: () => null, set() { throw 1 } }",
+        "{ get: () => 5, set() {} }",
+    ] {
+        let store = Function::new_no_args(&format!("return {store}"))
+            .call0(&JsValue::UNDEFINED)
+            .unwrap();
+        let client = client_with(&get(&provider, "fetch"), &store);
+        assert_eq!(code_of(client.sign_in("{}")).await, "storage_unavailable");
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_request_says_what_it_must_and_no_more() {
+    let provider = provider("").await;
+    let client = client_with(&get(&provider, "fetch"), &memory_store());
+    let callback = callback(&client, &provider).await;
+    JsFuture::from(client.complete(callback)).await.unwrap();
+    let init = run(
+        "return a.requests.find(r => r.url.endsWith('/token')).init",
+        &[&provider],
+    )
+    .await
+    .unwrap();
+    assert_eq!(text(&init, "method"), "POST");
+    assert_eq!(text(&init, "redirect"), "manual");
+    assert_eq!(text(&init, "credentials"), "omit");
+    assert_eq!(text(&init, "cache"), "no-store");
+    assert_eq!(text(&init, "referrerPolicy"), "no-referrer");
+    let headers = get(&init, "headers");
+    assert_eq!(Object::keys(headers.unchecked_ref::<Object>()).length(), 2);
+    assert_eq!(text(&headers, "accept"), "application/json");
+    assert_eq!(
+        text(&headers, "content-type"),
+        "application/x-www-form-urlencoded"
+    );
+}
+
+async fn decide(guard: &JsGuard, token: &JsValue) -> JsValue {
+    let header = format!("Bearer {}", token.as_string().unwrap());
+    parse(
+        &JsFuture::from(guard.check(Some(header), "{}"))
+            .await
+            .unwrap(),
+    )
+}
+
+#[wasm_bindgen_test]
+async fn the_hosts_crypto_checks_every_kind_of_signature() {
+    for alg in ["ES256", "ES384", "ES512", "RS256", "PS256", "Ed25519"] {
+        let provider = provider(&format!("{{ alg: '{alg}' }}")).await;
+        let guard = guard_with(&get(&provider, "fetch"));
+        let token = run("return a.accessToken()", &[&provider]).await.unwrap();
+        let accepted = decide(&guard, &token).await;
+        assert_eq!(
+            text(&get(&accepted, "principal"), "subject"),
+            "alice",
+            "{alg}"
+        );
+        let tampered = run("const [h, p, s] = a.split('.'); return `${h}.${p}.${s[0] === 'A' ? 'B' : 'A'}${s.slice(1)}`", &[&token]).await.unwrap();
+        let refused = get(&decide(&guard, &tampered).await, "refusal");
+        assert_eq!(text(&refused, "code"), "signature_invalid", "{alg}");
+        assert_eq!(get(&refused, "status"), JsValue::from(401));
+        // The keys were fetched once for both.
+        assert_eq!(count(&provider, "/jwks").await, 1.0, "{alg}");
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_claim_named_proto_is_plain_data() {
+    let provider = provider("").await;
+    let guard = guard_with(&get(&provider, "fetch"));
+    let token = run(
+        "return a.accessToken(JSON.parse('{\"__proto__\":{\"admin\":true},\"id\":1}'))",
+        &[&provider],
+    )
+    .await
+    .unwrap();
+    let forged = run(
+        "return a.accessToken({ ['__proto__']: { admin: true } })",
+        &[&provider],
+    )
+    .await
+    .unwrap();
+    for token in [token, forged] {
+        let claims = get(&get(&decide(&guard, &token).await, "principal"), "claims");
+        assert!(get(&claims, "admin").is_undefined());
+        assert!(get(&Object::new(), "admin").is_undefined());
+    }
+}
+
+#[wasm_bindgen_test]
+async fn keys_that_cannot_be_fetched_refuse_with_503() {
+    let provider = provider("{ answer: (url) => url.endsWith('/jwks') ? new Response('', { status: 500 }) : undefined }").await;
+    let guard = guard_with(&get(&provider, "fetch"));
+    let token = run("return a.accessToken()", &[&provider]).await.unwrap();
+    let refused = get(&decide(&guard, &token).await, "refusal");
+    assert_eq!(text(&refused, "code"), "keys_unavailable");
+    assert_eq!(get(&refused, "status"), JsValue::from(503));
+    assert!(get(&refused, "challenge").is_undefined());
+    assert!(guard.tally().contains("\"keys_unavailable\":1"));
+}
+
+#[wasm_bindgen_test]
+async fn events_hold_no_token() {
+    let provider = provider("").await;
+    let events = Array::new();
+    let listener: Function = run("return (text) => void a.push(text)", &[&events])
+        .await
+        .unwrap()
+        .unchecked_into();
+    let fetch: Function = get(&provider, "fetch").unchecked_into();
+    let client = JsClient::new(
+        CLIENT,
+        memory_store().unchecked_into(),
+        Some(fetch),
+        Some(listener),
+    )
+    .unwrap();
+    let callback = callback(&client, &provider).await;
+    JsFuture::from(client.complete(callback.clone()))
+        .await
+        .unwrap();
+    JsFuture::from(client.refresh()).await.unwrap();
+    JsFuture::from(client.sign_out()).await.unwrap();
+    let all = events.join("\n").as_string().unwrap();
+    for kind in [
+        "\"request\"",
+        "\"checked\"",
+        "\"signed_in\"",
+        "\"refreshed\"",
+        "\"signed_out\"",
+    ] {
+        assert!(all.contains(kind), "{kind}");
+    }
+    assert!(!all.contains("eyJ"));
+    assert!(!all.contains("refresh-"));
+    for secret in callback
+        .split(['=', '&'])
+        .filter(|part| part.len() > 20 && !part.contains("as.example"))
+    {
+        assert!(!all.contains(secret));
+    }
+}

@@ -1,0 +1,111 @@
+// One sign-in and one guarded API with the installed package, written with nothing but the web's
+// globals: Node, workerd and pages run this same file.
+
+/**
+ * @param {object} gatepass what `import * as gatepass from "gatepass"` gives
+ * @param {object} guarding what `import * as guarding from "gatepass/guard"` gives
+ * @param {Function} makeProvider of tests/support/provider.mjs
+ * @returns plain data to be compared
+ */
+export async function scenario({ createClient, GatepassError }, { createGuard }, makeProvider) {
+  const provider = await makeProvider();
+  const { issuer, clientId, redirectUri, audience, fetch } = provider;
+  const events = [];
+
+  const client = await createClient({
+    issuer,
+    clientId,
+    redirectUri,
+    scope: "openid read",
+    fetch,
+    transactionStore: memory(),
+    onEvent: ({ type }) => events.push(type),
+  });
+  const guard = await createGuard({ issuer, audience, fetch });
+
+  const url = await client.signInUrl({ returnTo: "/inbox" });
+  const signedIn = await client.handleCallback(provider.signInAt(url));
+  const token = await client.accessToken();
+  const request = (authorization) =>
+    new Request("https://api.example/me", { headers: authorization ? { authorization } : {} });
+
+  const accepted = await guard.check(request(`Bearer ${token}`), { scopes: ["read"] });
+  const scopeless = await guard.check(request(`Bearer ${token}`), { scopes: ["admin"] });
+  const tampered = await guard.check(request(`Bearer ${token.slice(0, -4)}AAAA`));
+  const bare = await guard.check(request());
+  const protectedHandler = guard.protect((_request, principal, extra) =>
+    Response.json({ subject: principal.subject, extra }),
+  );
+  const served = await protectedHandler(request(`Bearer ${token}`), 7);
+  const unserved = await protectedHandler(request(), 7);
+
+  const codeOf = (promise) =>
+    promise.then(
+      () => "no error",
+      (error) => (error instanceof GatepassError ? error.code : String(error)),
+    );
+  await client.refresh();
+  const signOutUrl = await client.signOutUrl();
+
+  return {
+    user: signedIn.user.name,
+    returnTo: signedIn.returnTo,
+    checks: signedIn.checks,
+    scope: accepted.principal.scopes,
+    scopeless: [scopeless.response.status, scopeless.response.headers.get("www-authenticate")],
+    tampered: [tampered.response.status, tampered.refusal.code],
+    bare: [bare.response.status, bare.response.headers.get("www-authenticate")],
+    served: [served.status, await served.json()],
+    unserved: unserved.status,
+    verify: (await guard.verify(token)).subject,
+    verifyCode: await codeOf(guard.verify("x.y.z")),
+    signOut: signOutUrl.origin + signOutUrl.pathname,
+    afterwards: [client.state(), await codeOf(client.accessToken())],
+    unknownOption: await codeOf(createClient({ issuer, clientId, audiance: "x" })),
+    events: [...new Set(events)],
+    tally: guard.tally(),
+  };
+}
+
+function memory() {
+  const map = new Map();
+  return { get: (key) => map.get(key), set: (key, value) => void map.set(key, value) };
+}
+
+/** What every runtime must answer. */
+export const EXPECTED = {
+  user: "Alice",
+  returnTo: "/inbox",
+  checks: [
+    "state",
+    "iss",
+    "code",
+    "signature ES256",
+    "iss",
+    "aud",
+    "exp",
+    "iat",
+    "nonce",
+    "at_hash",
+    "sub",
+  ],
+  scope: ["openid", "read"],
+  scopeless: [403, 'Bearer error="insufficient_scope", scope="admin"'],
+  tampered: [401, "signature_invalid"],
+  bare: [401, "Bearer"],
+  served: [200, { subject: "alice", extra: 7 }],
+  unserved: 401,
+  verify: "alice",
+  verifyCode: "token_malformed",
+  signOut: "https://as.example/logout",
+  afterwards: [{ signedIn: false }, "login_required"],
+  unknownOption: "config_invalid",
+  events: ["request", "checked", "signed_in", "refreshed", "signed_out"],
+  tally: {
+    accepted: 3,
+    scope_insufficient: 1,
+    signature_invalid: 1,
+    credential_missing: 2,
+    token_malformed: 1,
+  },
+};

@@ -1,0 +1,154 @@
+// The README's code, run as it is written: the page in a real browser, the worker in real workerd,
+// both against the provider made of values.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { before, test } from "node:test";
+
+import { build } from "esbuild";
+import { chromium } from "playwright-core";
+
+import { startWorker } from "../support/edge.mjs";
+import { installPackage, testFile } from "../support/installed.mjs";
+import { makeProvider } from "../support/provider.mjs";
+
+const readme = readFileSync(testFile("../README.md"), "utf8");
+
+/** The block that follows `<!-- test: NAME -->`. */
+function block(name) {
+  const found = new RegExp(`<!-- test: ${name} -->\\s+\`\`\`js\\n(.*?)\`\`\``, "s").exec(readme);
+  assert.ok(found, `the README has no block ${name}`);
+  return found[1];
+}
+
+/** The names that the README uses. */
+const NAMES = {
+  issuer: "https://login.example.com",
+  clientId: "my-page",
+  redirectUri: "https://app.example.com/callback",
+  audience: "https://api.example.com",
+  scope: "openid profile",
+};
+
+let project;
+before(() => {
+  ({ project } = installPackage("readme"));
+});
+
+test("every block of JavaScript is tested", () => {
+  const blocks = readme.match(/```(js|ts|javascript|typescript)\n/g) ?? [];
+  const tested = readme.match(/<!-- test: \w+ -->/g) ?? [];
+  assert.equal(blocks.length, tested.length);
+  assert.equal(blocks.length, 3);
+});
+
+test("the errors block prints what it says", () => {
+  const code = block("errors");
+  const file = join(project, "errors.mjs");
+  writeFileSync(file, code);
+  const printed = execFileSync(process.execPath, [file], { encoding: "utf8" });
+  const [, said] = /console\.log\(.*\); \/\/ (.*)/.exec(code);
+  assert.equal(printed.trim(), said);
+});
+
+test("the worker block answers in workerd", async (t) => {
+  const provider = await makeProvider(NAMES);
+  writeFileSync(join(project, "worker.mjs"), block("worker"));
+  const asked = [];
+  const worker = await startWorker(project, "worker.mjs", {
+    // The worker's own fetch: the provider answers, nothing leaves this machine.
+    outboundService: async (request) => {
+      asked.push(request.url);
+      const answer = await provider.fetch(request.url, {});
+      return new (await import("miniflare")).Response(await answer.text(), answer);
+    },
+  });
+  t.after(() => worker.dispose());
+
+  const ask = (authorization) =>
+    worker.dispatchFetch("https://api.example.com/", { headers: { authorization } });
+  const accepted = await ask(`Bearer ${await provider.accessToken()}`);
+  assert.deepEqual([accepted.status, await accepted.json()], [200, { hello: "alice" }]);
+  const refused = await ask("Bearer nonsense");
+  assert.equal(refused.status, 401);
+  assert.deepEqual(asked, [
+    "https://login.example.com/.well-known/openid-configuration",
+    "https://login.example.com/jwks",
+  ]);
+});
+
+const PAGE = `<!doctype html><title>page</title>
+  <p id="who"></p><button id="sign-in">Sign in</button><button id="sign-out">Sign out</button>
+  <button id="call">Call</button><pre id="answer"></pre><script type="module" src="/app.js"></script>`;
+
+/** What the README says a page's policy needs. */
+const POLICY =
+  "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; " +
+  "connect-src https://login.example.com https://api.example.com";
+
+test("the page block signs in, calls an API and signs out in a browser", async (t) => {
+  const provider = await makeProvider(NAMES);
+  writeFileSync(join(project, "page.mjs"), block("page"));
+  const { outputFiles } = await build({
+    entryPoints: [join(project, "page.mjs")],
+    bundle: true,
+    format: "esm",
+    write: false,
+    logLevel: "error",
+  });
+  const browser = await chromium.launch({
+    executablePath: process.env["CHROME"],
+    args: ["--no-sandbox", "--disable-background-networking"],
+  });
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  const problems = [];
+  page.on("pageerror", (error) => problems.push(error.message));
+  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
+
+  const cors = { "access-control-allow-origin": "*", "access-control-allow-headers": "*" };
+  await page.route("**/*", async (route) => {
+    const request = route.request();
+    const url = new URL(request.url());
+    if (request.method() === "OPTIONS") return route.fulfill({ status: 204, headers: cors });
+    if (url.pathname === "/app.js") {
+      return route.fulfill({ contentType: "text/javascript", body: outputFiles[0].text });
+    }
+    if (url.origin === "https://app.example.com") {
+      const headers = { "content-security-policy": POLICY };
+      return route.fulfill({ contentType: "text/html", body: PAGE, headers });
+    }
+    if (url.origin === "https://api.example.com") {
+      const isBearer = /^Bearer [\w-]+\.[\w-]+\.[\w-]+$/.test(request.headers()["authorization"]);
+      return route.fulfill({ status: isBearer ? 200 : 401, body: "from the API", headers: cors });
+    }
+    if (url.pathname === "/authorize") {
+      const body = `<a id="back" href="${provider.signInAt(url.href).replaceAll("&", "&amp;")}">Back</a>`;
+      return route.fulfill({ contentType: "text/html", body });
+    }
+    if (url.pathname === "/logout") {
+      return route.fulfill({ contentType: "text/html", body: "<p id=bye>Signed out</p>" });
+    }
+    const init = { body: request.postData() ?? undefined };
+    const answer = await provider.fetch(url.href, init);
+    return route.fulfill({
+      status: answer.status,
+      headers: { ...cors, "content-type": "application/json" },
+      body: await answer.text(),
+    });
+  });
+
+  await page.goto("https://app.example.com/");
+  await page.getByText("Not signed in").waitFor();
+  await page.click("#sign-in");
+  await page.click("#back");
+  await page.getByText("Hello Alice").waitFor();
+  assert.equal(page.url(), "https://app.example.com/callback");
+  await page.click("#call");
+  await page.getByText("from the API").waitFor();
+  await page.click("#sign-out");
+  await page.locator("#bye").waitFor();
+  assert.deepEqual(problems, []);
+});

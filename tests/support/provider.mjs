@@ -1,0 +1,188 @@
+// An OpenID provider made of values: a fetch that answers like one, with real signatures by the
+// runtime's WebCrypto. For tests that need a host and no network; the real providers are met in
+// the journey. Needs nothing but the web's own globals, so it runs in every runtime.
+
+/** Who is who, unless a test says otherwise. */
+const NAMES = {
+  issuer: "https://as.example",
+  audience: "https://api.example",
+  clientId: "spa",
+  redirectUri: "https://app.example/callback",
+  scope: "openid read",
+};
+
+const encoder = new TextEncoder();
+
+function base64url(bytes) {
+  const text = String.fromCharCode(...new Uint8Array(bytes));
+  return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+const ALGORITHMS = {
+  ES256: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
+  ES384: { name: "ECDSA", namedCurve: "P-384", hash: "SHA-384" },
+  ES512: { name: "ECDSA", namedCurve: "P-521", hash: "SHA-512" },
+  RS256: {
+    name: "RSASSA-PKCS1-v1_5",
+    hash: "SHA-256",
+    modulusLength: 2048,
+    publicExponent: new Uint8Array([1, 0, 1]),
+  },
+  PS256: {
+    name: "RSA-PSS",
+    hash: "SHA-256",
+    saltLength: 32,
+    modulusLength: 2048,
+    publicExponent: new Uint8Array([1, 0, 1]),
+  },
+  Ed25519: { name: "Ed25519" },
+};
+
+/** A key that signs, with its public JWK. */
+async function makeSigner(alg, kid) {
+  const algorithm = ALGORITHMS[alg];
+  const pair = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const jwk = await crypto.subtle.exportKey("jwk", pair.publicKey);
+  const { kty, crv, x, y, n, e } = jwk;
+  return {
+    jwk: JSON.parse(JSON.stringify({ kty, crv, x, y, n, e, kid, alg, use: "sig" })),
+    async sign(claims, header = {}) {
+      const part = (value) => base64url(encoder.encode(JSON.stringify(value)));
+      const input = `${part({ alg, kid, ...header })}.${part(claims)}`;
+      const signature = await crypto.subtle.sign(algorithm, pair.privateKey, encoder.encode(input));
+      return `${input}.${base64url(signature)}`;
+    },
+  };
+}
+
+/** The left half of the SHA-256 of a token. */
+async function halfHash(token) {
+  return base64url((await crypto.subtle.digest("SHA-256", encoder.encode(token))).slice(0, 16));
+}
+
+/**
+ * @param options.issuer and the other names, see above
+ * @param options.alg the algorithm of its keys
+ * @param options.idToken changes the claims of an ID token before it is signed
+ * @param options.answer answers a request in its place, or nothing
+ */
+export async function makeProvider(options = {}) {
+  const { issuer, audience, clientId, redirectUri, scope } = { ...NAMES, ...options };
+  const signer = await makeSigner(options.alg ?? "ES256", "k1");
+  const requests = [];
+  const codes = new Map();
+  let serial = 0;
+  let refreshToken;
+
+  const json = (value, status = 200) =>
+    new Response(JSON.stringify(value), {
+      status,
+      headers: { "content-type": "application/json" },
+    });
+
+  const accessToken = (claims = {}, header = {}) => {
+    const now = Math.floor(Date.now() / 1000);
+    return signer.sign(
+      {
+        iss: issuer,
+        aud: audience,
+        sub: "alice",
+        client_id: clientId,
+        jti: `jti-${++serial}`,
+        iat: now,
+        exp: now + 300,
+        scope,
+        ...claims,
+      },
+      { typ: "at+jwt", ...header },
+    );
+  };
+
+  async function tokens(nonce) {
+    const now = Math.floor(Date.now() / 1000);
+    const access_token = await accessToken();
+    const claims = {
+      iss: issuer,
+      aud: clientId,
+      sub: "alice",
+      iat: now,
+      exp: now + 300,
+      nonce,
+      at_hash: await halfHash(access_token),
+      name: "Alice",
+    };
+    refreshToken = `refresh-${++serial}`;
+    return json({
+      access_token,
+      token_type: "Bearer",
+      expires_in: options.expiresIn ?? 300,
+      refresh_token: refreshToken,
+      id_token: await signer.sign({ ...claims, ...options.idToken }),
+      scope,
+    });
+  }
+
+  async function token(form) {
+    if (form.get("grant_type") === "refresh_token") {
+      const isCurrent = form.get("refresh_token") === refreshToken;
+      return isCurrent ? tokens() : json({ error: "invalid_grant" }, 400);
+    }
+    const login = codes.get(form.get("code"));
+    codes.delete(form.get("code"));
+    const verifier = encoder.encode(form.get("code_verifier") ?? "");
+    const challenge = base64url(await crypto.subtle.digest("SHA-256", verifier));
+    const isRight =
+      login?.challenge === challenge && login.redirectUri === form.get("redirect_uri");
+    return isRight ? tokens(login.nonce) : json({ error: "invalid_grant" }, 400);
+  }
+
+  async function fetch(url, init = {}) {
+    requests.push({ url, init });
+    const answered = await options.answer?.(url, init);
+    if (answered !== undefined) return answered;
+    switch (url) {
+      case `${issuer}/.well-known/openid-configuration`:
+        return json({
+          issuer,
+          authorization_endpoint: `${issuer}/authorize`,
+          token_endpoint: `${issuer}/token`,
+          jwks_uri: `${issuer}/jwks`,
+          end_session_endpoint: `${issuer}/logout`,
+          code_challenge_methods_supported: ["S256"],
+          authorization_response_iss_parameter_supported: true,
+        });
+      case `${issuer}/jwks`:
+        return json({ keys: [signer.jwk] });
+      case `${issuer}/token`:
+        return token(new URLSearchParams(init.body));
+      default:
+        return json({ error: "not_found" }, 404);
+    }
+  }
+
+  /** What the provider's login page does: from an authorization request to the callback's URL. */
+  function signInAt(authorizationUrl) {
+    const asked = new URL(authorizationUrl).searchParams;
+    const code = `code-${++serial}`;
+    codes.set(code, {
+      nonce: asked.get("nonce"),
+      challenge: asked.get("code_challenge"),
+      redirectUri: asked.get("redirect_uri"),
+    });
+    const answer = new URLSearchParams({ code, state: asked.get("state"), iss: issuer });
+    return `${redirectUri}?${answer}`;
+  }
+
+  return {
+    issuer,
+    audience,
+    clientId,
+    redirectUri,
+    signer,
+    requests,
+    fetch,
+    signInAt,
+    accessToken,
+    count: (path) => requests.filter((request) => request.url === issuer + path).length,
+  };
+}

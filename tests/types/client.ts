@@ -1,0 +1,59 @@
+// Nothing here runs: compiling is the assertion.
+import { GatepassError, createClient } from "gatepass";
+import type { Client, ClientEvent, ClientOptions, ErrorCode, IdClaims, SignedIn } from "gatepass";
+
+type Equal<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+type IsAny<T> = 0 extends 1 & T ? true : false;
+const proof = <T extends true>(): T => true as T;
+
+const options: ClientOptions = { issuer: "https://as.example", clientId: "spa" };
+const client: Client = await createClient(options);
+
+// What comes out is known; nothing is `any`.
+proof<Equal<ReturnType<Client["user"]>, IdClaims | null>>();
+proof<Equal<Awaited<ReturnType<Client["accessToken"]>>, string>>();
+proof<Equal<Awaited<ReturnType<Client["handleCallback"]>>, SignedIn>>();
+proof<Equal<Awaited<ReturnType<Client["signInUrl"]>>, URL>>();
+proof<Equal<Awaited<ReturnType<Client["signOutUrl"]>>, URL | null>>();
+proof<Equal<IsAny<IdClaims["email"]>, false>>();
+proof<Equal<IdClaims["anything"], unknown>>();
+proof<Equal<GatepassError["code"], ErrorCode>>();
+
+// Every form of an option.
+await createClient({
+  issuer: { issuer: "https://as.example", token_endpoint: "https://as.example/token" },
+  clientId: "spa",
+  resource: ["https://api.example"],
+  authorizationParams: { ui_locales: "de" },
+  transactionStore: { get: () => null, set: async () => {} },
+  fetch,
+  onEvent: (event) => {
+    if (event.type === "request") proof<Equal<typeof event.durationMs, number>>();
+  },
+});
+
+// Listeners know their event.
+client.on("refresh_failed", (event) => {
+  proof<Equal<typeof event, Extract<ClientEvent, { type: "refresh_failed" }>>>();
+  proof<Equal<typeof event.code, ErrorCode>>();
+});
+
+// @ts-expect-error a client identifier is required
+await createClient({ issuer: "https://as.example" });
+// @ts-expect-error a misspelt option
+await createClient({ ...options, scopes: "openid" });
+// @ts-expect-error seconds are a number
+await createClient({ ...options, clockTolerance: "60" });
+// @ts-expect-error a store needs both
+await createClient({ ...options, transactionStore: { get: () => null } });
+// @ts-expect-error there is no such event
+client.on("signedIn", () => {});
+// @ts-expect-error claims are read-only
+client.user()!.sub = "someone else";
+// @ts-expect-error there is no such code
+const code: ErrorCode = "oops";
+// @ts-expect-error errors come from gatepass
+new GatepassError("config_invalid", "text");
+
+export { code };

@@ -1,0 +1,43 @@
+// Nothing here runs: compiling is the assertion.
+import { createGuard } from "gatepass/guard";
+import type { Checked, Guard, Principal, Refusal } from "gatepass/guard";
+
+type Equal<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const proof = <T extends true>(): T => true as T;
+
+const guard: Guard = await createGuard({
+  issuer: ["https://a.example", "https://b.example"],
+  audience: "api",
+});
+
+// An outcome is one of two, and each branch knows which.
+declare const request: Request;
+const checked: Checked = await guard.check(request, { scopes: ["read"] });
+if (checked.refusal) {
+  proof<Equal<typeof checked.refusal, Refusal>>();
+  proof<Equal<typeof checked.response, Response>>();
+} else {
+  proof<Equal<typeof checked.principal, Principal>>();
+}
+proof<Equal<Principal["claims"]["anything"], unknown>>();
+proof<Equal<Awaited<ReturnType<Guard["verify"]>>, Principal>>();
+
+// A handler keeps the arguments that its runtime gives it.
+interface Env {
+  readonly DB: string;
+}
+const handler = guard.protect((_request: Request, principal, env: Env) => {
+  proof<Equal<typeof principal, Principal>>();
+  return new Response(env.DB);
+});
+proof<Equal<typeof handler, (request: Request, env: Env) => Promise<Response>>>();
+
+// @ts-expect-error an audience is required
+await createGuard({ issuer: "https://a.example" });
+// @ts-expect-error scopes are strings
+await guard.check(request, { scopes: [1] });
+// @ts-expect-error a token is text
+await guard.verify(request);
+// @ts-expect-error a principal cannot be made up
+checked.principal = { subject: "alice" };
