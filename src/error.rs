@@ -310,75 +310,81 @@ pub(crate) fn clean(text: &str) -> String {
 }
 
 /// One broken rule and where it was broken.
+///
+/// One pointer wide: nearly every function of the core returns it, and each byte would be moved in
+/// each of them.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Fault>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Fault {
     kind: ErrorKind,
     at: Field,
     phase: Option<Phase>,
-    details: Option<Box<Details>>,
+    details: Option<Details>,
 }
 
 impl Error {
     /// A broken rule at a claim, parameter or option.
     pub fn new(kind: ErrorKind, at: impl Into<Field>) -> Self {
-        Self {
+        Self(Box::new(Fault {
             kind,
             at: at.into(),
             phase: None,
             details: None,
-        }
+        }))
     }
 
     /// Says in which part of the conversation it came up, unless that is known already.
     #[must_use]
     pub fn during(mut self, phase: Phase) -> Self {
-        self.phase.get_or_insert(phase);
+        self.0.phase.get_or_insert(phase);
         self
     }
 
     /// Adds what the provider said.
     #[must_use]
     pub(crate) fn with_details(mut self, details: Details) -> Self {
-        self.details = Some(Box::new(details));
+        self.0.details = Some(details);
         self
     }
 
     /// Which rule was broken.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// The stable code of the rule.
     pub fn code(&self) -> &'static str {
-        self.kind.code()
+        self.kind().code()
     }
 
     /// One sentence that says what is wrong and what to change.
     pub fn hint(&self) -> &'static str {
-        self.kind.hint()
+        self.kind().hint()
     }
 
     /// The claim, parameter or option; empty when there is none.
     pub fn at(&self) -> &str {
-        self.at.name()
+        self.0.at.name()
     }
 
     /// In which part of the conversation it came up.
     pub fn phase(&self) -> Option<Phase> {
-        self.phase
+        self.0.phase
     }
 
     /// What the provider said.
     pub fn details(&self) -> Option<&Details> {
-        self.details.as_deref()
+        self.0.details.as_ref()
     }
 
     /// Whether the same call may succeed a little later with nothing changed.
     ///
     /// An unexpected HTTP status counts as passing only when it says so: 429 and 5xx.
     pub fn retryable(&self) -> bool {
-        let status = self.details.as_ref().and_then(|details| details.status);
-        self.kind.retryable() && status.is_none_or(|status| status == 429 || status >= 500)
+        let status = self.details().and_then(|details| details.status);
+        self.kind().retryable() && status.is_none_or(|status| status == 429 || status >= 500)
     }
 }
 

@@ -51,10 +51,28 @@ impl Event {
     }
 }
 
+/// What was checked of one thing, in order: for people who want to see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Checked {
+    /// What was checked: `metadata`, `callback`, `token_response`, `id_token`.
+    pub subject: &'static str,
+    /// The checks that it passed, by the names of what they look at.
+    pub checks: Vec<&'static str>,
+}
+
+/// What flows share also keeps what they checked, until the caller asks for it after a step.
+pub trait Reports {
+    /// What was checked since the last call.
+    fn take_reports(&mut self) -> Vec<Checked> {
+        Vec::new()
+    }
+}
+
 /// A conversation of several rounds.
 pub trait Flow {
     /// What it shares with other flows.
-    type Shared;
+    type Shared: Reports;
     /// What comes out in the end.
     type Output;
 

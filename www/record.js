@@ -20,7 +20,6 @@ const PLACES = {
 export function createRecorder(log) {
   let action;
   let current;
-  const sentNames = new Map();
 
   const move = (step) => {
     if (current === step) return;
@@ -44,22 +43,16 @@ export function createRecorder(log) {
     event(event) {
       if (event.type === "request") {
         const { purpose, method, url, status, durationMs, code } = event;
-        const names = sentNames.get(url) ?? [];
+        const names = [...new Set(event.parameters)];
         log.addRequest(placeOf(purpose), { method, url, status, durationMs, code, names });
         // With the tokens here, what is left of a callback is to check the ID token.
         if (purpose === "token" && status === 200) move("identity");
       }
-      if (event.type === "checked") log.addChecks(placeOf(event.subject), event.checks);
-    },
-
-    /** For the option `fetch`: notes the names of the parameters in a form, and looks at nothing else. */
-    async fetch(url, init) {
-      if (init?.body) {
-        sentNames.set(String(url), [...new Set(new URLSearchParams(init.body).keys())]);
-        // A callback is asked about before its code is sent anywhere: that part is over now.
-        if (action === "callback") move("exchange");
+      if (event.type === "checked") {
+        log.addChecks(placeOf(event.subject), event.checks);
+        // With the callback checked, its code is sent.
+        if (event.subject === "callback") move("exchange");
       }
-      return fetch(url, init);
     },
   };
 }

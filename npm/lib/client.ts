@@ -120,13 +120,15 @@ export type ClientEvent =
       readonly method: string;
       /** Without its query. */
       readonly url: string;
+      /** The names of the parameters that were sent. */
+      readonly parameters: readonly string[];
       readonly status?: number;
       readonly code?: ErrorCode;
       readonly durationMs: number;
     }
   | {
       readonly type: "checked";
-      readonly subject: "callback" | "id_token";
+      readonly subject: "metadata" | "callback" | "token_response" | "id_token";
       readonly checks: readonly string[];
     }
   | { readonly type: "signed_in" }

@@ -74,7 +74,13 @@ export interface Refusal {
 
 /** The outcome of a check. */
 export type Checked =
-  | { readonly principal: Principal; readonly refusal?: never; readonly response?: never }
+  | {
+      readonly principal: Principal;
+      /** What was checked, in order. */
+      readonly checks: readonly string[];
+      readonly refusal?: never;
+      readonly response?: never;
+    }
   | { readonly principal?: never; readonly refusal: Refusal; readonly response: Response };
 
 /** What a guard reports. */
@@ -85,11 +91,19 @@ export type GuardEvent =
       readonly method: string;
       /** Without its query. */
       readonly url: string;
+      /** The names of the parameters that were sent. */
+      readonly parameters: readonly string[];
       readonly status?: number;
       readonly code?: ErrorCode;
       readonly durationMs: number;
     }
-  | { readonly type: "decided"; readonly accepted: boolean; readonly code?: ErrorCode };
+  | {
+      readonly type: "decided";
+      readonly accepted: boolean;
+      /** What was checked, in order, of a request that was accepted. */
+      readonly checks?: readonly string[];
+      readonly code?: ErrorCode;
+    };
 
 /** How often each outcome came up: `accepted`, and the codes of refusals. */
 export type Tally = { readonly accepted: number } & Readonly<Partial<Record<ErrorCode, number>>>;
@@ -149,7 +163,8 @@ class RequestGuard implements Guard {
   async check(request: { readonly headers: Headers }, need: Need = {}): Promise<Checked> {
     const authorization = request.headers.get("authorization") ?? undefined;
     const text = await call(() => this.#alive.check(authorization, toJson(need)));
-    const outcome = JSON.parse(text) as { principal: Principal } | { refusal: Refusal };
+    const outcome = JSON.parse(text) as
+      { principal: Principal; checks: string[] } | { refusal: Refusal };
     if ("principal" in outcome) return outcome;
     return { refusal: outcome.refusal, response: respond(outcome.refusal) };
   }

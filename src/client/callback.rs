@@ -101,6 +101,7 @@ impl Callback {
 pub struct CallbackCode {
     code: Secret<String>,
     login: PendingLogin,
+    checked: Vec<&'static str>,
 }
 
 impl CallbackCode {
@@ -115,7 +116,8 @@ impl CallbackCode {
         client: &Client,
     ) -> Result<Self, Error> {
         // RFC 9207 section 2.4: compared as strings, also for error responses, before anything is sent.
-        match callback.once("iss")? {
+        let iss = callback.once("iss")?;
+        match iss {
             Some(iss) if iss != login.issuer => return Err(ErrorKind::IssMismatch.into()),
             None if client
                 .provider()
@@ -149,8 +151,17 @@ impl CallbackCode {
             Some(code) => Ok(Self {
                 code: Secret::new(code.into()),
                 login,
+                checked: match iss {
+                    Some(_) => vec!["state", "iss", "code"],
+                    None => vec!["state", "code"],
+                },
             }),
         }
+    }
+
+    /// What was checked, in order.
+    pub fn checked(&self) -> &[&'static str] {
+        &self.checked
     }
 
     /// The code, for the token request.

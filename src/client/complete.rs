@@ -22,9 +22,9 @@ pub struct SignedIn {
     /// Where the application goes on.
     pub return_to: Option<String>,
     /// What was checked of the callback, in order.
-    pub callback_checked: Vec<String>,
+    pub callback_checked: Vec<&'static str>,
     /// What was checked of the ID token, in order; empty without `openid`.
-    pub id_token_checked: Vec<String>,
+    pub id_token_checked: Vec<&'static str>,
 }
 
 /// The flow from a callback to a session.
@@ -100,6 +100,7 @@ impl Flow for Completion {
                     Step::Done(()) => {
                         let code = CallbackCode::check(&callback, login, client)
                             .map_err(|error| error.during(Phase::Callback))?;
+                        client.provider.report("callback", code.checked().to_vec());
                         let request = exchange::exchange(client, &code)
                             .map_err(|error| error.during(Phase::Exchange))?;
                         self.stage = Stage::Exchanging(code);
@@ -113,6 +114,9 @@ impl Flow for Completion {
                     .map_err(Error::from)
                     .and_then(|response| exchange::read(&response))
                     .map_err(|error| error.during(Phase::Exchange))?;
+                client
+                    .provider
+                    .report("token_response", tokens.checked.clone());
                 match id_token_to_verify(&tokens, &code, &client.provider)? {
                     Some(verify) => self.verify(client, now, verify, Event::Start, code, tokens),
                     None => Ok(Step::Done(finish(client, None, code, tokens, now))),
@@ -152,13 +156,10 @@ impl Completion {
                     code.login().max_age,
                     now,
                 )?;
-                Ok(Step::Done(finish(
-                    client,
-                    Some(id_token),
-                    code,
-                    tokens,
-                    now,
-                )))
+                let checked = id_token.checked().to_vec();
+                client.provider.report("id_token", checked);
+                let done = finish(client, Some(id_token), code, tokens, now);
+                Ok(Step::Done(done))
             }
             Step::Send(request) => {
                 self.stage = Stage::Verifying(verify, code, tokens);
@@ -247,16 +248,8 @@ fn finish(
     tokens: Tokens,
     now: Timestamp,
 ) -> SignedIn {
+    let callback_checked = code.checked().to_vec();
     let login = code.into_login();
-    let mut callback_checked = vec![String::from("state")];
-    if client
-        .provider
-        .metadata()
-        .is_some_and(|metadata| metadata.names_itself_in_callbacks())
-    {
-        callback_checked.push("iss".into());
-    }
-    callback_checked.push("code".into());
     let (user, id_token_checked) = id_token
         .map(IdToken::into_parts)
         .map_or((None, Vec::new()), |(claims, checked)| {

@@ -26,6 +26,8 @@ pub struct Tokens {
     pub(super) expires_in: Option<Lifetime>,
     /// The scope, when it is not the one that was asked for.
     pub(super) scope: Option<String>,
+    /// The members that were checked.
+    pub(super) checked: Vec<&'static str>,
 }
 
 /// The request that exchanges a code.
@@ -104,12 +106,29 @@ pub(super) fn read(response: &HttpResponse) -> Result<Tokens, Error> {
         None => None,
         Some(value) => Some(value.as_str().ok_or_else(|| malformed("scope"))?.to_owned()),
     };
+    let (refresh_token, id_token) = (
+        token(&object, "refresh_token")?,
+        token(&object, "id_token")?,
+    );
+    let expires_in = lifetime(&object)?;
+    let members = [
+        "access_token",
+        "token_type",
+        "expires_in",
+        "scope",
+        "refresh_token",
+        "id_token",
+    ];
     Ok(Tokens {
         access_token,
-        refresh_token: token(&object, "refresh_token")?,
-        id_token: token(&object, "id_token")?,
-        expires_in: lifetime(&object)?,
+        refresh_token,
+        id_token,
+        expires_in,
         scope,
+        checked: members
+            .into_iter()
+            .filter(|name| object.get(name).is_some())
+            .collect(),
     })
 }
 

@@ -36,7 +36,7 @@ pub struct IdTokenChecks<'a> {
 #[derive(Debug)]
 pub struct IdToken {
     claims: Claims,
-    checked: Vec<String>,
+    checked: Vec<&'static str>,
 }
 
 impl IdToken {
@@ -56,14 +56,14 @@ impl IdToken {
             return Err(ErrorKind::TypMismatch.into());
         }
         let claims = token.into_claims();
-        let mut checked = vec![format!("signature {}", algorithm.name())];
+        let mut checked = vec![algorithm.check_name()];
 
         // 1. Encrypted tokens are not asked for and not read: `Compact::parse` refuses them.
         // 2. The issuer is the one whose metadata was read, letter by letter.
         if claims.required_string("iss")? != expected.issuer {
             return Err(ErrorKind::IssuerMismatch.into());
         }
-        checked.push("iss".into());
+        checked.push("iss");
 
         // 3. This client is an audience, and there is none that is not trusted.
         let audience = claims.audience()?;
@@ -77,13 +77,13 @@ impl IdToken {
         if !audience.contains(&expected.client_id) || !audience.iter().all(is_trusted) {
             return Err(ErrorKind::AudienceMismatch.into());
         }
-        checked.push("aud".into());
+        checked.push("aud");
 
         // 4. and 5. Beside other audiences the authorized party must be named; it is this client.
         match claims.string("azp")? {
             Some(azp) if azp != expected.client_id => return Err(ErrorKind::AzpMismatch.into()),
             None if audience.len() > 1 => return Err(ErrorKind::AzpMismatch.into()),
-            Some(_) => checked.push("azp".into()),
+            Some(_) => checked.push("azp"),
             None => {}
         }
 
@@ -92,11 +92,11 @@ impl IdToken {
         // 9. and 10. The time: before exp; iat is there and not in the future.
         claims.check_lifetime(expected.now, expected.clock_tolerance)?;
         claims.required_date("iat")?;
-        checked.extend(["exp".into(), "iat".into()]);
+        checked.extend(["exp", "iat"]);
 
         // 11. The nonce is the one that was sent; one that was not sent must not come.
         match (expected.nonce, claims.string("nonce")?) {
-            (Some(sent), Some(came)) if ct_eq(sent, came) => checked.push("nonce".into()),
+            (Some(sent), Some(came)) if ct_eq(sent, came) => checked.push("nonce"),
             (None, None) => {}
             _ => return Err(ErrorKind::NonceMismatch.into()),
         }
@@ -110,7 +110,7 @@ impl IdToken {
             if !ct_eq(hash, &half_hash(algorithm, expected.access_token)) {
                 return Err(ErrorKind::HashMismatch.into());
             }
-            checked.push("at_hash".into());
+            checked.push("at_hash");
         }
 
         // 2. The subject is there and within its length.
@@ -118,7 +118,7 @@ impl IdToken {
         if subject.len() > MAX_SUBJECT || !subject.is_ascii() {
             return Err(Error::new(ErrorKind::ClaimInvalid, "sub"));
         }
-        checked.push("sub".into());
+        checked.push("sub");
         Ok(Self { claims, checked })
     }
 
@@ -156,11 +156,11 @@ impl IdToken {
     }
 
     /// What was checked, in order: for people who want to see it.
-    pub fn checked(&self) -> &[String] {
+    pub fn checked(&self) -> &[&'static str] {
         &self.checked
     }
 
-    pub(super) fn into_parts(self) -> (Claims, Vec<String>) {
+    pub(super) fn into_parts(self) -> (Claims, Vec<&'static str>) {
         (self.claims, self.checked)
     }
 }
@@ -168,7 +168,7 @@ impl IdToken {
 fn check_auth_time(
     claims: &Claims,
     expected: &IdTokenChecks<'_>,
-    checked: &mut Vec<String>,
+    checked: &mut Vec<&'static str>,
 ) -> Result<(), Error> {
     let auth_time = claims.date("auth_time")?;
     if auth_time.is_some_and(|time| time > expected.now.after(expected.clock_tolerance)) {
@@ -184,7 +184,7 @@ fn check_auth_time(
     if expected.now > latest {
         return Err(ErrorKind::AuthTooOld.into());
     }
-    checked.push("auth_time".into());
+    checked.push("auth_time");
     Ok(())
 }
 

@@ -36,6 +36,7 @@ pub use pkce::{CodeVerifier, challenge};
 pub use refresh::Refresh;
 pub use session::{Attach, Session};
 
+use crate::flow::{Checked, Reports};
 use crate::issuer::Provider;
 
 /// A client at one provider: its configuration, what is known of the provider, and its session.
@@ -46,6 +47,12 @@ pub struct Client {
     session: Option<Session>,
     /// Counts sessions, so that an answer that was under way when one ended is not stored.
     generation: u64,
+}
+
+impl Reports for Client {
+    fn take_reports(&mut self) -> Vec<Checked> {
+        self.provider.take_reports()
+    }
 }
 
 impl Client {

@@ -1,6 +1,6 @@
 //! Renewing the tokens (RFC 6749 section 6, OpenID Connect Core section 12).
 
-use crate::client::{Client, Tokens, complete, exchange};
+use crate::client::{Client, IdToken, Tokens, complete, exchange};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
 use crate::issuer::{Discover, Verify};
@@ -69,6 +69,9 @@ impl Refresh {
             }
             Stage::Exchanging => {
                 let tokens = exchange::read(&event.into_answer()??)?;
+                client
+                    .provider
+                    .report("token_response", tokens.checked.clone());
                 // Core 12.2: the answer may have no ID token.
                 match &tokens.id_token {
                     Some(token) => {
@@ -104,10 +107,12 @@ impl Refresh {
     ) -> Result<Step<()>, Error> {
         match verify.step(&mut client.provider, now, event)? {
             Step::Done(verified) => {
-                let claims = same_user(client, verified, &tokens, now);
+                let id_token = same_user(client, verified, &tokens, now);
                 // Tokens of someone else end the session: there is no telling whose it is.
-                let claims = claims.inspect_err(|_| client.forget_session())?;
-                Ok(Step::Done(renew(client, tokens, claims, now)?))
+                let id_token = id_token.inspect_err(|_| client.forget_session())?;
+                let (claims, checked) = id_token.into_parts();
+                client.provider.report("id_token", checked);
+                Ok(Step::Done(renew(client, tokens, Some(claims), now)?))
             }
             Step::Send(request) => {
                 self.stage = Stage::Verifying(verify, tokens);
@@ -147,7 +152,7 @@ fn same_user(
     verified: Verified,
     tokens: &Tokens,
     now: Timestamp,
-) -> Result<Option<Claims>, Error> {
+) -> Result<IdToken, Error> {
     let original = client.session().and_then(|session| session.signed_in_as());
     // Core 12.2: it should have no nonce; where it has one, it is that of the sign-in.
     let nonce = match verified.claims().string("nonce")? {
@@ -162,7 +167,7 @@ fn same_user(
     if let Some(original) = original {
         id_token.check_same_user(original)?;
     }
-    Ok(Some(id_token.into_parts().0))
+    Ok(id_token)
 }
 
 fn renew(

@@ -33,6 +33,7 @@ pub(super) fn check_claims(
     config: &GuardConfig,
     now: Timestamp,
 ) -> Result<Principal, Error> {
+    let signature = token.header().algorithm().check_name();
     let claims = token.into_claims();
     // 4. The issuer is the one whose key made the signature.
     if claims.required_string("iss")? != issuer {
@@ -53,5 +54,16 @@ pub(super) fn check_claims(
         claims.required_string(name)?;
     }
     claims.required_date("iat")?;
-    Principal::read(claims)
+    let checked = [
+        "typ",
+        signature,
+        "iss",
+        "aud",
+        "exp",
+        "sub",
+        "client_id",
+        "jti",
+        "iat",
+    ];
+    Principal::read(claims, checked.to_vec())
 }

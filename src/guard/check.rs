@@ -78,8 +78,9 @@ impl Check {
             }
             Step::Done(verified) => {
                 let issuer = provider.issuer().as_str();
-                let principal = access_token::check_claims(verified, issuer, &guard.config, now)?;
-                self.need.check(&principal)?;
+                let mut principal =
+                    access_token::check_claims(verified, issuer, &guard.config, now)?;
+                self.need.check(&mut principal)?;
                 Ok(Step::Done(principal))
             }
         }

@@ -29,6 +29,7 @@ pub use principal::Principal;
 pub use refusal::Refusal;
 pub use tally::Tally;
 
+use crate::flow::Reports;
 use crate::issuer::Provider;
 
 /// A guard: what it demands, the issuers it trusts with what is known of them, and its counts.
@@ -38,6 +39,9 @@ pub struct Guard {
     providers: Vec<Provider>,
     tally: Tally,
 }
+
+// What was checked of a token stands in its principal.
+impl Reports for Guard {}
 
 impl Guard {
     /// The configuration.

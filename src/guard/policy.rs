@@ -70,12 +70,16 @@ impl Need {
     /// # Errors
     ///
     /// `scope_insufficient`.
-    pub(super) fn check(&self, principal: &Principal) -> Result<(), Error> {
+    pub(super) fn check(&self, principal: &mut Principal) -> Result<(), Error> {
+        if self.scopes.is_empty() {
+            return Ok(());
+        }
         if self
             .scopes
             .iter()
             .all(|scope| principal.scopes().contains(scope))
         {
+            principal.note("scope");
             Ok(())
         } else {
             Err(ErrorKind::ScopeInsufficient.into())

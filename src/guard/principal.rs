@@ -18,6 +18,7 @@ pub struct Principal {
     audience: Vec<String>,
     scopes: Vec<String>,
     expires_at: Timestamp,
+    checked: Vec<&'static str>,
 }
 
 impl Principal {
@@ -26,7 +27,7 @@ impl Principal {
     /// # Errors
     ///
     /// `claim_invalid` when `scope` is no string.
-    pub(super) fn read(claims: Claims) -> Result<Self, Error> {
+    pub(super) fn read(claims: Claims, checked: Vec<&'static str>) -> Result<Self, Error> {
         // RFC 6749 section 3.3: split at single spaces; empty items are none.
         let scope = claims.string("scope")?.unwrap_or_default();
         let scopes = scope
@@ -44,6 +45,7 @@ impl Principal {
                 .date("exp")?
                 .ok_or_else(|| Error::new(ErrorKind::ClaimMissing, "exp"))?,
             claims,
+            checked,
         })
     }
 
@@ -75,6 +77,16 @@ impl Principal {
     /// When it ends.
     pub fn expires_at(&self) -> Timestamp {
         self.expires_at
+    }
+
+    /// What was checked of its token, in order.
+    pub fn checked(&self) -> &[&'static str] {
+        &self.checked
+    }
+
+    /// Something that the request needed was found too.
+    pub(super) fn note(&mut self, check: &'static str) {
+        self.checked.push(check);
     }
 
     /// Every claim.

@@ -111,6 +111,18 @@ impl HttpRequest {
     }
 }
 
+impl HttpRequest {
+    /// The names of the form's parameters, for people who want to see what is sent.
+    pub fn parameters(&self) -> Vec<&str> {
+        // EXPOSE: the names only; none of them needs encoding.
+        let body = self.body.as_ref().map_or("", |body| body.expose());
+        body.split('&')
+            .filter_map(|pair| pair.split('=').next())
+            .filter(|name| !name.is_empty())
+            .collect()
+    }
+}
+
 impl fmt::Debug for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method.name(), self.url.without_query())

@@ -98,6 +98,7 @@ impl Flow for Discover {
         match read(answer, provider) {
             Ok(metadata) => {
                 provider.metadata = Some(metadata);
+                provider.report("metadata", vec!["issuer", "endpoints"]);
                 provider.fetched_at = Some(now);
                 provider.discovery_failure = None;
                 provider.discovery_pause.end();

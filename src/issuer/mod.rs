@@ -15,6 +15,7 @@ pub use metadata::{Issuer, Metadata};
 pub use verify::{KeyTrials, Verify};
 
 use crate::error::Error;
+use crate::flow::{Checked, Reports};
 use crate::http::Transport;
 use crate::http::json::Value;
 use crate::issuer::pause::Pause;
@@ -38,6 +39,16 @@ pub struct Provider {
     discovery_failure: Option<Error>,
     discovery_pause: Pause,
     keys: KeyCache,
+    reports: Vec<Checked>,
+}
+
+/// Reports that nobody asked for are dropped beyond this many: a sign-in makes four.
+const MOST_REPORTS: usize = 16;
+
+impl Reports for Provider {
+    fn take_reports(&mut self) -> Vec<Checked> {
+        core::mem::take(&mut self.reports)
+    }
 }
 
 impl Provider {
@@ -52,6 +63,7 @@ impl Provider {
             discovery_failure: None,
             discovery_pause: Pause::default(),
             keys: KeyCache::default(),
+            reports: Vec::new(),
         }
     }
 
@@ -105,6 +117,13 @@ impl Provider {
     /// How long one request to it may take.
     pub fn timeout(&self) -> Lifetime {
         self.timeout
+    }
+
+    /// Notes what was checked.
+    pub(crate) fn report(&mut self, subject: &'static str, checks: Vec<&'static str>) {
+        if self.reports.len() < MOST_REPORTS {
+            self.reports.push(Checked { subject, checks });
+        }
     }
 
     fn needs_discovery(&self, now: Timestamp) -> bool {

@@ -76,36 +76,79 @@ pub enum Kind {
     RsaPss,
 }
 
-/// One row: algorithm, name in `alg`, family, hash.
+/// What stands before the name in the table, so that a report of a check needs no other text.
+const LABEL: &str = "signature ";
+
+/// One row: algorithm, name in `alg` behind its label, family, hash.
 type Row = (Algorithm, &'static str, Kind, Hash);
 
 const TABLE: &[Row] = &[
-    (Algorithm::Ed25519, "Ed25519", Kind::Ed25519, Hash::Sha512),
-    (Algorithm::EdDsa, "EdDSA", Kind::Ed25519, Hash::Sha512),
+    (
+        Algorithm::Ed25519,
+        "signature Ed25519",
+        Kind::Ed25519,
+        Hash::Sha512,
+    ),
+    (
+        Algorithm::EdDsa,
+        "signature EdDSA",
+        Kind::Ed25519,
+        Hash::Sha512,
+    ),
     (
         Algorithm::Es256,
-        "ES256",
+        "signature ES256",
         Kind::Ecdsa(Curve::P256),
         Hash::Sha256,
     ),
     (
         Algorithm::Es384,
-        "ES384",
+        "signature ES384",
         Kind::Ecdsa(Curve::P384),
         Hash::Sha384,
     ),
     (
         Algorithm::Es512,
-        "ES512",
+        "signature ES512",
         Kind::Ecdsa(Curve::P521),
         Hash::Sha512,
     ),
-    (Algorithm::Ps256, "PS256", Kind::RsaPss, Hash::Sha256),
-    (Algorithm::Ps384, "PS384", Kind::RsaPss, Hash::Sha384),
-    (Algorithm::Ps512, "PS512", Kind::RsaPss, Hash::Sha512),
-    (Algorithm::Rs256, "RS256", Kind::RsaPkcs1, Hash::Sha256),
-    (Algorithm::Rs384, "RS384", Kind::RsaPkcs1, Hash::Sha384),
-    (Algorithm::Rs512, "RS512", Kind::RsaPkcs1, Hash::Sha512),
+    (
+        Algorithm::Ps256,
+        "signature PS256",
+        Kind::RsaPss,
+        Hash::Sha256,
+    ),
+    (
+        Algorithm::Ps384,
+        "signature PS384",
+        Kind::RsaPss,
+        Hash::Sha384,
+    ),
+    (
+        Algorithm::Ps512,
+        "signature PS512",
+        Kind::RsaPss,
+        Hash::Sha512,
+    ),
+    (
+        Algorithm::Rs256,
+        "signature RS256",
+        Kind::RsaPkcs1,
+        Hash::Sha256,
+    ),
+    (
+        Algorithm::Rs384,
+        "signature RS384",
+        Kind::RsaPkcs1,
+        Hash::Sha384,
+    ),
+    (
+        Algorithm::Rs512,
+        "signature RS512",
+        Kind::RsaPkcs1,
+        Hash::Sha512,
+    ),
 ];
 
 impl Algorithm {
@@ -118,11 +161,17 @@ impl Algorithm {
     pub fn from_name(name: &str) -> Option<Self> {
         TABLE
             .iter()
-            .find_map(|(algorithm, known, ..)| (*known == name).then_some(*algorithm))
+            .find_map(|(algorithm, ..)| (algorithm.name() == name).then_some(*algorithm))
     }
 
     /// The name in `alg`.
     pub fn name(self) -> &'static str {
+        let labelled = self.row().1;
+        labelled.strip_prefix(LABEL).unwrap_or(labelled)
+    }
+
+    /// What a report calls a signature that was checked with it.
+    pub(crate) fn check_name(self) -> &'static str {
         self.row().1
     }
 

@@ -225,17 +225,6 @@ impl State {
             }
             Err(error) => return Err(error),
         };
-        for (subject, checks) in [
-            ("callback", &signed_in.callback_checked),
-            ("id_token", &signed_in.id_token_checked),
-        ] {
-            if !checks.is_empty() {
-                let event = Object::new()
-                    .with("type", "checked")
-                    .with("subject", subject);
-                self.host.emit(event.with("checks", checks.clone()));
-            }
-        }
         self.host.emit(Object::new().with("type", "signed_in"));
         let checks = [signed_in.callback_checked, signed_in.id_token_checked].concat();
         let client = self.client.borrow();

@@ -6,7 +6,7 @@ use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
 use crate::error::Error;
-use crate::flow::{Event, Flow, Step};
+use crate::flow::{Checked, Event, Flow, Reports as _, Step};
 use crate::http::json::{Object, Value};
 use crate::http::{HttpRequest, HttpResponse, Unreachable};
 use crate::wasm::subtle::ImportedKeys;
@@ -40,7 +40,18 @@ impl Host {
         let mut event = Event::Start;
         loop {
             let now = ambient::now()?;
-            let step = flow.step(&mut shared.borrow_mut(), now, event)?;
+            let step = flow.step(&mut shared.borrow_mut(), now, event);
+            let reports = shared.borrow_mut().take_reports();
+            for Checked {
+                subject, checks, ..
+            } in reports
+            {
+                let event = Object::new()
+                    .with("type", "checked")
+                    .with("subject", subject);
+                self.emit(event.with("checks", checks));
+            }
+            let step = step?;
             event = match step {
                 Step::Send(request) => match self.send(&request).await {
                     Ok(response) => Event::Answer(response),
@@ -65,6 +76,7 @@ impl Host {
                 .with("purpose", request.purpose.name())
                 .with("method", request.method.name())
                 .with("url", request.url.without_query())
+                .with("parameters", request.parameters())
                 .with("durationMs", duration);
             self.emit(match &answer {
                 Ok(response) => object.with("status", i64::from(response.status())),

@@ -9,7 +9,7 @@ use wasm_bindgen_futures::future_to_promise;
 
 use crate::error::Error;
 use crate::guard::{BearerToken, Check, Guard, Need, Principal, Refusal};
-use crate::http::json::Object;
+use crate::http::json::{Object, Value};
 use crate::wasm::drive::Host;
 use crate::wasm::error::to_js;
 use crate::wasm::options;
@@ -55,7 +55,7 @@ impl JsGuard {
         Self::make(&crate::wasm::options_of(options)?, fetch, on_event)
     }
 
-    /// Checks the `Authorization` header of a request: `{ principal }` or `{ refusal }` as JSON
+    /// Checks the `Authorization` header of a request: `{ principal, checks }` or `{ refusal }` as JSON
     /// text. It is rejected only for a need that cannot be read.
     #[wasm_bindgen(unchecked_return_type = "Promise<string>")]
     pub fn check(&self, authorization: Option<String>, need_json: &str) -> Promise {
@@ -65,7 +65,13 @@ impl JsGuard {
             let token = BearerToken::read(authorization.as_deref());
             let mut flow = Check::new(&state.guard.borrow(), token, &need?);
             let text = match state.run(&mut flow).await {
-                Ok(principal) => format!(r#"{{"principal":{}}}"#, principal.to_json()),
+                Ok(principal) => {
+                    let checks = Value::from(principal.checked().to_vec()).to_json();
+                    format!(
+                        r#"{{"principal":{},"checks":{checks}}}"#,
+                        principal.to_json()
+                    )
+                }
                 Err(error) => format!(
                     r#"{{"refusal":{}}}"#,
                     Refusal::new(error, flow.need()).to_json()
@@ -117,7 +123,9 @@ impl State {
         let result = self.host.run(&self.guard, flow).await;
         let event = Object::new().with("type", "decided");
         self.host.emit(match &result {
-            Ok(_) => event.with("accepted", true),
+            Ok(principal) => event
+                .with("accepted", true)
+                .with("checks", principal.checked().to_vec()),
             Err(error) => event.with("accepted", false).with("code", error.code()),
         });
         result

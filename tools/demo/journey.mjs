@@ -178,6 +178,11 @@ async function comeBack({ demo, page, report, watch }) {
     await sentNamesOf(page, "exchange"),
     names,
   );
+  report.contains("the answer's members were checked", await checksOf(page, "exchange"), [
+    "access_token",
+    "token_type",
+    "id_token",
+  ]);
   const claims = ["iss", "aud", "exp", "iat", "nonce"];
   const checks = await checksOf(page, "identity");
   report.contains("the ID token's claims were checked", checks, claims);
@@ -197,6 +202,14 @@ async function callTheApi({ page, report }) {
   await page.keyboard.press("Enter");
   await stepBecomes(page, "call", "done");
   report.passed("the call goes through, by keyboard");
+  report.contains("the worker says what it checked", await checksOf(page, "call"), [
+    "typ",
+    "signature RS256",
+    "iss",
+    "aud",
+    "exp",
+    "scope",
+  ]);
   const subject = await tableValue(page, "principal", "subject");
   report.equal(
     "the principal is the user who signed in",

@@ -12,11 +12,11 @@ interface Env {
 
 interface Route {
   scopes: string[];
-  answer(principal: Principal): unknown;
+  answer(accepted: { principal: Principal; checks: readonly string[] }): unknown;
 }
 
 const routes: Record<string, Route> = {
-  "/api/me": { scopes: ["read"], answer: (principal) => ({ principal }) },
+  "/api/me": { scopes: ["read"], answer: ({ principal, checks }) => ({ principal, checks }) },
   "/api/admin": { scopes: ["admin"], answer: () => ({ message: "Welcome to the engine room." }) },
 };
 
@@ -41,7 +41,7 @@ async function answer(request: Request, env: Env): Promise<Response> {
   const guard = await guardOf(env);
   const checked = await guard.check(request, { scopes: route.scopes });
   if (checked.refusal) return checked.response; // 401, 403 or 503, with its WWW-Authenticate
-  return Response.json(route.answer(checked.principal), {
+  return Response.json(route.answer(checked), {
     headers: { "cache-control": "no-store" },
   });
 }

@@ -1,0 +1,174 @@
+//! What can be printed holds no token, no code, no verifier.
+//!
+//! The driver looks at every step of every test; here is proved that it looks, and what is outside
+//! of flows.
+
+use gatepass::ErrorKind;
+use gatepass::client::{Attach, CodeVerifier, Completion};
+use gatepass::flow::Event;
+use gatepass::guard::BearerToken;
+use gatepass::http::{Purpose, Unreachable};
+use serde_json::json;
+
+use crate::support::{GuardWorld, Net, Reply, World, code};
+
+#[test]
+#[should_panic(expected = "stands in")]
+fn the_driver_sees_a_secret_that_is_printed() {
+    let mut net = Net::new(Vec::new());
+    net.keep_secret("access-S3CRET-1");
+    net.assert_silent("Bearer access-S3CRET-1");
+}
+
+#[test]
+#[should_panic(expected = "stands in")]
+fn the_driver_knows_the_tokens_of_a_sign_in() {
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    let session = world.client.session().unwrap();
+    let Attach::Token(token) = session.attach(world.client.config(), world.net.now) else {
+        panic!("no token");
+    };
+    // EXPOSE: this is what must not happen.
+    world.net.assert_silent(token.expose());
+}
+
+#[test]
+#[should_panic(expected = "stands in")]
+fn the_driver_knows_the_verifier_of_a_sign_in() {
+    let mut world = World::new();
+    world.begin().unwrap();
+    world.net.assert_silent(&world.logins.to_json());
+}
+
+#[test]
+#[should_panic(expected = "stands in")]
+fn the_driver_knows_the_code_of_a_callback() {
+    let mut world = World::new();
+    let url = world.begin().unwrap();
+    let callback = world.agree(&url);
+    world.finish(&callback).unwrap();
+    world.net.assert_silent(&callback);
+}
+
+#[test]
+fn tok_39_no_error_of_a_sign_in_repeats_what_came() {
+    // Whatever the answer, the driver has looked at error, details, flow and client.
+    for purpose in [Purpose::Discovery, Purpose::Token, Purpose::Keys] {
+        for reply in [
+            Reply::none(Unreachable::Network),
+            Reply::none(Unreachable::Timeout),
+            Reply::none(Unreachable::Redirected),
+            Reply::none(Unreachable::TooLarge),
+            Reply::status(302),
+            Reply::status(400),
+            Reply::status(500),
+            Reply::html(),
+            Reply::json("{"),
+            Reply::json("{}"),
+            Reply::json(r#"{"error":"invalid_grant"}"#).with_status(400),
+        ] {
+            let mut world = World::new();
+            world.idp().always(purpose, reply);
+            assert_ne!(code(world.sign_in()), "accepted");
+        }
+    }
+}
+
+#[test]
+fn tok_39_a_token_response_that_is_refused_is_not_repeated() {
+    for (name, value) in [
+        ("token_type", json!("mac")),
+        ("expires_in", json!({})),
+        ("scope", json!(1)),
+        ("refresh_token", json!(1)),
+        ("id_token", json!("x.y.z")),
+        ("error", json!("x")),
+    ] {
+        let mut world = World::new();
+        world.idp().edit_response = Some(Box::new(move |response| {
+            response.set(name, &value);
+        }));
+        assert_ne!(code(world.sign_in()), "accepted", "{name}");
+    }
+}
+
+#[test]
+fn an_error_of_the_callback_does_not_repeat_its_code() {
+    let mut world = World::new();
+    let url = world.begin().unwrap();
+    let callback = world.agree(&url);
+    let code_value = callback.split("code=").nth(1).unwrap();
+    let code_value = code_value.split('&').next().unwrap();
+    world.net.keep_secret(code_value);
+    for changed in [
+        callback.replace("state=", "xstate="),
+        callback.replace("state=", "state=x"),
+        callback.replace("iss=", "iss=x"),
+        format!("{callback}&code={code_value}"),
+        callback.replace('?', "#"),
+        format!("{callback}&x=%zz"),
+    ] {
+        let mut logins = world.logins.clone();
+        let now = world.net.now;
+        match Completion::new(&changed, &mut logins, &world.client, now) {
+            Err(error) => world.net.assert_silent(&format!("{error} {error:?}")),
+            Ok(mut flow) => {
+                let result = world.net.step(&mut flow, &mut world.client, Event::Start);
+                assert_ne!(code(result), "accepted");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_waits_for_a_callback_prints_no_verifier() {
+    let mut world = World::new();
+    world.begin().unwrap();
+    let shown = format!("{:?}", world.logins);
+    world.net.assert_silent(&shown);
+    assert!(shown.contains("redacted"));
+}
+
+#[test]
+fn a_session_prints_nothing_of_its_tokens_and_claims() {
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    let shown = format!("{:?} {:?}", world.client, world.client.session());
+    world.net.assert_silent(&shown);
+    assert!(!shown.contains("user-1"));
+    assert!(shown.contains("redacted"));
+}
+
+#[test]
+fn a_principal_prints_no_token() {
+    let mut world = GuardWorld::new();
+    let token = world.good();
+    world.net.keep_secret(&token);
+    let principal = world.check(&token).unwrap();
+    world
+        .net
+        .assert_silent(&format!("{principal:?} {}", principal.to_json()));
+}
+
+#[test]
+fn secrets_of_the_public_types_are_redacted() {
+    let verifier = CodeVerifier::read(&"v".repeat(43)).unwrap();
+    assert!(!format!("{verifier:?}").contains("vvv"));
+    let token = BearerToken::new("eyJ-token");
+    assert!(!format!("{token:?}").contains("eyJ"));
+    let mut form = gatepass::http::form::Form::new();
+    form.push("code", "S3CRET");
+    assert!(!format!("{form:?}").contains("S3CRET"));
+    // EXPOSE: the test looks into it.
+    assert!(form.into_body().expose().contains("S3CRET"));
+}
+
+#[test]
+fn leak_04_no_hint_and_no_code_has_room_for_input() {
+    for kind in ErrorKind::ALL {
+        let error = gatepass::Error::from(*kind);
+        assert_eq!(format!("{error}"), format!("{}: {}", kind.code(), kind.hint()));
+        assert_eq!(format!("{error:?}"), format!("Error({error})"));
+    }
+}

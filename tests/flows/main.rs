@@ -1,0 +1,32 @@
+//! The flows of both roles against a provider made of values and a clock of their own.
+//!
+//! No network, no sleeping, no real clock: every test says what is sent, what is answered and what
+//! time it is. A name with an id such as `oid_05` covers that row of the catalogue of attacks. The
+//! driver (`support/net.rs`) also fails every test in which a token, a code or a verifier appears
+//! in anything that can be printed.
+
+#![cfg(all(
+    not(target_arch = "wasm32"),
+    feature = "client",
+    feature = "guard",
+    feature = "rust-crypto"
+))]
+
+mod callback;
+mod discovery;
+mod exchange;
+mod guard_claims;
+mod guard_header;
+mod guard_keys;
+mod guard_request;
+mod guard_structure;
+mod id_token;
+mod key_cache;
+mod leaks;
+mod misuse;
+mod refresh;
+mod session;
+mod sign_in;
+mod sign_out;
+mod signatures;
+mod support;

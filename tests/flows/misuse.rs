@@ -1,0 +1,191 @@
+//! Events that do not fit: every one is `flow_misused`, none is a panic, and none ends well.
+
+use std::fmt::Debug;
+
+use gatepass::client::{Completion, Refresh, SignIn, SignInOptions, SignOut};
+use gatepass::flow::{Event, Flow, Step};
+use gatepass::guard::{BearerToken, Check, Need};
+use gatepass::http::{HttpResponse, Unreachable};
+use gatepass::issuer::Discover;
+use gatepass::jose::rust_crypto;
+
+use crate::support::{GuardWorld, Net, World, code};
+
+/// What the flow waits for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Waits {
+    ForStart,
+    ForAnswer,
+    ForSignature,
+    ForNothing,
+}
+
+/// The events that do not fit.
+fn unfit(waits: Waits) -> Vec<Event> {
+    let mut events = Vec::new();
+    if waits != Waits::ForStart {
+        events.push(Event::Start);
+    }
+    if waits != Waits::ForAnswer {
+        events.push(Event::Answer(HttpResponse::new(200, Vec::new(), b"{}".to_vec())));
+        events.push(Event::Unreachable(Unreachable::Network));
+    }
+    if waits != Waits::ForSignature {
+        events.push(Event::Signature(true));
+        events.push(Event::Signature(false));
+    }
+    events
+}
+
+/// Takes a flow so many steps on its way.
+fn advance<F>(flow: &mut F, shared: &mut F::Shared, net: &mut Net, steps: usize) -> Waits
+where
+    F: Flow + Debug,
+    F::Shared: Debug,
+{
+    let mut event = Event::Start;
+    let mut waits = Waits::ForStart;
+    for _ in 0..steps {
+        (event, waits) = match net.step(flow, shared, event).unwrap() {
+            Step::Send(request) => (net.answer(&request), Waits::ForAnswer),
+            Step::Verify(check) => (
+                Event::Signature(rust_crypto::verify(&check)),
+                Waits::ForSignature,
+            ),
+            _ => return Waits::ForNothing,
+        };
+    }
+    waits
+}
+
+/// Interrupts a flow after each of its steps with each event that does not fit.
+///
+/// `make` gives a new flow each time; `run` steps it by the function that it is given.
+fn interrupt<F>(steps: usize, make: impl Fn() -> (F, F::Shared, Net))
+where
+    F: Flow + Debug,
+    F::Shared: Debug,
+{
+    for step in 0..=steps {
+        let count = {
+            let (mut flow, mut shared, mut net) = make();
+            let waits = advance(&mut flow, &mut shared, &mut net, step);
+            assert_eq!(waits == Waits::ForNothing, step == steps, "step {step}");
+            unfit(waits).len()
+        };
+        for index in 0..count {
+            let (mut flow, mut shared, mut net) = make();
+            let waits = advance(&mut flow, &mut shared, &mut net, step);
+            let event = unfit(waits).swap_remove(index);
+            let what = format!("{event:?} after step {step}");
+            let result = net.step(&mut flow, &mut shared, event);
+            assert_eq!(code(result), "flow_misused", "{what}");
+            // What was interrupted does not go on: nothing makes an output of it any more.
+            for waits in [Waits::ForNothing, Waits::ForStart, Waits::ForAnswer] {
+                for event in unfit(waits) {
+                    let again = net.step(&mut flow, &mut shared, event);
+                    let is_begun = step > 0;
+                    assert!(
+                        !matches!(again, Ok(Step::Done(_))) || !is_begun,
+                        "{what}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn discovery_is_stepped_in_order() {
+    interrupt(2, || {
+        let world = World::new();
+        let net = world.net;
+        let provider = gatepass::issuer::Provider::new(
+            world.client.provider().issuer().clone(),
+            world.client.provider().transport(),
+            world.client.provider().timeout(),
+        );
+        (Discover::new(), provider, net)
+    });
+}
+
+#[test]
+fn a_sign_in_is_stepped_in_order() {
+    interrupt(2, || {
+        let mut world = World::new();
+        let flow = SignIn::new(SignInOptions::default(), world.entropy());
+        (flow, world.client, world.net)
+    });
+}
+
+#[test]
+fn a_completion_is_stepped_in_order() {
+    interrupt(4, || {
+        let mut world = World::new();
+        let url = world.begin().unwrap();
+        let callback = world.agree(&url);
+        let now = world.net.now;
+        let flow = Completion::new(&callback, &mut world.logins, &world.client, now).unwrap();
+        (flow, world.client, world.net)
+    });
+}
+
+#[test]
+fn a_refresh_is_stepped_in_order() {
+    interrupt(3, || {
+        let mut world = World::new();
+        world.sign_in().unwrap();
+        (Refresh::new(&world.client), world.client, world.net)
+    });
+}
+
+#[test]
+fn signing_out_is_stepped_in_order() {
+    interrupt(2, || {
+        let mut world = World::new();
+        (SignOut::new(&mut world.client), world.client, world.net)
+    });
+}
+
+#[test]
+fn a_check_is_stepped_in_order() {
+    interrupt(4, || {
+        let world = GuardWorld::new();
+        let token = BearerToken::new(&world.good());
+        let flow = Check::new(&world.guard, Ok(token), &Need::nothing());
+        (flow, world.guard, world.net)
+    });
+}
+
+#[test]
+fn a_flow_that_failed_is_over() {
+    let mut world = World::new();
+    let url = world.begin().unwrap();
+    let callback = world.agree(&url);
+    let now = world.net.now;
+    let mut flow = Completion::new(&callback, &mut world.logins, &world.client, now).unwrap();
+    advance(&mut flow, &mut world.client, &mut world.net, 1);
+    let failed = Event::Unreachable(Unreachable::Network);
+    let result = world.net.step(&mut flow, &mut world.client, failed);
+    assert_eq!(code(result), "upstream_unreachable");
+    let again = world.net.step(&mut flow, &mut world.client, Event::Start);
+    assert_eq!(code(again), "flow_misused");
+}
+
+#[test]
+fn a_signature_that_was_refused_cannot_be_answered_again() {
+    let mut world = GuardWorld::new();
+    let token = BearerToken::new(&world.good());
+    let mut flow = Check::new(&world.guard, Ok(token), &Need::nothing());
+    let waits = advance(&mut flow, &mut world.guard, &mut world.net, 3);
+    assert_eq!(waits, Waits::ForSignature);
+    let refused = world
+        .net
+        .step(&mut flow, &mut world.guard, Event::Signature(false));
+    assert_eq!(code(refused), "signature_invalid");
+    let again = world
+        .net
+        .step(&mut flow, &mut world.guard, Event::Signature(true));
+    assert_eq!(code(again), "flow_misused");
+    assert_eq!(world.guard.tally().accepted(), 0);
+}

@@ -1,0 +1,349 @@
+//! Renewing the tokens.
+
+use gatepass::client::{Attach, Refresh};
+use gatepass::error::Phase;
+use gatepass::flow::{Event, Step};
+use gatepass::http::{Method, Purpose, Unreachable};
+use serde_json::{Value, json};
+
+use crate::support::{Key, Members, Reply, World, code, code_at};
+
+/// Someone who signed in a while ago.
+fn signed_in() -> World {
+    signed_in_with(json!({}))
+}
+
+fn signed_in_with(options: Value) -> World {
+    let mut world = World::with(options);
+    world.sign_in().unwrap();
+    world.net.pass(250);
+    world.net.clear();
+    world
+}
+
+fn access_token(world: &World) -> String {
+    let session = world.client.session().unwrap();
+    match session.attach(world.client.config(), world.net.now) {
+        // EXPOSE: the test compares it.
+        Attach::Token(token) => token.expose().clone(),
+        other => panic!("no token: {other:?}"),
+    }
+}
+
+/// The refresh token that is sent next.
+fn refresh_token_sent(world: &mut World) -> String {
+    world.net.clear();
+    let _ = world.refresh();
+    let mut sent = world.net.sent.iter();
+    let sent = sent.find(|sent| sent.purpose == Purpose::Refresh).unwrap();
+    sent.field("refresh_token").unwrap()
+}
+
+/// The outcome of a refresh whose ID token has other claims, and whether the session is there.
+fn claims(edit: impl Fn(&mut Members) + 'static) -> (&'static str, String, bool) {
+    let mut world = signed_in();
+    world.idp().edit_id_token = Some(Box::new(move |token| edit(&mut token.claims)));
+    let (code, at) = code_at(world.refresh());
+    (code, at, world.client.session().is_some())
+}
+
+#[test]
+fn the_request_is_a_form_with_exactly_these_fields() {
+    let mut world = signed_in_with(json!({"resource": "https://api.example/"}));
+    world.refresh().unwrap();
+    let sent = &world.net.sent[0];
+    assert_eq!(
+        (sent.method, sent.purpose),
+        (Method::Post, Purpose::Refresh)
+    );
+    assert_eq!(sent.url, "https://as.example/token");
+    assert_eq!(sent.accept, "application/json");
+    let form = sent.form();
+    let names: Vec<_> = form.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["grant_type", "refresh_token", "client_id", "resource"]
+    );
+    assert_eq!(form[0].1, "refresh_token");
+    assert_eq!(form[2].1, "spa");
+}
+
+#[test]
+fn a_refresh_gives_a_new_access_token() {
+    let mut world = signed_in();
+    world.refresh().unwrap();
+    let first = access_token(&world);
+    world.refresh().unwrap();
+    assert_ne!(access_token(&world), first);
+}
+
+#[test]
+fn rfr_04_a_rotated_refresh_token_replaces_the_old_one() {
+    let mut world = signed_in();
+    let first = refresh_token_sent(&mut world);
+    let second = refresh_token_sent(&mut world);
+    assert_ne!(first, second);
+    assert!(world.client.session().is_some());
+}
+
+#[test]
+fn rfr_05_without_a_new_refresh_token_the_old_one_is_kept() {
+    let mut world = signed_in();
+    world.idp().rotates = false;
+    let first = refresh_token_sent(&mut world);
+    assert_eq!(refresh_token_sent(&mut world), first);
+}
+
+#[test]
+fn rfr_06_invalid_grant_ends_the_session_after_one_request() {
+    let mut world = signed_in();
+    let refused = Reply::json(r#"{"error":"invalid_grant"}"#).with_status(400);
+    world.idp().always(Purpose::Refresh, refused);
+    let error = world.refresh().unwrap_err();
+    assert_eq!(error.code(), "server_error_response");
+    assert_eq!(error.phase(), Some(Phase::Refresh));
+    assert!(world.client.session().is_none());
+    assert_eq!(code(world.refresh()), "login_required");
+    assert_eq!(world.net.count(Purpose::Refresh), 1);
+}
+
+#[test]
+fn other_errors_of_the_provider_keep_the_session() {
+    for (status, body) in [
+        (400, r#"{"error":"invalid_request"}"#),
+        (400, r#"{"error":"temporarily_unavailable"}"#),
+        (401, r#"{"error":"invalid_client"}"#),
+        (400, r#"{"error":1}"#),
+        (200, r#"{"error":"invalid_grant"}"#),
+        (200, r#"{"access_token":"x"}"#),
+    ] {
+        let mut world = signed_in();
+        world
+            .idp()
+            .reply(Purpose::Refresh, Reply::json(body).with_status(status));
+        assert!(world.refresh().is_err(), "{body}");
+        assert!(world.client.session().is_some(), "{body}");
+        assert_eq!(code(world.refresh()), "accepted", "{body}");
+    }
+}
+
+#[test]
+fn a_network_that_fails_keeps_the_session() {
+    for (reply, expected) in [
+        (Reply::none(Unreachable::Network), "upstream_unreachable"),
+        (Reply::none(Unreachable::Timeout), "upstream_timeout"),
+        (Reply::none(Unreachable::Redirected), "redirect_refused"),
+        (Reply::none(Unreachable::TooLarge), "response_too_large"),
+        (Reply::status(503), "upstream_status"),
+        (Reply::status(302), "redirect_refused"),
+        (Reply::html(), "response_malformed"),
+    ] {
+        let mut world = signed_in();
+        world.idp().reply(Purpose::Refresh, reply);
+        assert_eq!(code(world.refresh()), expected);
+        // TOK-11: nothing was sent again by itself.
+        assert_eq!(world.net.count(Purpose::Refresh), 1);
+        assert_eq!(code(world.refresh()), "accepted");
+    }
+}
+
+#[test]
+fn without_a_session_there_is_nothing_to_renew() {
+    let mut world = World::new();
+    assert_eq!(code(world.refresh()), "login_required");
+    assert_eq!(world.net.count(Purpose::Refresh), 0);
+}
+
+#[test]
+fn without_a_refresh_token_somebody_has_to_sign_in() {
+    let mut world = World::new();
+    world.idp().edit_response = Some(Box::new(|response| {
+        response.remove("refresh_token");
+    }));
+    world.sign_in().unwrap();
+    assert_eq!(code(world.refresh()), "login_required");
+    assert_eq!(world.net.count(Purpose::Refresh), 0);
+    assert!(world.client.session().is_some());
+}
+
+#[test]
+fn an_answer_without_an_id_token_keeps_the_user() {
+    let mut world = signed_in();
+    world.idp().edit_response = Some(Box::new(|response| {
+        response.remove("id_token");
+    }));
+    world.refresh().unwrap();
+    let user = world.client.session().unwrap().user().unwrap();
+    assert_eq!(user.string("sub").unwrap(), Some("user-1"));
+}
+
+#[test]
+fn a_scope_stays_unless_the_answer_names_another() {
+    let mut world = signed_in_with(json!({"scope": "openid read"}));
+    world.refresh().unwrap();
+    assert_eq!(world.client.session().unwrap().scope(), "openid read");
+    world.idp().edit_response = Some(Box::new(|response| {
+        response.set("scope", json!("openid"));
+    }));
+    world.refresh().unwrap();
+    assert_eq!(world.client.session().unwrap().scope(), "openid");
+}
+
+#[test]
+fn a_refreshed_id_token_of_the_same_user_is_accepted() {
+    assert_eq!(claims(|_| {}), ("accepted", String::new(), true));
+}
+
+#[test]
+fn oid_29_rfr_19_another_sub_is_claim_invalid_and_ends_the_session() {
+    let other = claims(|claims| {
+        claims.set("sub", json!("user-11"));
+    });
+    assert_eq!(other, ("claim_invalid", "sub".into(), false));
+}
+
+#[test]
+fn oid_39_a_sub_is_compared_letter_by_letter() {
+    let other = claims(|claims| {
+        claims.set("sub", json!("User-1"));
+    });
+    assert_eq!(other, ("claim_invalid", "sub".into(), false));
+}
+
+#[test]
+fn oid_28_another_iss_is_issuer_mismatch_and_ends_the_session() {
+    let other = claims(|claims| {
+        claims.set("iss", json!("https://as.example1"));
+    });
+    assert_eq!(other, ("issuer_mismatch", String::new(), false));
+}
+
+#[test]
+fn oid_28_another_aud_is_refused_and_ends_the_session() {
+    let other = claims(|claims| {
+        claims.set("aud", json!(["spa1"]));
+    });
+    assert_eq!(other, ("audience_mismatch", String::new(), false));
+    let mut world = signed_in_with(json!({"trustedAudiences": ["other"]}));
+    world.idp().edit_id_token = Some(Box::new(|token| {
+        token
+            .claims
+            .set("aud", json!(["other", "spa"]))
+            .set("azp", json!("spa"));
+    }));
+    assert_eq!(code_at(world.refresh()), ("claim_invalid", "aud".into()));
+    assert!(world.client.session().is_none());
+}
+
+#[test]
+fn the_same_audience_in_another_form_is_accepted() {
+    let array = claims(|claims| {
+        claims.set("aud", json!(["spa"]));
+    });
+    assert_eq!(array.0, "accepted");
+}
+
+#[test]
+fn oid_28_another_auth_time_is_claim_invalid() {
+    let other = claims(|claims| {
+        claims.set("auth_time", 1_800_000_100);
+    });
+    assert_eq!(other, ("claim_invalid", "auth_time".into(), false));
+    let absent = claims(|claims| {
+        claims.remove("auth_time");
+    });
+    assert_eq!(absent.0, "accepted");
+}
+
+#[test]
+fn oid_28_a_nonce_is_that_of_the_sign_in_where_there_is_one() {
+    let other = claims(|claims| {
+        claims.set("nonce", json!("x"));
+    });
+    assert_eq!(other, ("nonce_mismatch", String::new(), false));
+    let mut world = signed_in();
+    let user = world.client.session().unwrap().user().unwrap();
+    let nonce = user.string("nonce").unwrap().unwrap().to_owned();
+    world.idp().edit_id_token = Some(Box::new(move |token| {
+        token.claims.set("nonce", json!(nonce));
+    }));
+    assert_eq!(code(world.refresh()), "accepted");
+}
+
+#[test]
+fn a_nonce_may_come_back_after_a_refresh_without_one() {
+    let mut world = signed_in();
+    let user = world.client.session().unwrap().user().unwrap();
+    let nonce = user.string("nonce").unwrap().unwrap().to_owned();
+    world.refresh().unwrap();
+    world.idp().edit_id_token = Some(Box::new(move |token| {
+        token.claims.set("nonce", json!(nonce));
+    }));
+    assert_eq!(code(world.refresh()), "accepted");
+    world.idp().edit_id_token = Some(Box::new(|token| {
+        token.claims.set("nonce", json!("x"));
+    }));
+    assert_eq!(code(world.refresh()), "nonce_mismatch");
+}
+
+#[test]
+fn a_refreshed_id_token_is_verified() {
+    let mut world = signed_in();
+    let foreign = Reply::json(json!({"keys": [Key::new("k9", "ES256", 99).jwk()]}));
+    world.net.pass(3600);
+    world.idp().always(Purpose::Keys, foreign);
+    assert_eq!(code(world.refresh()), "key_not_found");
+    let mut world = signed_in();
+    world.idp().edit_response = Some(Box::new(|response| {
+        let token = response.text("id_token").unwrap();
+        let signed = token.rsplit_once('.').unwrap().0;
+        let forged = format!("{signed}.{}", crate::support::base64url([7; 64]));
+        response.set("id_token", json!(forged));
+    }));
+    let before = access_token_after_refresh_error(&mut world);
+    assert_eq!(before, "signature_invalid");
+}
+
+/// The code of a refresh that fails, whose tokens are not used.
+fn access_token_after_refresh_error(world: &mut World) -> &'static str {
+    world.net.set_back(200);
+    let before = access_token(world);
+    let code = code(world.refresh());
+    assert_eq!(access_token(world), before);
+    code
+}
+
+#[test]
+fn a_sign_in_during_a_refresh_drops_its_answer() {
+    let mut world = signed_in();
+    let mut refresh = Refresh::new(&world.client);
+    let Ok(Step::Send(request)) = world
+        .net
+        .step(&mut refresh, &mut world.client, Event::Start)
+    else {
+        panic!("nothing was sent");
+    };
+    let answer = world.net.answer(&request);
+    world.idp().subject = "user-2".into();
+    world.sign_in().unwrap();
+    let late = world.net.step(&mut refresh, &mut world.client, answer);
+    assert_eq!(code(late), "login_required");
+    let user = world.client.session().unwrap().user().unwrap();
+    assert_eq!(user.string("sub").unwrap(), Some("user-2"));
+}
+
+#[test]
+fn a_refresh_that_lost_a_race_does_not_end_the_renewed_session() {
+    let mut world = signed_in();
+    let mut slow = Refresh::new(&world.client);
+    let Ok(Step::Send(request)) = world.net.step(&mut slow, &mut world.client, Event::Start) else {
+        panic!("nothing was sent");
+    };
+    // Another one is faster and gets the rotated token; the old one is refused.
+    world.refresh().unwrap();
+    let answer = world.net.answer(&request);
+    let late = world.net.step(&mut slow, &mut world.client, answer);
+    assert_eq!(code(late), "server_error_response");
+    assert!(world.client.session().is_some());
+    assert_eq!(code(world.refresh()), "accepted");
+}

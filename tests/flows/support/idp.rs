@@ -1,0 +1,313 @@
+//! An OpenID provider as a function from requests to answers.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use gatepass::client::challenge;
+use gatepass::http::{Purpose, form};
+use gatepass::time::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Key, Members, Reply, Sent, Token};
+
+/// Changes a token before it is signed.
+type Edit<T> = Box<dyn Fn(&mut T)>;
+
+/// What a code or a refresh token stands for.
+#[derive(Clone, Debug)]
+struct Grant {
+    client_id: String,
+    redirect_uri: String,
+    scope: String,
+    challenge: String,
+    nonce: Option<String>,
+    auth_time: i64,
+}
+
+/// A provider that does everything right until a test says otherwise.
+pub(crate) struct Idp {
+    pub(crate) issuer: String,
+    /// Published at `jwks_uri`.
+    pub(crate) keys: Vec<Key>,
+    /// Published there too, as they stand.
+    pub(crate) odd_keys: Vec<Value>,
+    /// The place of the signing key among the keys.
+    pub(crate) signs_with: usize,
+    pub(crate) metadata: Value,
+    /// `Cache-Control` of the key set.
+    pub(crate) cache_control: Option<String>,
+    pub(crate) subject: String,
+    pub(crate) edit_id_token: Option<Edit<Token>>,
+    pub(crate) edit_response: Option<Edit<Members>>,
+    /// Instead of the ID token, whatever it is.
+    pub(crate) raw_id_token: Option<String>,
+    /// Whether a refresh gives a new refresh token and ends the old one.
+    pub(crate) rotates: bool,
+    /// Secrets that came up since somebody looked.
+    pub(crate) issued: Vec<String>,
+    replies: BTreeMap<&'static str, VecDeque<Reply>>,
+    always: BTreeMap<&'static str, Reply>,
+    codes: BTreeMap<String, Grant>,
+    refresh_tokens: BTreeMap<String, Grant>,
+    count: u32,
+}
+
+impl Idp {
+    /// A provider with one ES256 key.
+    pub(crate) fn new(issuer: &str) -> Self {
+        Self::with_key(issuer, Key::new("k1", "ES256", 7))
+    }
+
+    /// A provider with this key.
+    pub(crate) fn with_key(issuer: &str, key: Key) -> Self {
+        let at = |path: &str| format!("{}{path}", issuer.trim_end_matches('/'));
+        Self {
+            issuer: issuer.into(),
+            keys: vec![key],
+            odd_keys: Vec::new(),
+            signs_with: 0,
+            metadata: json!({
+                "issuer": issuer,
+                "authorization_endpoint": at("/authorize"),
+                "token_endpoint": at("/token"),
+                "jwks_uri": at("/jwks"),
+                "end_session_endpoint": at("/logout"),
+                "authorization_response_iss_parameter_supported": true,
+                "code_challenge_methods_supported": ["S256"],
+                "response_types_supported": ["code"],
+            }),
+            cache_control: None,
+            subject: "user-1".into(),
+            edit_id_token: None,
+            edit_response: None,
+            raw_id_token: None,
+            rotates: true,
+            issued: Vec::new(),
+            replies: BTreeMap::new(),
+            always: BTreeMap::new(),
+            codes: BTreeMap::new(),
+            refresh_tokens: BTreeMap::new(),
+            count: 0,
+        }
+    }
+
+    /// Scheme, host and port of the issuer.
+    pub(crate) fn origin(&self) -> String {
+        let mut parts = self.issuer.splitn(4, '/');
+        let scheme = parts.next().unwrap();
+        format!("{scheme}//{}/", parts.nth(1).unwrap())
+    }
+
+    /// The key that signs.
+    pub(crate) fn key(&self) -> &Key {
+        &self.keys[self.signs_with]
+    }
+
+    /// Ends all keys and begins with this one.
+    pub(crate) fn rotate_to(&mut self, key: Key) {
+        self.keys = vec![key];
+        self.signs_with = 0;
+    }
+
+    /// The next answer of this kind, once.
+    pub(crate) fn reply(&mut self, purpose: Purpose, reply: Reply) {
+        self.replies
+            .entry(purpose.name())
+            .or_default()
+            .push_back(reply);
+    }
+
+    /// Every answer of this kind from now on.
+    pub(crate) fn always(&mut self, purpose: Purpose, reply: Reply) {
+        self.always.insert(purpose.name(), reply);
+    }
+
+    /// Answers of this kind are right again.
+    pub(crate) fn recover(&mut self, purpose: Purpose) {
+        self.always.remove(purpose.name());
+    }
+
+    /// The key set as it is published.
+    pub(crate) fn jwks(&self) -> Value {
+        let keys = self.keys.iter().map(Key::jwk);
+        json!({"keys": keys.chain(self.odd_keys.iter().cloned()).collect::<Vec<_>>()})
+    }
+
+    /// An access token as RFC 9068 section 2.2 describes it, for the API `api`.
+    pub(crate) fn access_token(&self, now: Timestamp) -> Token {
+        let mut token = Token::by(self.key(), "at+jwt");
+        token
+            .claims
+            .set("iss", json!(self.issuer))
+            .set("aud", json!("api"))
+            .set("sub", json!(self.subject))
+            .set("client_id", json!("spa"))
+            .set("iat", now.seconds())
+            .set("exp", now.seconds() + 300)
+            .set("jti", json!("t-1"))
+            .set("scope", json!("read write"));
+        token
+    }
+
+    /// The user signs in and agrees: the URL to which the browser comes back.
+    pub(crate) fn authorize(&mut self, url: &str, now: Timestamp) -> String {
+        let (endpoint, query) = url.split_once('?').unwrap();
+        assert_eq!(endpoint, self.metadata["authorization_endpoint"]);
+        let parameters = form::decode(query).unwrap();
+        let get = |name: &str| form::once(&parameters, name).unwrap().map(String::from);
+        assert_eq!(get("response_type").as_deref(), Some("code"));
+        assert_eq!(get("code_challenge_method").as_deref(), Some("S256"));
+        let code = self.fresh("code");
+        let grant = Grant {
+            client_id: get("client_id").unwrap(),
+            redirect_uri: get("redirect_uri").unwrap(),
+            scope: get("scope").unwrap(),
+            challenge: get("code_challenge").unwrap(),
+            nonce: get("nonce"),
+            auth_time: now.seconds(),
+        };
+        let mut answer = form::Form::new();
+        answer.push("code", &code);
+        answer.push("state", &get("state").unwrap());
+        if self.metadata["authorization_response_iss_parameter_supported"] == true {
+            answer.push("iss", &self.issuer);
+        }
+        let redirect_uri = grant.redirect_uri.clone();
+        self.codes.insert(code, grant);
+        format!("{redirect_uri}?{}", answer.encoded())
+    }
+
+    fn fresh(&mut self, kind: &str) -> String {
+        self.count += 1;
+        let text = format!("{kind}-S3CRET-{}-of-{}", self.count, self.issuer.len());
+        self.issued.push(text.clone());
+        text
+    }
+
+    /// Answers a request.
+    pub(crate) fn answer(&mut self, sent: &Sent, now: Timestamp) -> Reply {
+        let name = sent.purpose.name();
+        if let Some(reply) = self.replies.get_mut(name).and_then(VecDeque::pop_front) {
+            return reply;
+        }
+        if let Some(reply) = self.always.get(name) {
+            return reply.clone();
+        }
+        match sent.purpose {
+            Purpose::Discovery => Reply::json(&self.metadata),
+            Purpose::Keys => {
+                assert_eq!(sent.url, self.metadata["jwks_uri"]);
+                let reply = Reply::json(self.jwks());
+                match &self.cache_control {
+                    Some(value) => reply.with_header("cache-control", value),
+                    None => reply,
+                }
+            }
+            Purpose::Token | Purpose::Refresh => {
+                assert_eq!(sent.url, self.metadata["token_endpoint"]);
+                self.token_endpoint(sent, now)
+            }
+            _ => panic!("a request that nobody knows"),
+        }
+    }
+
+    fn token_endpoint(&mut self, sent: &Sent, now: Timestamp) -> Reply {
+        let refused = |error: &str| Reply::json(json!({"error": error})).with_status(400);
+        let field = |name: &str| sent.field(name).unwrap_or_default();
+        let (grant, is_refresh) = match field("grant_type").as_str() {
+            "authorization_code" => {
+                self.issued.push(field("code_verifier"));
+                let Some(grant) = self.codes.remove(&field("code")) else {
+                    return refused("invalid_grant");
+                };
+                if challenge(&field("code_verifier")) != grant.challenge
+                    || field("redirect_uri") != grant.redirect_uri
+                {
+                    return refused("invalid_grant");
+                }
+                (grant, false)
+            }
+            "refresh_token" => {
+                let known = self.refresh_tokens.get(&field("refresh_token")).cloned();
+                let Some(grant) = known else {
+                    return refused("invalid_grant");
+                };
+                if self.rotates {
+                    self.refresh_tokens.remove(&field("refresh_token"));
+                }
+                (grant, true)
+            }
+            _ => return refused("unsupported_grant_type"),
+        };
+        if field("client_id") != grant.client_id {
+            return refused("invalid_client");
+        }
+        Reply::json(self.tokens(grant, is_refresh, now))
+    }
+
+    fn tokens(&mut self, grant: Grant, is_refresh: bool, now: Timestamp) -> Members {
+        let mut response = Members::default();
+        let access_token = self.fresh("access");
+        response
+            .set("access_token", json!(access_token))
+            .set("token_type", json!("Bearer"))
+            .set("expires_in", 300);
+        if grant.scope.split(' ').any(|scope| scope == "openid") {
+            let id_token = match &self.raw_id_token {
+                Some(text) => text.clone(),
+                None => self.id_token(&grant, is_refresh, &access_token, now),
+            };
+            self.issued.push(id_token.clone());
+            response.set("id_token", json!(id_token));
+        }
+        if !is_refresh || self.rotates {
+            let refresh_token = self.fresh("refresh");
+            response.set("refresh_token", json!(refresh_token));
+            self.refresh_tokens.insert(refresh_token, grant);
+        }
+        if let Some(edit) = &self.edit_response {
+            edit(&mut response);
+        }
+        response
+    }
+
+    fn id_token(
+        &self,
+        grant: &Grant,
+        is_refresh: bool,
+        access_token: &str,
+        now: Timestamp,
+    ) -> String {
+        let mut token = Token::by(self.key(), "JWT");
+        token
+            .claims
+            .set("iss", json!(self.issuer))
+            .set("sub", json!(self.subject))
+            .set("aud", json!(grant.client_id))
+            .set("exp", now.seconds() + 300)
+            .set("iat", now.seconds())
+            .set("auth_time", grant.auth_time)
+            .set("at_hash", json!(at_hash(self.key().alg, access_token)));
+        match &grant.nonce {
+            Some(nonce) if !is_refresh => {
+                token.claims.set("nonce", json!(nonce));
+            }
+            _ => {}
+        }
+        if let Some(edit) = &self.edit_id_token {
+            edit(&mut token);
+        }
+        token.sign(self.key())
+    }
+}
+
+/// OpenID Connect Core section 3.1.3.6, written again so that the two can differ.
+pub(crate) fn at_hash(alg: &str, access_token: &str) -> String {
+    use sha2::{Digest as _, Sha256, Sha384, Sha512};
+    let text = access_token.as_bytes();
+    let digest = match alg {
+        "RS256" | "PS256" | "ES256" => Sha256::digest(text).to_vec(),
+        "RS384" | "PS384" | "ES384" => Sha384::digest(text).to_vec(),
+        _ => Sha512::digest(text).to_vec(),
+    };
+    super::base64url(&digest[..digest.len() / 2])
+}

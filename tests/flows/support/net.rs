@@ -1,0 +1,195 @@
+//! Steps flows, answers their requests by the providers of a test, and watches what they print.
+
+use std::fmt::Debug;
+
+use gatepass::Error;
+use gatepass::flow::{Event, Flow, Step};
+use gatepass::http::{HttpRequest, Method, Purpose};
+use gatepass::jose::rust_crypto;
+use gatepass::time::{Lifetime, Timestamp};
+
+use super::Idp;
+
+/// When every test begins: 2027-01-15T08:00:00Z.
+pub(crate) fn start_time() -> Timestamp {
+    Timestamp::from_seconds(1_800_000_000).unwrap()
+}
+
+/// A request that was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) purpose: Purpose,
+    pub(crate) method: Method,
+    pub(crate) url: String,
+    pub(crate) accept: &'static str,
+    pub(crate) body: Option<String>,
+    pub(crate) timeout: Lifetime,
+}
+
+impl Sent {
+    fn new(request: &HttpRequest) -> Self {
+        Self {
+            purpose: request.purpose,
+            method: request.method,
+            url: request.url.as_str().into(),
+            accept: request.accept,
+            // EXPOSE: the test's provider reads it.
+            body: request.body.as_ref().map(|body| body.expose().clone()),
+            timeout: request.timeout,
+        }
+    }
+
+    /// The form in the body, in order.
+    pub(crate) fn form(&self) -> Vec<(String, String)> {
+        gatepass::http::form::decode(self.body.as_deref().unwrap_or_default()).unwrap()
+    }
+
+    /// A field of the form.
+    pub(crate) fn field(&self, name: &str) -> Option<String> {
+        self.form()
+            .into_iter()
+            .find_map(|(key, value)| (key == name).then_some(value))
+    }
+}
+
+/// The network of a test: providers, a clock, and a record of what was sent.
+pub(crate) struct Net {
+    pub(crate) now: Timestamp,
+    /// How long each answer takes.
+    pub(crate) latency: Lifetime,
+    pub(crate) idps: Vec<Idp>,
+    pub(crate) sent: Vec<Sent>,
+    pub(crate) signature_checks: usize,
+    /// What must never be printed.
+    secrets: Vec<String>,
+}
+
+impl Net {
+    pub(crate) fn new(idps: Vec<Idp>) -> Self {
+        Self {
+            now: start_time(),
+            latency: Lifetime::from_millis(0),
+            idps,
+            sent: Vec::new(),
+            signature_checks: 0,
+            secrets: Vec::new(),
+        }
+    }
+
+    /// Moves the clock forward.
+    pub(crate) fn pass(&mut self, seconds: u32) {
+        self.now = self.now.after(Lifetime::from_seconds(seconds));
+    }
+
+    /// Sets the clock back.
+    pub(crate) fn set_back(&mut self, seconds: u32) {
+        self.now = self.now.before(Lifetime::from_seconds(seconds));
+    }
+
+    /// How many requests of this kind were sent.
+    pub(crate) fn count(&self, purpose: Purpose) -> usize {
+        self.sent
+            .iter()
+            .filter(|sent| sent.purpose == purpose)
+            .count()
+    }
+
+    /// Forgets the requests so far.
+    pub(crate) fn clear(&mut self) {
+        self.sent.clear();
+        self.signature_checks = 0;
+    }
+
+    /// From now on this text must not be printed by anything.
+    pub(crate) fn keep_secret(&mut self, text: &str) {
+        assert!(text.len() > 8, "too short to be told from other text");
+        self.secrets.push(text.into());
+    }
+
+    /// Fails when a text holds something that must not be printed.
+    #[track_caller]
+    pub(crate) fn assert_silent(&self, text: &str) {
+        for secret in &self.secrets {
+            assert!(!text.contains(secret.as_str()), "{secret} stands in {text}");
+        }
+    }
+
+    /// Answers one request.
+    pub(crate) fn answer(&mut self, request: &HttpRequest) -> Event {
+        let sent = Sent::new(request);
+        self.sent.push(sent.clone());
+        // Every request of the core goes to a configured provider, without a secret in its URL.
+        let idp = self
+            .idps
+            .iter_mut()
+            .find(|idp| sent.url.starts_with(&idp.origin()))
+            .unwrap_or_else(|| panic!("nobody was to be asked at {}", sent.url));
+        let answer = idp.answer(&sent, self.now).into_answer();
+        self.secrets.append(&mut idp.issued);
+        self.assert_silent(&format!("{request:?} {answer:?} {}", sent.url));
+        self.now = self.now.after(self.latency);
+        match answer {
+            Ok(response) => Event::Answer(response),
+            Err(cause) => Event::Unreachable(cause),
+        }
+    }
+
+    /// Takes one step and looks at everything that can be printed afterwards.
+    pub(crate) fn step<F>(
+        &mut self,
+        flow: &mut F,
+        shared: &mut F::Shared,
+        event: Event,
+    ) -> Result<Step<F::Output>, Error>
+    where
+        F: Flow + Debug,
+        F::Shared: Debug,
+    {
+        let event_text = format!("{event:?}");
+        let step = flow.step(shared, self.now, event);
+        let outcome = match &step {
+            Ok(Step::Send(request)) => format!("{request:?}"),
+            Ok(Step::Verify(check)) => format!("{check:?}"),
+            Ok(_) => String::new(),
+            Err(error) => format!("{error} {error:?} {} {:?}", error.hint(), error.details()),
+        };
+        self.assert_silent(&format!("{flow:?} {shared:?} {event_text} {outcome}"));
+        step
+    }
+
+    /// Steps a flow to its end.
+    pub(crate) fn run<F>(
+        &mut self,
+        flow: &mut F,
+        shared: &mut F::Shared,
+    ) -> Result<F::Output, Error>
+    where
+        F: Flow + Debug,
+        F::Shared: Debug,
+    {
+        let mut event = Event::Start;
+        for _ in 0..20 {
+            event = match self.step(flow, shared, event)? {
+                Step::Send(request) => self.answer(&request),
+                Step::Verify(check) => {
+                    self.signature_checks += 1;
+                    Event::Signature(rust_crypto::verify(&check))
+                }
+                Step::Done(output) => return Ok(output),
+                other => panic!("a step that nobody knows: {other:?}", other = other.name()),
+            };
+        }
+        panic!("the flow does not end");
+    }
+}
+
+/// A name for a step whose output cannot be printed.
+trait StepName {
+    fn name(&self) -> &'static str;
+}
+
+impl<T> StepName for Step<T> {
+    fn name(&self) -> &'static str {
+        "new"
+    }
+}

@@ -1,0 +1,230 @@
+//! The two worlds of the tests: an application that signs users in, and an API that is guarded.
+
+use gatepass::Error;
+use gatepass::client::{
+    Client, Completion, PendingLogins, Refresh, SignIn, SignInOptions, SignOut, SignedIn,
+};
+use gatepass::guard::{BearerToken, Check, Guard, Need, Principal, Refusal};
+use gatepass::http::json::{self, Object};
+use gatepass::random::Entropy;
+use serde_json::{Value, json};
+
+use super::{Idp, Net, Token};
+
+/// Options as the core reads them.
+pub(crate) fn options(value: &Value) -> Object {
+    json::read_object(value.to_string().as_bytes(), 1 << 20).unwrap()
+}
+
+/// An application at `https://app.example` with its provider at `https://as.example`.
+pub(crate) struct World {
+    pub(crate) net: Net,
+    pub(crate) client: Client,
+    pub(crate) logins: PendingLogins,
+    entropy: u8,
+}
+
+impl World {
+    /// The usual client.
+    pub(crate) fn new() -> Self {
+        Self::with(json!({}))
+    }
+
+    /// The usual client with more or other options.
+    pub(crate) fn with(more: Value) -> Self {
+        let mut given = json!({
+            "issuer": "https://as.example",
+            "clientId": "spa",
+            "redirectUri": "https://app.example/cb",
+        });
+        for (name, value) in more.as_object().unwrap() {
+            given[name] = value.clone();
+        }
+        let issuer = given["issuer"].as_str().unwrap_or("https://as.example");
+        Self {
+            net: Net::new(vec![Idp::new(issuer)]),
+            client: Client::from_options(&options(&given)).unwrap(),
+            logins: PendingLogins::default(),
+            entropy: 0,
+        }
+    }
+
+    /// The provider.
+    pub(crate) fn idp(&mut self) -> &mut Idp {
+        &mut self.net.idps[0]
+    }
+
+    /// Random bytes that are different each time, and the same in each run.
+    pub(crate) fn entropy(&mut self) -> Entropy {
+        self.entropy += 1;
+        let mut bytes = [0; Entropy::BYTES];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::try_from(index).unwrap() ^ self.entropy.wrapping_mul(37);
+        }
+        Entropy::new(bytes).unwrap()
+    }
+
+    /// Begins a sign-in: the URL to which the user goes.
+    pub(crate) fn begin(&mut self) -> Result<String, Error> {
+        self.begin_with(json!({}))
+    }
+
+    /// Begins a sign-in with options.
+    pub(crate) fn begin_with(&mut self, given: Value) -> Result<String, Error> {
+        let given = SignInOptions::from_options(&options(&given))?;
+        let mut flow = SignIn::new(given, self.entropy());
+        let request = self.net.run(&mut flow, &mut self.client)?;
+        self.logins.add(request.login, self.net.now);
+        // As a page does, through storage; the verifiers in it must never be printed.
+        let stored = self.logins.to_json();
+        let read: Value = serde_json::from_str(&stored).unwrap();
+        for login in read["waiting"].as_array().unwrap() {
+            self.net.keep_secret(login["verifier"].as_str().unwrap());
+        }
+        self.net
+            .assert_silent(&format!("{} {:?}", request.url, self.logins));
+        self.logins = PendingLogins::read(Some(&stored));
+        Ok(request.url)
+    }
+
+    /// The browser comes back with this URL.
+    pub(crate) fn finish(&mut self, url: &str) -> Result<SignedIn, Error> {
+        let mut flow = Completion::new(url, &mut self.logins, &self.client, self.net.now)
+            .inspect_err(|error| self.net.assert_silent(&format!("{error} {error:?}")))?;
+        self.net.run(&mut flow, &mut self.client)
+    }
+
+    /// The user agrees: the URL to which the browser comes back.
+    pub(crate) fn agree(&mut self, url: &str) -> String {
+        let now = self.net.now;
+        self.idp().authorize(url, now)
+    }
+
+    /// A whole sign-in.
+    pub(crate) fn sign_in(&mut self) -> Result<SignedIn, Error> {
+        let url = self.begin()?;
+        let callback = self.agree(&url);
+        self.finish(&callback)
+    }
+
+    /// Renews the tokens.
+    pub(crate) fn refresh(&mut self) -> Result<(), Error> {
+        let mut flow = Refresh::new(&self.client);
+        self.net.run(&mut flow, &mut self.client)
+    }
+
+    /// Signs out: the URL that ends the session at the provider.
+    pub(crate) fn sign_out(&mut self) -> Result<Option<String>, Error> {
+        let mut flow = SignOut::new(&mut self.client);
+        self.net.run(&mut flow, &mut self.client)
+    }
+
+    /// The outcome of a sign-in whose ID token was changed.
+    pub(crate) fn sign_in_with_id_token(
+        &mut self,
+        edit: impl Fn(&mut Token) + 'static,
+    ) -> Result<SignedIn, Error> {
+        self.idp().edit_id_token = Some(Box::new(edit));
+        self.sign_in()
+    }
+}
+
+/// An API with its guard.
+pub(crate) struct GuardWorld {
+    pub(crate) net: Net,
+    pub(crate) guard: Guard,
+}
+
+impl GuardWorld {
+    /// An API named `api` that trusts `https://as.example`.
+    pub(crate) fn new() -> Self {
+        Self::with(json!({}))
+    }
+
+    /// The usual guard with more or other options. There is a provider for each issuer.
+    pub(crate) fn with(more: Value) -> Self {
+        let mut given = json!({"issuer": "https://as.example", "audience": "api"});
+        for (name, value) in more.as_object().unwrap() {
+            given[name] = value.clone();
+        }
+        let issuers = match &given["issuer"] {
+            Value::Array(list) => list.clone(),
+            one => vec![one.clone()],
+        };
+        let idps = issuers
+            .iter()
+            .map(|issuer| Idp::new(issuer.as_str().unwrap_or("https://as.example")))
+            .collect();
+        Self {
+            net: Net::new(idps),
+            guard: Guard::from_options(&options(&given)).unwrap(),
+        }
+    }
+
+    /// The provider.
+    pub(crate) fn idp(&mut self) -> &mut Idp {
+        &mut self.net.idps[0]
+    }
+
+    /// A good access token, before it is signed.
+    pub(crate) fn token(&self) -> Token {
+        self.net.idps[0].access_token(self.net.now)
+    }
+
+    /// A good access token.
+    pub(crate) fn good(&self) -> String {
+        self.token().sign(self.net.idps[0].key())
+    }
+
+    /// A token that is right but for one change, signed.
+    pub(crate) fn edited(&self, edit: impl FnOnce(&mut Token)) -> String {
+        let mut token = self.token();
+        edit(&mut token);
+        token.sign(self.net.idps[0].key())
+    }
+
+    /// Checks a token.
+    pub(crate) fn check(&mut self, token: &str) -> Result<Principal, Error> {
+        self.check_need(Ok(BearerToken::new(token)), &Need::nothing())
+            .map_err(|refusal| refusal.error().clone())
+    }
+
+    /// Checks an `Authorization` header.
+    pub(crate) fn header(&mut self, header: Option<&str>) -> Result<Principal, Refusal> {
+        self.check_need(BearerToken::read(header), &Need::nothing())
+    }
+
+    /// Checks a token for a request that needs these scopes.
+    pub(crate) fn scoped(&mut self, token: &str, scopes: &[&str]) -> Result<Principal, Refusal> {
+        let need = Need::of_scopes(scopes.iter().copied()).unwrap();
+        self.check_need(Ok(BearerToken::new(token)), &need)
+    }
+
+    fn check_need(
+        &mut self,
+        token: Result<BearerToken, Error>,
+        need: &Need,
+    ) -> Result<Principal, Refusal> {
+        self.net.assert_silent(&format!("{token:?}"));
+        let mut flow = Check::new(&self.guard, token, need);
+        let checked = self.net.run(&mut flow, &mut self.guard);
+        checked.map_err(|error| Refusal::new(error, flow.need()))
+    }
+
+    /// The code of a check, or `accepted`. The token must not be printed by anything.
+    pub(crate) fn code(&mut self, token: &str) -> &'static str {
+        if (20..20_000).contains(&token.len()) {
+            self.net.keep_secret(token);
+        }
+        super::code(self.check(token))
+    }
+
+    /// The code and place for a token with one change to its claims.
+    pub(crate) fn claims(
+        &mut self,
+        edit: impl FnOnce(&mut super::Members),
+    ) -> (&'static str, String) {
+        let token = self.edited(|token| edit(&mut token.claims));
+        super::code_at(self.check(&token))
+    }
+}
