@@ -163,6 +163,13 @@ const SUITES = [
     commands: ({ env, chromium }) => [nodeTests({ ...env, CHROME: chromium }, "tests/readme")],
   },
   {
+    name: "browser",
+    counting: "node",
+    built: true,
+    browser: true,
+    commands: ({ env, chromium }) => [nodeTests({ ...env, CHROME: chromium }, "tests/browser")],
+  },
+  {
     name: "size",
     counting: "sum",
     built: true,

@@ -4,10 +4,10 @@ import { GatepassError, call, disposed } from "./errors.js";
 import type { ErrorCode } from "./errors.js";
 import { Listeners } from "./events.js";
 import { isFunction, split, toJson } from "./options.js";
-import { defaultStore, isStore } from "./storage.js";
-import type { TransactionStore } from "./storage.js";
+import { defaultStore, isStore, isStoreOption, listen, lock, sessionStore } from "./storage.js";
+import type { StoreOption, TransactionStore } from "./storage.js";
 
-export type { TransactionStore } from "./storage.js";
+export type { TokenStore, TransactionStore } from "./storage.js";
 
 /** A provider's metadata, given in place of discovery (RFC 8414 section 2). */
 export interface IssuerMetadata {
@@ -54,6 +54,15 @@ export interface ClientOptions {
   readonly timeout?: number;
   /** Where sign-ins wait for their callback. @defaultValue the page's sessionStorage */
   readonly transactionStore?: TransactionStore;
+  /**
+   * Where the session is kept. `"memory"`: it ends with the page, and no other script's storage
+   * access reaches it. `"session"`: it survives reloads of the tab (sessionStorage). `"local"`: it
+   * is shared by all tabs of the origin, which then renew it once for all (IndexedDB, which unlike
+   * localStorage shows every tab the same at the same time). Whatever script runs in your origin can
+   * read the last two. A store of your own is used like `"local"`.
+   * @defaultValue `"memory"`
+   */
+  readonly store?: StoreOption;
   /** Sends the requests in place of the runtime's `fetch`. */
   readonly fetch?: typeof fetch;
   /** Is told of everything that happens; never of a token. */
@@ -134,7 +143,13 @@ export type ClientEvent =
   | { readonly type: "signed_in" }
   | { readonly type: "refreshed" }
   | { readonly type: "refresh_failed"; readonly code: ErrorCode }
-  | { readonly type: "signed_out" };
+  | { readonly type: "signed_out" }
+  /** Another tab renewed the shared session or signed in. */
+  | { readonly type: "session_changed" }
+  /** The store held something that is no session of this client; it was removed. */
+  | { readonly type: "session_discarded" }
+  /** The store could not keep the session, which goes on in this page. */
+  | { readonly type: "store_failed"; readonly code: ErrorCode };
 
 /** A client at one provider. Every method may be called while another one is under way. */
 export interface Client {
@@ -185,18 +200,27 @@ export async function createClient(options: ClientOptions): Promise<Client> {
   const { host, rest } = split(options, {
     fetch: isFunction,
     onEvent: isFunction,
+    store: isStoreOption,
     transactionStore: isStore,
   });
   const json = toJson(rest);
   const listeners = new Listeners<ClientEvent>(host.onEvent);
   return call(async () => {
     const glue = await clientEngine.ready();
-    const store = host.transactionStore ?? defaultStore();
-    return new PageClient(
-      new glue.Client(json, store, host.fetch, listeners.receive),
-      listeners,
-      options.redirectUri,
+    const logins = host.transactionStore ?? defaultStore();
+    const session = sessionStore(host.store);
+    // Tabs share localStorage and, for all that is known, a store of the program's own.
+    const isShared = session !== undefined && host.store !== "session";
+    const core = new glue.Client(
+      json,
+      logins,
+      host.fetch,
+      listeners.receive,
+      session,
+      isShared ? lock : undefined,
     );
+    await core.sync();
+    return new PageClient(core, listeners, options.redirectUri, host.store === "local");
   });
 }
 
@@ -206,11 +230,19 @@ class PageClient implements Client {
   #core: Core | undefined;
   /** The callback that was handled last: its URL is cleaned, so it is kept here. */
   #callback: string | undefined;
+  /** Stops hearing what other tabs do to the session. */
+  readonly #stopListening: (() => void) | undefined;
 
-  constructor(core: Core, listeners: Listeners<ClientEvent>, redirectUri: string | undefined) {
+  constructor(
+    core: Core,
+    listeners: Listeners<ClientEvent>,
+    redirectUri: string | undefined,
+    isLocal: boolean,
+  ) {
     this.#core = core;
     this.#listeners = listeners;
     this.#redirectUri = redirectUri;
+    if (isLocal) this.#stopListening = listen(() => void this.#core?.sync().catch(() => {}));
   }
 
   get #alive(): Core {
@@ -288,6 +320,7 @@ class PageClient implements Client {
   }
 
   dispose(): void {
+    this.#stopListening?.();
     this.#listeners.clear();
     this.#core?.free();
     this.#core = undefined;

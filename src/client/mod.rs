@@ -81,6 +81,13 @@ impl Client {
         self.session.as_ref()
     }
 
+    /// Goes on with a session that was stored, in place of the one that is there.
+    ///
+    /// Refreshes that are under way come to nothing.
+    pub fn restore_session(&mut self, session: Session) {
+        self.set_session(Some(session));
+    }
+
     /// Ends the session here. Refreshes that are under way come to nothing.
     pub fn forget_session(&mut self) {
         self.set_session(None);

@@ -1,6 +1,8 @@
 //! What a signed-in client holds, and when it may be used.
 
 use crate::client::{ClientConfig, Tokens};
+use crate::http::json::{self, Object, Value};
+use crate::issuer::Issuer;
 use crate::jose::Claims;
 use crate::secret::Secret;
 use crate::time::{Lifetime, Timestamp};
@@ -21,6 +23,12 @@ pub struct Session {
     received_at: Timestamp,
     expires_in: Option<Lifetime>,
 }
+
+/// The form of the text that a session is stored as. Another number is another form, which counts
+/// as foreign.
+const FORM: i64 = 1;
+/// The longest text that is read back: three tokens at their limits and the claims.
+const MAX_BYTES: usize = 512 * 1024;
 
 /// What can be done now.
 #[derive(Debug)]
@@ -67,6 +75,68 @@ impl Session {
             received_at: now,
             expires_in: tokens.expires_in,
         }
+    }
+
+    /// The text to store. It holds tokens: it belongs where only this origin can read it.
+    pub fn to_json(&self, config: &ClientConfig, issuer: &Issuer) -> Secret<String> {
+        // EXPOSE: the tokens are what is stored.
+        let text = |secret: &Secret<String>| secret.expose().clone();
+        let claims = |claims: &Claims| claims.as_object().clone();
+        let object = Object::new()
+            .with("form", FORM)
+            .with("issuer", issuer.as_str())
+            .with("client_id", config.client_id.as_str())
+            .with("access_token", text(&self.access_token))
+            .with_some("refresh_token", self.refresh_token.as_ref().map(text))
+            .with_some("id_token", self.id_token.as_ref().map(text))
+            .with_some("user", self.user.as_ref().map(claims))
+            .with_some("signed_in_as", self.signed_in_as.as_ref().map(claims))
+            .with("scope", self.scope.as_str())
+            .with("received_at", self.received_at.millis())
+            .with_some("expires_in", self.expires_in.map(Lifetime::millis));
+        Secret::new(Value::from(object).to_json())
+    }
+
+    /// Reads what [`Session::to_json`] wrote for this client at this issuer; `None` for anything
+    /// else, such as the text of another version, another client or someone who tampered.
+    ///
+    /// What it does not check: who wrote it. Whoever can write the store of an origin can also
+    /// run code in it.
+    pub fn read(text: &str, config: &ClientConfig, issuer: &Issuer) -> Option<Self> {
+        let object = json::read_object(text.as_bytes(), MAX_BYTES).ok()?;
+        let required = |name: &str| object.get(name)?.as_str().filter(|text| !text.is_empty());
+        // Absent is one thing, of another type is another.
+        let token = |name: &str| match object.get(name) {
+            None => Some(None),
+            Some(_) => required(name).map(|text| Some(Secret::new(text.into()))),
+        };
+        let claims = |name: &str| match object.get(name) {
+            None => Some(None),
+            Some(value) => Some(Some(Claims::kept(value.as_object()?.clone()))),
+        };
+        let millis = |value: &Value| value.as_number()?.as_integer();
+        let expires_in = match object.get("expires_in") {
+            None => None,
+            Some(value) => Some(Lifetime::from_millis(
+                millis(value).filter(|millis| *millis >= 0)?,
+            )),
+        };
+        let is_ours = millis(object.get("form")?)? == FORM
+            && required("issuer")? == issuer.as_str()
+            && required("client_id")? == config.client_id;
+        if !is_ours {
+            return None;
+        }
+        Some(Self {
+            access_token: Secret::new(required("access_token")?.into()),
+            refresh_token: token("refresh_token")?,
+            id_token: token("id_token")?,
+            user: claims("user")?,
+            signed_in_as: claims("signed_in_as")?,
+            scope: object.get("scope")?.as_str()?.into(),
+            received_at: Timestamp::from_millis(millis(object.get("received_at")?)?)?,
+            expires_in,
+        })
     }
 
     /// The access token, if it lives long enough; else what has to come first.
@@ -135,5 +205,84 @@ impl Session {
 
     pub(super) fn id_token(&self) -> Option<&Secret<String>> {
         self.id_token.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Client;
+    use crate::http::json;
+
+    fn client(issuer: &str, client_id: &str) -> Client {
+        let text = format!(r#"{{"issuer":"{issuer}","clientId":"{client_id}"}}"#);
+        Client::from_options(&json::read_object(text.as_bytes(), 1000).unwrap()).unwrap()
+    }
+
+    fn read(text: &str, client: &Client) -> Option<Session> {
+        Session::read(text, client.config(), client.provider().issuer())
+    }
+
+    fn stored() -> String {
+        let text = r#"{"form":1,"issuer":"https://as.example","client_id":"spa","access_token":"a-token",
+            "refresh_token":"r-token","id_token":"i-token","user":{"sub":"alice"},
+            "signed_in_as":{"sub":"alice"},"scope":"openid","received_at":1000,"expires_in":300000}"#;
+        let client = client("https://as.example", "spa");
+        let session = read(text, &client).unwrap();
+        // EXPOSE: the text is what is tested.
+        session
+            .to_json(client.config(), client.provider().issuer())
+            .expose()
+            .clone()
+    }
+
+    #[test]
+    fn a_stored_session_reads_the_same() {
+        let client = client("https://as.example", "spa");
+        let session = read(&stored(), &client).unwrap();
+        assert!(session.access_token().ct_eq("a-token"));
+        assert!(session.refresh_token().unwrap().ct_eq("r-token"));
+        assert!(session.id_token().unwrap().ct_eq("i-token"));
+        assert_eq!(
+            session.user().unwrap().string("sub").unwrap(),
+            Some("alice")
+        );
+        assert_eq!(session.expires_at().unwrap().millis(), 301_000);
+        assert_eq!(session.scope(), "openid");
+    }
+
+    #[test]
+    fn the_session_of_another_client_or_provider_is_foreign() {
+        assert!(read(&stored(), &client("https://as.example", "spa")).is_some());
+        assert!(read(&stored(), &client("https://as.example", "other")).is_none());
+        assert!(read(&stored(), &client("https://as.example/", "spa")).is_none());
+    }
+
+    #[test]
+    fn brw_05_a_text_that_was_tampered_with_is_foreign() {
+        let client = client("https://as.example", "spa");
+        for (from, to) in [
+            ("\"form\":1", "\"form\":2"),
+            ("\"a-token\"", "\"\""),
+            ("\"a-token\"", "null"),
+            ("\"r-token\"", "1"),
+            ("\"i-token\"", "{}"),
+            ("{\"sub\":\"alice\"}", "[]"),
+            ("\"received_at\":1000", "\"received_at\":-1"),
+            ("\"expires_in\":300000", "\"expires_in\":-1"),
+            ("\"expires_in\":300000", "\"expires_in\":\"x\""),
+            ("\"scope\":\"openid\"", "\"scope\":null"),
+        ] {
+            let text = stored().replace(from, to);
+            assert_ne!(text, stored(), "{from}");
+            assert!(read(&text, &client).is_none(), "{to}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let client = client("https://as.example", "spa");
+        let session = read(&stored(), &client).unwrap();
+        assert!(!format!("{session:?}").contains("-token"));
     }
 }

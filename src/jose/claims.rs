@@ -22,6 +22,12 @@ impl Claims {
             .map_err(|_| Error::new(ErrorKind::TokenMalformed, "payload"))
     }
 
+    /// Claims that were checked before and kept since, such as those of a stored session.
+    #[cfg(feature = "client")]
+    pub(crate) fn kept(object: Object) -> Self {
+        Self(object)
+    }
+
     /// All of them.
     pub fn as_object(&self) -> &Object {
         &self.0

@@ -14,8 +14,9 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::http::json::{Object, Value};
 use crate::wasm::drive::Host;
 use crate::wasm::error::to_js;
+use crate::wasm::keep::{Found, Keep};
 use crate::wasm::share::{Shared, Turns};
-use crate::wasm::store::{self, LoginStore};
+use crate::wasm::store::{JsStore, Place};
 use crate::wasm::{ambient, options};
 
 /// A client; every method may be called while another one is under way.
@@ -25,10 +26,11 @@ pub struct JsClient(Rc<State>);
 struct State {
     client: RefCell<Client>,
     host: Host,
-    store: LoginStore,
-    /// Under which key the store keeps this client's logins.
-    store_key: String,
-    store_turns: Turns,
+    /// Where sign-ins wait for their callback.
+    logins: Place,
+    logins_turns: Turns,
+    /// Where the session is kept.
+    keep: Keep,
     /// One completion for each callback, however often it is asked for.
     completion: Shared,
     refresh: Shared,
@@ -37,7 +39,8 @@ struct State {
 #[wasm_bindgen(js_class = Client)]
 impl JsClient {
     /// A client from its options as JSON text, a store for pending logins, and, where they are
-    /// given, a fetch and a listener for events as JSON text.
+    /// given, a fetch, a listener for events as JSON text, a store for the session, and a lock for
+    /// stores that tabs share: `(name, work) => Promise` runs `work` while no other tab does.
     ///
     /// # Errors
     ///
@@ -45,11 +48,14 @@ impl JsClient {
     #[wasm_bindgen(constructor)]
     pub fn new(
         options_json: &str,
-        store: LoginStore,
+        logins: JsStore,
         fetch: Option<Function>,
         on_event: Option<Function>,
+        session: Option<JsStore>,
+        lock: Option<Function>,
     ) -> Result<Self, JsValue> {
-        Self::make(&options(options_json)?, store, fetch, on_event)
+        let host = Host::new(fetch, on_event);
+        Self::make(&options(options_json)?, host, logins, session, lock)
     }
 
     /// As the constructor, from its options as an object. Leave out what is not given.
@@ -61,11 +67,24 @@ impl JsClient {
     #[wasm_bindgen(js_name = fromObject)]
     pub fn from_object(
         options: JsValue,
-        store: LoginStore,
+        logins: JsStore,
         fetch: Option<Function>,
         on_event: Option<Function>,
+        session: Option<JsStore>,
+        lock: Option<Function>,
     ) -> Result<Self, JsValue> {
-        Self::make(&crate::wasm::options_of(options)?, store, fetch, on_event)
+        let options = crate::wasm::options_of(options)?;
+        Self::make(&options, Host::new(fetch, on_event), logins, session, lock)
+    }
+
+    /// Takes over the session that is stored, and what other tabs did to it since.
+    #[wasm_bindgen(unchecked_return_type = "Promise<void>")]
+    pub fn sync(&self) -> Promise {
+        let state = Rc::clone(&self.0);
+        future_to_promise(async move {
+            state.look().await.map_err(|error| to_js(&error))?;
+            Ok(JsValue::UNDEFINED)
+        })
     }
 
     /// Makes an authorization request: the URL to go to.
@@ -91,7 +110,7 @@ impl JsClient {
         self.0.completion.begin(&key, async move {
             let result = state.complete(&url).await;
             if result.is_err() {
-                state.completion.end();
+                state.completion.end(&url);
             }
             result.map(JsValue::from).map_err(|error| to_js(&error))
         })
@@ -102,6 +121,7 @@ impl JsClient {
     pub fn access_token(&self) -> Promise {
         let state = Rc::clone(&self.0);
         future_to_promise(async move {
+            state.look().await.map_err(|error| to_js(&error))?;
             let token = match state.token().map_err(|error| to_js(&error))? {
                 Some(token) => token,
                 None => {
@@ -125,9 +145,11 @@ impl JsClient {
         let state = Rc::clone(&self.0);
         // Before anything is awaited the session is gone.
         let mut flow = SignOut::new(&mut state.client.borrow_mut());
-        state.completion.end();
+        state.completion.clear();
         state.host.emit(Object::new().with("type", "signed_out"));
         future_to_promise(async move {
+            // Also where the provider cannot be reached, and before it is asked.
+            state.save().await;
             let url = state
                 .host
                 .run(&state.client, &mut flow)
@@ -169,22 +191,23 @@ impl JsClient {
 impl JsClient {
     fn make(
         options: &Object,
-        store: LoginStore,
-        fetch: Option<Function>,
-        on_event: Option<Function>,
+        host: Host,
+        logins: JsStore,
+        session: Option<JsStore>,
+        lock: Option<Function>,
     ) -> Result<Self, JsValue> {
         let client = Client::from_options(options).map_err(|error| to_js(&error))?;
-        let store_key = format!(
-            "gatepass:logins:{} {}",
-            client.provider().issuer().as_str(),
-            client.config().client_id
-        );
+        let key = |what: &str| {
+            let (issuer, client_id) = (client.provider().issuer(), &client.config().client_id);
+            ["gatepass:", what, ":", issuer.as_str(), " ", client_id].concat()
+        };
+        let place = session.map(|store| Place::new(store, key("session")));
         Ok(Self(Rc::new(State {
+            logins: Place::new(logins, key("logins")),
+            keep: Keep::new(place, lock, key("session")),
             client: RefCell::new(client),
-            host: Host::new(fetch, on_event),
-            store,
-            store_key,
-            store_turns: Turns::default(),
+            host,
+            logins_turns: Turns::default(),
             completion: Shared::default(),
             refresh: Shared::default(),
         })))
@@ -193,17 +216,39 @@ impl JsClient {
 
 impl State {
     async fn load_logins(&self) -> Result<PendingLogins, Error> {
-        store::load(&self.store, &self.store_key).await
+        let text = self.logins.read().await?;
+        Ok(PendingLogins::read(text.as_deref()))
     }
 
     async fn save_logins(&self, logins: &PendingLogins) -> Result<(), Error> {
-        store::save(&self.store, &self.store_key, logins).await
+        self.logins.write(&logins.to_json()).await
+    }
+
+    /// Takes over what other tabs did to the session, and tells of it.
+    async fn look(&self) -> Result<Found, Error> {
+        let found = self.keep.look(&self.client).await?;
+        let kind = match found {
+            Found::Known => return Ok(found),
+            Found::Other => "session_changed",
+            Found::Gone => "signed_out",
+            Found::Foreign => "session_discarded",
+        };
+        self.host.emit(Object::new().with("type", kind));
+        Ok(found)
+    }
+
+    /// Stores the session. Where that fails it goes on in this page, and the program is told.
+    async fn save(&self) {
+        if let Err(error) = self.keep.save(&self.client).await {
+            let event = Object::new().with("type", "store_failed");
+            self.host.emit(event.with("code", error.code()));
+        }
     }
 
     async fn sign_in(&self, options: SignInOptions) -> Result<String, Error> {
         let mut flow = SignIn::new(options, ambient::entropy()?);
         let request = self.host.run(&self.client, &mut flow).await?;
-        let _turn = self.store_turns.take().await;
+        let _turn = self.logins_turns.take().await;
         let mut logins = self
             .load_logins()
             .await
@@ -225,6 +270,7 @@ impl State {
             }
             Err(error) => return Err(error),
         };
+        self.save().await;
         self.host.emit(Object::new().with("type", "signed_in"));
         let checks = [signed_in.callback_checked, signed_in.id_token_checked].concat();
         let client = self.client.borrow();
@@ -238,7 +284,7 @@ impl State {
 
     /// Takes the login that waits for a callback out of the store.
     async fn claim(&self, url: &str) -> Result<Completion, Error> {
-        let _turn = self.store_turns.take().await;
+        let _turn = self.logins_turns.take().await;
         let mut logins = self
             .load_logins()
             .await
@@ -253,7 +299,7 @@ impl State {
     }
 
     async fn give_back(&self, flow: &Completion) -> Result<(), Error> {
-        let _turn = self.store_turns.take().await;
+        let _turn = self.logins_turns.take().await;
         let mut logins = self.load_logins().await?;
         logins.give_back(flow.login(), ambient::now()?);
         self.save_logins(&logins).await
@@ -292,23 +338,57 @@ impl State {
         }
     }
 
-    /// Renews the session, once for all who ask meanwhile.
+    /// Renews the session, once for all who ask meanwhile, in this tab and in others.
     fn refresh(self: &Rc<Self>) -> Promise {
         let state = Rc::clone(self);
+        let changes = self.keep.changes();
         self.refresh.begin("", async move {
-            let mut flow = Refresh::new(&state.client.borrow());
-            let result = state.host.run(&state.client, &mut flow).await;
-            state.refresh.end();
-            let event = match &result {
-                Ok(()) => Object::new().with("type", "refreshed"),
-                Err(error) => Object::new()
-                    .with("type", "refresh_failed")
-                    .with("code", error.code()),
-            };
-            state.host.emit(event);
+            let alone = Rc::clone(&state);
+            let work = move || future_to_promise(async move { alone.renew(changes).await });
+            let result = state.keep.alone(work).await;
+            state.refresh.end("");
             result
-                .map(|()| JsValue::UNDEFINED)
-                .map_err(|error| to_js(&error))
         })
+    }
+
+    /// Renews the session, unless another tab has done so since `changes` were counted.
+    async fn renew(&self, changes: u32) -> Result<JsValue, JsValue> {
+        let looked = self.look().await;
+        let is_renewed = self.keep.changes() != changes && matches!(self.token(), Ok(Some(_)));
+        let result = match looked {
+            Ok(_) if is_renewed => return Ok(JsValue::UNDEFINED),
+            Ok(_) => self.renew_now().await,
+            Err(error) => Err(error),
+        };
+        let event = match &result {
+            Ok(()) => Object::new().with("type", "refreshed"),
+            Err(error) => Object::new()
+                .with("type", "refresh_failed")
+                .with("code", error.code()),
+        };
+        self.host.emit(event);
+        result
+            .map(|()| JsValue::UNDEFINED)
+            .map_err(|error| to_js(&error))
+    }
+
+    async fn renew_now(&self) -> Result<(), Error> {
+        let mut flow = Refresh::new(&self.client.borrow());
+        let result = self.host.run(&self.client, &mut flow).await;
+        // The new refresh token is stored before anybody gets the new access token; a session that
+        // the provider ended is removed. After a network failure nothing has changed.
+        let has_ended = self.client.borrow().session().is_none();
+        match &result {
+            Ok(()) => self.save().await,
+            Err(_) if has_ended => {
+                // A tab without our lock may have been faster: then its session is the one.
+                if let Found::Other = self.look().await? {
+                    return Ok(());
+                }
+                self.save().await;
+            }
+            Err(_) => {}
+        }
+        result
     }
 }

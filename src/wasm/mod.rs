@@ -19,6 +19,8 @@ mod client;
 #[cfg(feature = "guard")]
 mod guard;
 #[cfg(feature = "client")]
+mod keep;
+#[cfg(feature = "client")]
 mod share;
 #[cfg(feature = "client")]
 mod store;

@@ -31,8 +31,16 @@ impl Shared {
         promise
     }
 
-    /// Forgets the work, so that the next caller begins anew.
-    pub(super) fn end(&self) {
+    /// Forgets the work under this key, so that the next caller begins anew.
+    pub(super) fn end(&self, key: &str) {
+        let mut work = self.0.borrow_mut();
+        if matches!(&*work, Some((known, _)) if known == key) {
+            *work = None;
+        }
+    }
+
+    /// Forgets whatever there is.
+    pub(super) fn clear(&self) {
         self.0.replace(None);
     }
 }

@@ -1,50 +1,69 @@
-//! Where pending logins are kept: an object that the program gives, such as one over sessionStorage.
+//! Where pending logins and sessions are kept: objects that the program gives, such as those over
+//! sessionStorage and localStorage.
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use crate::client::PendingLogins;
 use crate::error::{Error, ErrorKind};
 
 #[wasm_bindgen]
 extern "C" {
     /// `get`, `set` and `remove` by key; they may answer at once or with a promise.
     #[wasm_bindgen(
-        typescript_type = "{ get(key: string): unknown; set(key: string, value: string): unknown }"
+        typescript_type = "{ get(key: string): unknown; set(key: string, value: string): unknown; remove?(key: string): unknown }"
     )]
-    pub type LoginStore;
+    pub type JsStore;
     #[wasm_bindgen(method, catch)]
-    fn get(this: &LoginStore, key: &str) -> Result<JsValue, JsValue>;
+    fn get(this: &JsStore, key: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    fn set(this: &LoginStore, key: &str, value: &str) -> Result<JsValue, JsValue>;
+    fn set(this: &JsStore, key: &str, value: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn remove(this: &JsStore, key: &str) -> Result<JsValue, JsValue>;
 }
 
-/// Reads the logins that are kept under a key.
-///
-/// # Errors
-///
-/// `storage_unavailable` when the store throws or answers with something else than text.
-pub(super) async fn load(store: &LoginStore, key: &str) -> Result<PendingLogins, Error> {
-    let value = settle(store.get(key)).await?;
-    match value.as_string() {
-        Some(text) => Ok(PendingLogins::read(Some(&text))),
-        None if value.is_null() || value.is_undefined() => Ok(PendingLogins::default()),
-        None => Err(ErrorKind::StorageUnavailable.into()),
+/// One text of a store.
+pub(super) struct Place {
+    store: JsStore,
+    key: String,
+}
+
+impl Place {
+    pub(super) fn new(store: JsStore, key: String) -> Self {
+        Self { store, key }
     }
-}
 
-/// Keeps logins under a key.
-///
-/// # Errors
-///
-/// `storage_unavailable` when the store throws.
-pub(super) async fn save(
-    store: &LoginStore,
-    key: &str,
-    logins: &PendingLogins,
-) -> Result<(), Error> {
-    settle(store.set(key, &logins.to_json())).await.map(|_| ())
+    /// The text, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// `storage_unavailable` when the store throws or answers with something else than text.
+    pub(super) async fn read(&self) -> Result<Option<String>, Error> {
+        let value = settle(self.store.get(&self.key)).await?;
+        match value.as_string() {
+            Some(text) => Ok(Some(text)),
+            None if value.is_null() || value.is_undefined() => Ok(None),
+            None => Err(ErrorKind::StorageUnavailable.into()),
+        }
+    }
+
+    /// Keeps a text.
+    ///
+    /// # Errors
+    ///
+    /// `storage_unavailable` when the store throws.
+    pub(super) async fn write(&self, text: &str) -> Result<(), Error> {
+        settle(self.store.set(&self.key, text)).await.map(|_| ())
+    }
+
+    /// Removes the text.
+    ///
+    /// # Errors
+    ///
+    /// `storage_unavailable` when the store throws.
+    pub(super) async fn remove(&self) -> Result<(), Error> {
+        settle(self.store.remove(&self.key)).await.map(|_| ())
+    }
 }
 
 async fn settle(returned: Result<JsValue, JsValue>) -> Result<JsValue, Error> {

@@ -40,8 +40,8 @@ fn parse(text: &JsValue) -> JsValue {
 }
 
 fn memory_store() -> JsValue {
-    let code =
-        "const m = new Map(); return { m, get: k => m.get(k), set: (k, v) => void m.set(k, v) }";
+    let code = "const m = new Map(); return {
+        get: (key) => m.get(key), set: (key, value) => void m.set(key, value), remove: (key) => void m.delete(key) }";
     Function::new_no_args(code)
         .call0(&JsValue::UNDEFINED)
         .unwrap()
@@ -54,7 +54,15 @@ const GUARD: &str =
 
 fn client_with(fetch: &JsValue, store: &JsValue) -> JsClient {
     let fetch: Function = fetch.clone().unchecked_into();
-    JsClient::new(CLIENT, store.clone().unchecked_into(), Some(fetch), None).unwrap()
+    JsClient::new(
+        CLIENT,
+        store.clone().unchecked_into(),
+        Some(fetch),
+        None,
+        None,
+        None,
+    )
+    .unwrap()
 }
 
 fn guard_with(fetch: &JsValue) -> JsGuard {
@@ -85,9 +93,16 @@ async fn count(provider: &JsValue, path: &str) -> f64 {
 #[wasm_bindgen_test]
 fn an_error_is_an_error_with_code_and_hint() {
     let options = r#"{"issuer":"https://as.example","clientId":"spa","audiance":"x"}"#;
-    let error = JsClient::new(options, memory_store().unchecked_into(), None, None)
-        .err()
-        .unwrap();
+    let error = JsClient::new(
+        options,
+        memory_store().unchecked_into(),
+        None,
+        None,
+        None,
+        None,
+    )
+    .err()
+    .unwrap();
     assert!(error.is_instance_of::<js_sys::Error>());
     assert_eq!(text(&error, "name"), "GatepassError");
     assert_eq!(text(&error, "code"), "config_invalid");
@@ -301,6 +316,164 @@ async fn callers_that_come_together_share_one_refresh() {
     assert_eq!(count(&provider, "/token").await, 2.0);
 }
 
+/// What tabs of one origin share: a store, and a lock like Web Locks.
+struct Tabs {
+    provider: JsValue,
+    store: JsValue,
+    lock: JsValue,
+    events: Array,
+}
+
+impl Tabs {
+    async fn new(options: &str) -> Self {
+        let lock =
+            "let last = Promise.resolve(); return (name, work) => (last = last.then(work, work))";
+        Self {
+            provider: provider(options).await,
+            store: memory_store(),
+            lock: Function::new_no_args(lock)
+                .call0(&JsValue::UNDEFINED)
+                .unwrap(),
+            events: Array::new(),
+        }
+    }
+
+    /// A page that has just been opened.
+    async fn open(&self, lock: Option<&JsValue>) -> JsClient {
+        let listener = run("return (text) => void a.push(text)", &[&self.events])
+            .await
+            .unwrap();
+        let client = JsClient::new(
+            CLIENT,
+            self.store.clone().unchecked_into(),
+            Some(get(&self.provider, "fetch").unchecked_into()),
+            Some(listener.unchecked_into()),
+            Some(self.store.clone().unchecked_into()),
+            lock.map(|lock| lock.clone().unchecked_into()),
+        )
+        .unwrap();
+        JsFuture::from(client.sync()).await.unwrap();
+        client
+    }
+
+    async fn open_and_sign_in(&self) -> JsClient {
+        let client = self.open(Some(&self.lock)).await;
+        let callback = callback(&client, &self.provider).await;
+        JsFuture::from(client.complete(callback)).await.unwrap();
+        client
+    }
+
+    fn saw(&self, text: &str) -> bool {
+        self.events.join("\n").as_string().unwrap().contains(text)
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_session_that_is_stored_outlives_its_page() {
+    let tabs = Tabs::new("").await;
+    let first = tabs.open_and_sign_in().await;
+    let reloaded = tabs.open(Some(&tabs.lock)).await;
+    assert_eq!(first.user(), reloaded.user());
+    assert_eq!(first.state(), reloaded.state());
+    let token = JsFuture::from(reloaded.access_token()).await.unwrap();
+    assert_eq!(token, JsFuture::from(first.access_token()).await.unwrap());
+    assert_eq!(count(&tabs.provider, "/token").await, 1.0);
+}
+
+#[wasm_bindgen_test]
+async fn rfr_02_tabs_that_share_a_store_make_one_refresh() {
+    let tabs = Tabs::new("{ expiresIn: 0 }").await;
+    tabs.open_and_sign_in().await;
+    // The provider gives each refresh token once; a second use would be an error.
+    run("a.longLived()", &[&tabs.provider]).await.unwrap();
+    let mut open = Vec::new();
+    for _ in 0..6 {
+        open.push(tabs.open(Some(&tabs.lock)).await);
+    }
+    let together: Array = open
+        .iter()
+        .map(|tab| JsValue::from(tab.access_token()))
+        .collect();
+    let tokens = Array::from(&JsFuture::from(Promise::all(&together)).await.unwrap());
+    assert!(tokens.iter().all(|token| token == tokens.get(0)));
+    assert_eq!(count(&tabs.provider, "/token").await, 2.0);
+    assert!(!tabs.saw("refresh_failed"));
+}
+
+#[wasm_bindgen_test]
+async fn a_tab_whose_refresh_token_was_used_by_another_takes_over_its_session() {
+    let tabs = Tabs::new("{ expiresIn: 0 }").await;
+    tabs.open_and_sign_in().await;
+    run("a.longLived()", &[&tabs.provider]).await.unwrap();
+    // Neither waits for the other: there are no locks.
+    let (one, two) = (tabs.open(None).await, tabs.open(None).await);
+    let both = Array::of2(&one.access_token(), &two.access_token());
+    JsFuture::from(Promise::all(&both)).await.unwrap();
+    assert!(one.state().contains("\"signedIn\":true"));
+    assert!(two.state().contains("\"signedIn\":true"));
+}
+
+#[wasm_bindgen_test]
+async fn lgo_19_signing_out_reaches_the_other_tabs() {
+    let tabs = Tabs::new("").await;
+    let first = tabs.open_and_sign_in().await;
+    let second = tabs.open(Some(&tabs.lock)).await;
+    JsFuture::from(first.sign_out()).await.unwrap();
+    assert_eq!(code_of(second.access_token()).await, "login_required");
+    assert!(second.user().is_none());
+    assert_eq!(
+        code_of(tabs.open(None).await.access_token()).await,
+        "login_required"
+    );
+}
+
+#[wasm_bindgen_test]
+async fn a_session_that_the_provider_ended_is_removed_from_the_store() {
+    let tabs = Tabs::new("").await;
+    let client = tabs.open_and_sign_in().await;
+    run("a.revoke()", &[&tabs.provider]).await.unwrap();
+    assert_eq!(code_of(client.refresh()).await, "server_error_response");
+    assert_eq!(
+        code_of(tabs.open(None).await.access_token()).await,
+        "login_required"
+    );
+}
+
+#[wasm_bindgen_test]
+async fn brw_05_foreign_content_of_the_store_is_discarded_and_told() {
+    for content in [
+        "garbage",
+        "{}",
+        "null",
+        "{\"form\":1}",
+        "{\"__proto__\":{\"form\":1}}",
+    ] {
+        let tabs = Tabs::new("").await;
+        let key = "gatepass:session:https://as.example spa";
+        run("a.set(b, c)", &[&tabs.store, &key.into(), &content.into()])
+            .await
+            .unwrap();
+        let client = tabs.open(None).await;
+        assert!(tabs.saw("session_discarded"), "{content}");
+        assert_eq!(code_of(client.access_token()).await, "login_required");
+        let left = run("return a.get(b)", &[&tabs.store, &key.into()])
+            .await
+            .unwrap();
+        assert!(left.is_undefined(), "{content}");
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_store_that_is_full_does_not_end_the_session() {
+    let tabs = Tabs::new("").await;
+    let client = tabs.open(Some(&tabs.lock)).await;
+    let callback = callback(&client, &tabs.provider).await;
+    run("const set = a.set; a.set = (k, v) => { if (k.includes('session')) throw new Error('full'); return set(k, v) }", &[&tabs.store]).await.unwrap();
+    JsFuture::from(client.complete(callback)).await.unwrap();
+    assert!(tabs.saw("\"store_failed\",\"code\":\"storage_unavailable\""));
+    assert!(client.user().is_some());
+}
+
 #[wasm_bindgen_test]
 async fn a_fetch_that_misbehaves_gives_a_typed_error() {
     // Node ends while nothing but the timers of AbortSignal.timeout are left.
@@ -485,6 +658,8 @@ async fn events_hold_no_token() {
         memory_store().unchecked_into(),
         Some(fetch),
         Some(listener),
+        None,
+        None,
     )
     .unwrap();
     let callback = callback(&client, &provider).await;

@@ -8,8 +8,7 @@ import { join } from "node:path";
 import { before, test } from "node:test";
 
 import { build } from "esbuild";
-import { chromium } from "playwright-core";
-
+import { launch, serve } from "../support/browser.mjs";
 import { startWorker } from "../support/edge.mjs";
 import { installPackage, testFile } from "../support/installed.mjs";
 import { makeProvider } from "../support/provider.mjs";
@@ -98,46 +97,26 @@ test("the page block signs in, calls an API and signs out in a browser", async (
     write: false,
     logLevel: "error",
   });
-  const browser = await chromium.launch({
-    executablePath: process.env["CHROME"],
-    args: ["--no-sandbox", "--disable-background-networking"],
-  });
+  const browser = await launch();
   t.after(() => browser.close());
-  const page = await browser.newPage();
+  const context = await browser.newContext();
+  const page = await context.newPage();
   const problems = [];
   page.on("pageerror", (error) => problems.push(error.message));
   page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
-
-  const cors = { "access-control-allow-origin": "*", "access-control-allow-headers": "*" };
-  await page.route("**/*", async (route) => {
-    const request = route.request();
-    const url = new URL(request.url());
-    if (request.method() === "OPTIONS") return route.fulfill({ status: 204, headers: cors });
-    if (url.pathname === "/app.js") {
-      return route.fulfill({ contentType: "text/javascript", body: outputFiles[0].text });
-    }
-    if (url.origin === "https://app.example.com") {
-      const headers = { "content-security-policy": POLICY };
-      return route.fulfill({ contentType: "text/html", body: PAGE, headers });
-    }
-    if (url.origin === "https://api.example.com") {
+  await serve(context, {
+    origin: "https://app.example.com",
+    html: PAGE,
+    script: outputFiles[0].text,
+    headers: { "content-security-policy": POLICY },
+    provider,
+    answer(url, request) {
+      if (url.origin !== "https://api.example.com") return undefined;
+      const headers = { "access-control-allow-origin": "*", "access-control-allow-headers": "*" };
+      if (request.method() === "OPTIONS") return { status: 204, headers };
       const isBearer = /^Bearer [\w-]+\.[\w-]+\.[\w-]+$/.test(request.headers()["authorization"]);
-      return route.fulfill({ status: isBearer ? 200 : 401, body: "from the API", headers: cors });
-    }
-    if (url.pathname === "/authorize") {
-      const body = `<a id="back" href="${provider.signInAt(url.href).replaceAll("&", "&amp;")}">Back</a>`;
-      return route.fulfill({ contentType: "text/html", body });
-    }
-    if (url.pathname === "/logout") {
-      return route.fulfill({ contentType: "text/html", body: "<p id=bye>Signed out</p>" });
-    }
-    const init = { body: request.postData() ?? undefined };
-    const answer = await provider.fetch(url.href, init);
-    return route.fulfill({
-      status: answer.status,
-      headers: { ...cors, "content-type": "application/json" },
-      body: await answer.text(),
-    });
+      return { status: isBearer ? 200 : 401, body: "from the API", headers };
+    },
   });
 
   await page.goto("https://app.example.com/");

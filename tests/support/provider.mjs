@@ -62,6 +62,7 @@ async function halfHash(token) {
 
 /**
  * @param options.issuer and the other names, see above
+ * @param options.expiresIn the life of access tokens in seconds, 300 by default
  * @param options.alg the algorithm of its keys
  * @param options.idToken changes the claims of an ID token before it is signed
  * @param options.answer answers a request in its place, or nothing
@@ -73,6 +74,9 @@ export async function makeProvider(options = {}) {
   const codes = new Map();
   let serial = 0;
   let refreshToken;
+  const usedRefreshTokens = new Set();
+  let reuses = 0;
+  let lifetime = options.expiresIn ?? 300;
 
   const json = (value, status = 200) =>
     new Response(JSON.stringify(value), {
@@ -115,7 +119,7 @@ export async function makeProvider(options = {}) {
     return json({
       access_token,
       token_type: "Bearer",
-      expires_in: options.expiresIn ?? 300,
+      expires_in: lifetime,
       refresh_token: refreshToken,
       id_token: await signer.sign({ ...claims, ...options.idToken }),
       scope,
@@ -124,8 +128,17 @@ export async function makeProvider(options = {}) {
 
   async function token(form) {
     if (form.get("grant_type") === "refresh_token") {
-      const isCurrent = form.get("refresh_token") === refreshToken;
-      return isCurrent ? tokens() : json({ error: "invalid_grant" }, 400);
+      const given = form.get("refresh_token");
+      if (given !== refreshToken) {
+        // Reuse of a token that was rotated away ends the session, as RFC 9700 section 4.14.2 asks.
+        if (usedRefreshTokens.has(given)) {
+          reuses++;
+          refreshToken = undefined;
+        }
+        return json({ error: "invalid_grant" }, 400);
+      }
+      usedRefreshTokens.add(given);
+      return tokens();
     }
     const login = codes.get(form.get("code"));
     codes.delete(form.get("code"));
@@ -183,6 +196,16 @@ export async function makeProvider(options = {}) {
     fetch,
     signInAt,
     accessToken,
+    /** From now on access tokens live for five minutes. */
+    longLived: () => {
+      lifetime = 300;
+    },
+    /** Ends all sessions. */
+    revoke: () => {
+      refreshToken = undefined;
+    },
+    /** How often a refresh token came that had been used before. */
+    reuses: () => reuses,
     count: (path) => requests.filter((request) => request.url === issuer + path).length,
   };
 }

@@ -33,6 +33,12 @@ await createClient({
   },
 });
 
+await createClient({ ...options, store: "session" });
+await createClient({
+  ...options,
+  store: { get: () => null, set: async () => {}, remove: () => {} },
+});
+
 // Listeners know their event.
 client.on("refresh_failed", (event) => {
   proof<Equal<typeof event, Extract<ClientEvent, { type: "refresh_failed" }>>>();
@@ -47,6 +53,10 @@ await createClient({ ...options, scopes: "openid" });
 await createClient({ ...options, clockTolerance: "60" });
 // @ts-expect-error a store needs both
 await createClient({ ...options, transactionStore: { get: () => null } });
+// @ts-expect-error a session's store also removes
+await createClient({ ...options, store: { get: () => null, set: () => {} } });
+// @ts-expect-error there is no such store
+await createClient({ ...options, store: "cookie" });
 // @ts-expect-error there is no such event
 client.on("signedIn", () => {});
 // @ts-expect-error claims are read-only
