@@ -141,7 +141,7 @@ const SUITES = [
     name: "types",
     counting: "check",
     built: true,
-    commands: ({ env }) => [tsc(env, "tests/types")],
+    commands: ({ env }) => [tsc(env, "tests/types"), tsc(env, "tests/types/examples")],
   },
   {
     name: "package",
