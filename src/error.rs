@@ -130,6 +130,8 @@ error_kinds! {
         TimeInvalid "time_invalid" "The clock gave no usable time; check Date.now()."
         /// The host offers no WebCrypto or lacks the algorithm.
         UnsupportedHost "unsupported_host" "The runtime lacks a function this needs (WebCrypto, or this algorithm in it); use https or localhost and a current runtime."
+        /// An API wants the user to sign in anew or in another way (RFC 9470).
+        StepUpRequired "step_up_required" "The API wants a fresher or stronger sign-in; call signIn() with what details.acrValues and details.maxAge ask for."
         /// A URL is not https, or is http beyond loopback.
         UrlInsecure "url_insecure" "The URL must be https; http is accepted for loopback only, with dangerouslyAllowHttpLoopback."
     }
@@ -288,6 +290,12 @@ pub struct Details {
     pub error: Option<String>,
     /// Its `error_description`, at most 512 characters, without control characters.
     pub error_description: Option<String>,
+    /// The scope that an API asks for (RFC 6750 section 3.1).
+    pub scope: Option<String>,
+    /// How an API wants the user to sign in (RFC 9470 section 3).
+    pub acr_values: Option<String>,
+    /// How old the sign-in may be for an API, in seconds (RFC 9470 section 3).
+    pub max_age: Option<u32>,
 }
 
 /// The longest text of a provider that is passed on.

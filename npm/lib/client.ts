@@ -3,6 +3,7 @@ import type { Client as Core } from "../wasm/client_bg.js";
 import { GatepassError, call, disposed } from "./errors.js";
 import type { ErrorCode } from "./errors.js";
 import { Listeners } from "./events.js";
+import { wrapFetch } from "./fetch.js";
 import { isFunction, split, toJson } from "./options.js";
 import { defaultStore, isStore, isStoreOption, listen, lock, sessionStore } from "./storage.js";
 import type { StoreOption, TransactionStore } from "./storage.js";
@@ -43,6 +44,11 @@ export interface ClientOptions {
   readonly authorizationParams?: Readonly<Record<string, string>>;
   /** Audiences that an ID token may name besides this client. @defaultValue none */
   readonly trustedAudiences?: readonly string[];
+  /**
+   * The origins to which {@link Client.fetch | fetch} sends the access token, such as
+   * `"https://api.example.com"`. @defaultValue the origins of `resource`
+   */
+  readonly allowedOrigins?: string | readonly string[];
   /** How far clocks may differ, in seconds, 0 to 300. @defaultValue 30 */
   readonly clockTolerance?: number;
   /**
@@ -172,6 +178,17 @@ export interface Client {
   user(): IdClaims | null;
   /** The access token, renewed when its end is near. Keep it out of URLs, logs and storage. */
   accessToken(): Promise<string>;
+  /**
+   * As the runtime's `fetch`, with the access token for requests to `allowedOrigins` and for no
+   * others, also across redirects. An `Authorization` header of yours stays.
+   *
+   * When the API says that the token is not valid, it is renewed once for all requests and the
+   * request sent once more, if its body can be sent twice. What renewing cannot help is rejected:
+   * `scope_insufficient` (a missing scope) and `step_up_required` (RFC 9470), with what is needed
+   * in `details`. The API must let the page read `WWW-Authenticate` for both
+   * (`Access-Control-Expose-Headers`).
+   */
+  readonly fetch: typeof fetch;
   /** Renews the tokens now. Calls that come meanwhile share the one request. */
   refresh(): Promise<void>;
   /** Ends the session here, then sends the page to the provider to end it there, if it can. */
@@ -220,11 +237,13 @@ export async function createClient(options: ClientOptions): Promise<Client> {
       isShared ? lock : undefined,
     );
     await core.sync();
-    return new PageClient(core, listeners, options.redirectUri, host.store === "local");
+    const send = host.fetch ?? ((input, init) => fetch(input, init));
+    return new PageClient(core, listeners, options.redirectUri, send, host.store === "local");
   });
 }
 
 class PageClient implements Client {
+  readonly fetch: typeof fetch;
   readonly #listeners: Listeners<ClientEvent>;
   readonly #redirectUri: string | undefined;
   #core: Core | undefined;
@@ -237,9 +256,16 @@ class PageClient implements Client {
     core: Core,
     listeners: Listeners<ClientEvent>,
     redirectUri: string | undefined,
+    send: typeof fetch,
     isLocal: boolean,
   ) {
     this.#core = core;
+    const source = {
+      tokenFor: (url: string) => call(() => this.#alive.tokenFor(url)),
+      tokenAfter: (status: number, challenge: string | undefined, used: string) =>
+        call(() => this.#alive.tokenAfter(status, challenge, used)),
+    };
+    this.fetch = wrapFetch(source, send);
     this.#listeners = listeners;
     this.#redirectUri = redirectUri;
     if (isLocal) this.#stopListening = listen(() => void this.#core?.sync().catch(() => {}));

@@ -7,6 +7,7 @@ export type ErrorCode =
   | "flow_misused"
   | "internal_error"
   | "login_required"
+  | "step_up_required"
   | "storage_unavailable"
   | "time_invalid"
   | "unsupported_host"
@@ -84,6 +85,12 @@ export interface ErrorDetails {
   readonly error?: string;
   /** Its description, at most 512 characters, without control characters. Show it as text only. */
   readonly errorDescription?: string;
+  /** The scope that an API asks for (RFC 6750 section 3.1). */
+  readonly scope?: string;
+  /** How an API wants the user to sign in (RFC 9470 section 3). */
+  readonly acrValues?: string;
+  /** How old the sign-in may be for an API, in seconds (RFC 9470 section 3). */
+  readonly maxAge?: number;
 }
 
 /**

@@ -45,6 +45,8 @@ pub struct ClientConfig {
     pub authorization_params: Vec<(String, String)>,
     /// Audiences that an ID token may have besides this client.
     pub trusted_audiences: Vec<String>,
+    /// The origins whose requests get the access token.
+    pub allowed_origins: Vec<String>,
     /// How far clocks may differ.
     pub clock_tolerance: Lifetime,
     /// How long before its end an access token is renewed; never more than half of its life.
@@ -65,6 +67,7 @@ impl Client {
     /// | `audience` | `audience` parameter | none |
     /// | `authorizationParams` | more parameters of the authorization request | none |
     /// | `trustedAudiences` | audiences that an ID token may have besides this client | none |
+    /// | `allowedOrigins` | origins whose requests get the access token | those of `resource` |
     /// | `clockTolerance` | seconds, 0 to 300 | 30 |
     /// | `refreshSkew` | seconds, 0 to 3600 | 60 |
     /// | `timeout` | seconds for one request, 1 to 120 | 10 |
@@ -83,6 +86,7 @@ fn read(object: &Object) -> Result<Client, Error> {
     let options = Options::new(
         object,
         &[
+            "allowedOrigins",
             "audience",
             "authorizationParams",
             "clientId",
@@ -104,12 +108,14 @@ fn read(object: &Object) -> Result<Client, Error> {
         Transport::Secure
     };
     let timeout = options.seconds("timeout", 1..=120, 10)?;
+    let resource = resources(&options)?;
     let config = ClientConfig {
+        allowed_origins: allowed_origins(&options, &resource)?,
         client_id: options.required_string("clientId")?.into(),
         redirect_uri: page(&options, "redirectUri")?,
         post_logout_redirect_uri: page(&options, "postLogoutRedirectUri")?,
         scope: scope(options.string("scope")?)?,
-        resource: resources(&options)?,
+        resource,
         audience: options.string("audience")?.map(String::from),
         authorization_params: parameters(options.object("authorizationParams")?)?,
         trusted_audiences: owned(options.strings("trustedAudiences")?),
@@ -167,6 +173,26 @@ fn resources(options: &Options<'_>) -> Result<Vec<String>, Error> {
     } else {
         Err(invalid("resource"))
     }
+}
+
+/// Origins and nothing behind them; without the option those of the resources that are URLs.
+fn allowed_origins(options: &Options<'_>, resource: &[String]) -> Result<Vec<String>, Error> {
+    let Some(list) = options.strings("allowedOrigins")? else {
+        let origin = |uri: &String| Url::parse(uri).map(|url| url.origin());
+        return Ok(resource.iter().filter_map(origin).collect());
+    };
+    list.into_iter()
+        .map(|text| {
+            let url =
+                Url::parse(text).filter(|url| url.without_query() == text && url.path().is_empty());
+            let url = url.ok_or_else(|| invalid("allowedOrigins"))?;
+            if url.is_allowed(Transport::SecureOrLoopback) {
+                Ok(url.origin())
+            } else {
+                Err(Error::new(ErrorKind::UrlInsecure, "allowedOrigins"))
+            }
+        })
+        .collect()
 }
 
 /// Parameters beyond those that gatepass sets.
@@ -240,6 +266,15 @@ mod tests {
         refused(r#","resource":"api""#, "resource");
         refused(r#","resource":"https://api.example/#f""#, "resource");
         refused(r#","authorizationParams":{"prompt":1}"#, "prompt");
+        refused(
+            r#","allowedOrigins":["https://api.example/"]"#,
+            "allowedOrigins",
+        );
+        refused(
+            r#","allowedOrigins":["https://api.example?x"]"#,
+            "allowedOrigins",
+        );
+        refused(r#","allowedOrigins":"*""#, "allowedOrigins");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //!    checked, the code exchanged, the ID token verified. What comes out is a [`Session`].
 //! 3. [`Session::attach`] hands out the access token, or says that [`Refresh`] is due or that
 //!    someone must sign in.
+//!    What an API refuses, [`remedy`] reads.
 //! 4. [`SignOut`] ends the session here and makes the URL that ends it at the provider.
 //!
 //! What the flows share is a [`Client`]. They never import the guard.
@@ -22,6 +23,7 @@ mod logout;
 mod pending;
 mod pkce;
 mod refresh;
+mod resource;
 mod session;
 
 pub use authorize::{AuthorizationRequest, SignIn, SignInOptions};
@@ -34,6 +36,7 @@ pub use logout::SignOut;
 pub use pending::{PendingLogin, PendingLogins};
 pub use pkce::{CodeVerifier, challenge};
 pub use refresh::Refresh;
+pub use resource::{Remedy, remedy};
 pub use session::{Attach, Session};
 
 use crate::flow::{Checked, Reports};

@@ -8,7 +8,8 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
 use crate::client::{
-    Attach, Client, Completion, PendingLogins, Refresh, SignIn, SignInOptions, SignOut,
+    Attach, Client, Completion, PendingLogins, Refresh, Remedy, SignIn, SignInOptions, SignOut,
+    remedy,
 };
 use crate::error::{Error, ErrorKind, Phase};
 use crate::http::json::{Object, Value};
@@ -130,6 +131,43 @@ impl JsClient {
                 }
             };
             Ok(token.into())
+        })
+    }
+
+    /// The access token for a request to this URL; nothing for one that must not carry it.
+    #[wasm_bindgen(js_name = tokenFor, unchecked_return_type = "Promise<string | undefined>")]
+    pub fn token_for(&self, url: &str) -> Promise {
+        if self.0.client.borrow().config().allows(url) {
+            self.access_token()
+        } else {
+            Promise::resolve(&JsValue::UNDEFINED)
+        }
+    }
+
+    /// The access token with which a request that was refused is to be sent once more; nothing
+    /// when the refusal is to be handed on.
+    #[wasm_bindgen(js_name = tokenAfter, unchecked_return_type = "Promise<string | undefined>")]
+    pub fn token_after_refusal(
+        &self,
+        status: u16,
+        www_authenticate: Option<String>,
+        used: String,
+    ) -> Promise {
+        let state = Rc::clone(&self.0);
+        future_to_promise(async move {
+            match remedy(status, www_authenticate.as_deref()).map_err(|error| to_js(&error))? {
+                Remedy::Renew => {}
+                _ => return Ok(JsValue::UNDEFINED),
+            }
+            // Someone may have renewed it since the request was sent.
+            state.look().await.map_err(|error| to_js(&error))?;
+            let renewal = if state.has_token(&used) {
+                JsFuture::from(state.refresh()).await.map(|_| ())
+            } else {
+                Ok(())
+            };
+            renewal?;
+            state.token_after(Ok(())).map(JsValue::from)
         })
     }
 
@@ -318,6 +356,14 @@ impl State {
             Some(Attach::Refresh) => Ok(None),
             _ => Err(Error::from(ErrorKind::LoginRequired).during(Phase::Session)),
         }
+    }
+
+    /// Whether this is still the access token.
+    fn has_token(&self, token: &str) -> bool {
+        let client = self.client.borrow();
+        client
+            .session()
+            .is_some_and(|session| session.access_token().ct_eq(token))
     }
 
     /// The access token after an attempt to renew it.

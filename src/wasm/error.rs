@@ -37,6 +37,12 @@ pub(super) fn to_js(error: &Error) -> JsValue {
             "errorDescription",
             details.error_description.as_deref().map(JsValue::from),
         );
+        set_detail("scope", details.scope.as_deref().map(JsValue::from));
+        set_detail(
+            "acrValues",
+            details.acr_values.as_deref().map(JsValue::from),
+        );
+        set_detail("maxAge", details.max_age.map(JsValue::from));
         set("details", members.into());
     }
     object.into()

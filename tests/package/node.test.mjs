@@ -7,12 +7,14 @@ import { join } from "node:path";
 import { before, test } from "node:test";
 
 import { installPackage, testFile } from "../support/installed.mjs";
+import { EXPECTED_FETCH } from "./fetch-scenario.mjs";
 import { EXPECTED } from "./scenario.mjs";
 
 let project;
 before(() => {
   ({ project } = installPackage("node"));
   copyFileSync(testFile("package/scenario.mjs"), join(project, "scenario.mjs"));
+  copyFileSync(testFile("package/fetch-scenario.mjs"), join(project, "fetch-scenario.mjs"));
   copyFileSync(testFile("support/provider.mjs"), join(project, "provider.mjs"));
 });
 
@@ -31,6 +33,16 @@ test("a sign-in and a guarded API work in Node", () => {
     console.log(JSON.stringify(await scenario(gatepass, guarding, makeProvider)));
   `);
   assert.deepEqual(result, EXPECTED);
+});
+
+test("requests to an API carry the token, renew it once and surface what renewing cannot help", () => {
+  const result = run(`
+    import { createClient } from "gatepass";
+    import { fetchScenario } from "./fetch-scenario.mjs";
+    import { makeProvider } from "./provider.mjs";
+    console.log(JSON.stringify(await fetchScenario(createClient, makeProvider)));
+  `);
+  assert.deepEqual(result, EXPECTED_FETCH);
 });
 
 test("nothing runs at load: no clock, no randomness, no compilation", () => {

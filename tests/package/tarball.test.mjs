@@ -24,7 +24,7 @@ const EXPECTED = [
   "README.md",
   "package.json",
   ...["index", "index.edge", "guard", "guard.edge"].flatMap(typed),
-  ...["client", "errors", "events", "guard", "options", "storage"].flatMap((n) =>
+  ...["client", "errors", "events", "fetch", "guard", "options", "storage"].flatMap((n) =>
     typed(`lib/${n}`),
   ),
   ...["client", "edge", "engine", "guard", "inline"].flatMap((n) => typed(`load/${n}`)),

@@ -7,11 +7,13 @@ import { after, before, test } from "node:test";
 
 import { startWorker } from "../support/edge.mjs";
 import { installPackage, testFile } from "../support/installed.mjs";
+import { EXPECTED_FETCH } from "./fetch-scenario.mjs";
 import { EXPECTED } from "./scenario.mjs";
 
 const WORKER = `
   import * as gatepass from "gatepass";
   import * as guarding from "gatepass/guard";
+  import { fetchScenario } from "./fetch-scenario.mjs";
   import { scenario } from "./scenario.mjs";
   import { makeProvider } from "./provider.mjs";
 
@@ -22,6 +24,9 @@ const WORKER = `
       const { pathname } = new URL(request.url);
       if (pathname === "/scenario") {
         return Response.json(await scenario(gatepass, guarding, makeProvider));
+      }
+      if (pathname === "/fetch-scenario") {
+        return Response.json(await fetchScenario(gatepass.createClient, makeProvider));
       }
       // A guard that is kept across requests, as a worker should.
       provider ??= await makeProvider();
@@ -39,6 +44,7 @@ let miniflare;
 before(async () => {
   const { project } = installPackage("workerd");
   copyFileSync(testFile("package/scenario.mjs"), join(project, "scenario.mjs"));
+  copyFileSync(testFile("package/fetch-scenario.mjs"), join(project, "fetch-scenario.mjs"));
   copyFileSync(testFile("support/provider.mjs"), join(project, "provider.mjs"));
   writeFileSync(join(project, "worker.mjs"), WORKER);
   miniflare = await startWorker(project, "worker.mjs");
@@ -52,6 +58,11 @@ const ask = async (path, headers = {}) =>
 test("a sign-in and a guarded API work in workerd", async () => {
   const response = await ask("/scenario");
   assert.deepEqual(await response.json(), EXPECTED);
+});
+
+test("requests to an API carry the token, renew it once and surface what renewing cannot help", async () => {
+  const response = await ask("/fetch-scenario");
+  assert.deepEqual(await response.json(), EXPECTED_FETCH);
 });
 
 test("a guard that is kept answers requests that come together, with few fetches of keys", async () => {
