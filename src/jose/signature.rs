@@ -9,9 +9,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
-use crate::jose::{
-    Algorithm, Algorithms, Claims, Compact, Header, Kind, VerificationKey, base64url,
-};
+use crate::jose::{Algorithm, Algorithms, Claims, Compact, Header, Kind, VerificationKey};
 
 /// A well-formed token whose signature nobody has checked. Its claims cannot be read.
 pub struct Unverified {
@@ -31,15 +29,11 @@ impl Unverified {
     /// `token_too_large`, `token_malformed`, `alg_not_allowed`, `crit_unsupported`.
     pub fn parse(token: &str, max_bytes: usize, allowed: &Algorithms) -> Result<Self, Error> {
         let compact = Compact::parse(token, max_bytes)?;
-        let malformed = |at: &'static str| Error::new(ErrorKind::TokenMalformed, at);
         let header = Header::read(&compact, allowed)?;
-        let payload = base64url::decode(compact.payload).ok_or_else(|| malformed("payload"))?;
-        let claims = Claims::read(&payload)?;
-        let signature =
-            base64url::decode(compact.signature).ok_or_else(|| malformed("signature"))?;
+        let (payload, signature) = compact.decode()?;
         Ok(Self {
             header,
-            claims,
+            claims: Claims::read(&payload)?,
             signing_input: compact.signing_input.into(),
             signature,
         })

@@ -204,7 +204,7 @@ fn cbk_40_a_callback_of_another_browser_is_flow_unknown() {
 fn cbk_09_a_state_of_another_provider_is_state_mismatch() {
     let (world, callback) = at_the_provider();
     let mut other = World::with(json!({"issuer": "https://other.example"}));
-    other.logins = world.logins.clone();
+    other.logins = world.logins;
     assert_eq!(code(other.finish(&callback)), "state_mismatch");
     assert!(other.net.sent.is_empty());
 }
@@ -213,7 +213,7 @@ fn cbk_09_a_state_of_another_provider_is_state_mismatch() {
 fn cbk_09_a_state_of_another_client_is_state_mismatch() {
     let (world, callback) = at_the_provider();
     let mut other = World::with(json!({"clientId": "other"}));
-    other.logins = world.logins.clone();
+    other.logins = world.logins;
     assert_eq!(code(other.finish(&callback)), "state_mismatch");
 }
 

@@ -370,6 +370,34 @@ fn net_01_an_http_issuer_is_insecure() {
 }
 
 #[test]
+fn net_01_http_on_demand_is_for_this_machine_alone() {
+    let with = |issuer: &str| {
+        let given = json!({
+            "issuer": issuer, "clientId": "spa", "dangerouslyAllowHttpLoopback": true,
+        });
+        code_at(Client::from_options(&options(&given))).0
+    };
+    for issuer in [
+        "http://127.0.0.1:8000",
+        "http://localhost",
+        "http://[::1]:1/t",
+    ] {
+        assert_eq!(with(issuer), "accepted", "{issuer}");
+    }
+    for issuer in [
+        "http://as.example",
+        "http://127.0.0.1.evil.example",
+        "http://localhost.evil.example",
+        "http://127.1",
+        "http://2130706433",
+        "http://169.254.169.254",
+        "http://10.0.0.1",
+    ] {
+        assert_eq!(with(issuer), "url_insecure", "{issuer}");
+    }
+}
+
+#[test]
 fn net_02_03_an_issuer_has_no_query_no_fragment_and_no_userinfo() {
     for issuer in [
         "https://as.example?x=1",

@@ -115,7 +115,7 @@ fn clm_09_a_date_may_have_a_fraction() {
         })
     };
     assert_eq!(just_over(format!("{NOW}.5")), "accepted");
-    assert_eq!(just_over(format!("{}.5", NOW - 1)), "claim_invalid");
+    assert_eq!(just_over(format!("{}.5", NOW - 1)), "token_expired");
 }
 
 #[test]

@@ -113,6 +113,14 @@ fn key_07_a_token_without_kid_that_no_key_fits_is_key_not_found() {
 }
 
 #[test]
+fn key_08_a_key_without_a_name_is_not_used_for_a_token_that_names_one() {
+    let nameless = jwk("ES256", |jwk| {
+        jwk.as_object_mut().unwrap().remove("kid");
+    });
+    assert_eq!(published("ES256", &[nameless]), "key_not_found");
+}
+
+#[test]
 fn key_08_another_key_is_not_tried_when_the_named_one_fails() {
     let mut world = GuardWorld::new();
     let (named, signing) = (Key::new("k1", "ES256", 1), Key::new("k2", "ES256", 2));

@@ -1,10 +1,13 @@
 //! The ID token, by the numbered steps of OpenID Connect Core section 3.1.3.7.
 
+use gatepass::client::{IdToken, IdTokenChecks};
 use gatepass::error::Phase;
 use gatepass::http::Purpose;
+use gatepass::jose::{Algorithms, JwkSet, MAX_TOKEN, Selection, Unverified, rust_crypto};
+use gatepass::time::Lifetime;
 use serde_json::{Value, json};
 
-use crate::support::{Idp, Key, Members, Token, World, code, code_at, start_time};
+use crate::support::{Idp, Key, Members, Token, World, code, code_at, options, start_time};
 
 const NOW: i64 = 1_800_000_000;
 
@@ -454,6 +457,44 @@ fn oid_08_a_nonce_of_an_earlier_sign_in_is_nonce_mismatch() {
     assert_eq!(code(result), "nonce_mismatch");
 }
 
+#[test]
+fn oid_07_a_nonce_that_was_not_sent_is_nonce_mismatch() {
+    // A sign-in with openid always sends one, so this asks the check itself.
+    let key = Key::new("k1", "ES256", 7);
+    let check = |nonce_in_token: Option<&str>| {
+        let mut token = Token::by(&key, "JWT");
+        token
+            .claims
+            .set("iss", json!("https://as.example"))
+            .set("aud", json!("spa"))
+            .set("sub", json!("user-1"))
+            .set("iat", NOW)
+            .set("exp", NOW + 300);
+        if let Some(nonce) = nonce_in_token {
+            token.claims.set("nonce", json!(nonce));
+        }
+        let token = Unverified::parse(&token.sign(&key), MAX_TOKEN, &Algorithms::all()).unwrap();
+        let set = JwkSet::read(&options(&json!({"keys": [key.jwk()]}))).unwrap();
+        let Ok(Selection::One(known)) = set.select(token.header()) else {
+            panic!("no key");
+        };
+        let fits = rust_crypto::verify(&token.check(&known).unwrap());
+        let expected = IdTokenChecks {
+            issuer: "https://as.example",
+            client_id: "spa",
+            trusted_audiences: &[],
+            nonce: None,
+            max_age: None,
+            access_token: "x",
+            clock_tolerance: Lifetime::from_seconds(0),
+            now: start_time(),
+        };
+        code(IdToken::check(token.verified(fits).unwrap(), &expected))
+    };
+    assert_eq!(check(Some("n")), "nonce_mismatch");
+    assert_eq!(check(None), "accepted");
+}
+
 // 12. and 13. The login itself.
 
 /// The outcome of a sign-in with this `max_age` and `auth_time`.
@@ -473,7 +514,7 @@ fn auth_time(max_age: Option<u32>, auth_time: Option<String>) -> (&'static str, 
     let callback = world.agree(&url);
     let result = world.finish(&callback);
     if let Ok(signed_in) = &result {
-        let is_checked = signed_in.id_token_checked.contains(&"auth_time".into());
+        let is_checked = signed_in.id_token_checked.contains(&"auth_time");
         assert_eq!(is_checked, max_age.is_some());
     }
     code_at(result)

@@ -168,7 +168,10 @@ fn secrets_of_the_public_types_are_redacted() {
 fn leak_04_no_hint_and_no_code_has_room_for_input() {
     for kind in ErrorKind::ALL {
         let error = gatepass::Error::from(*kind);
-        assert_eq!(format!("{error}"), format!("{}: {}", kind.code(), kind.hint()));
+        assert_eq!(
+            format!("{error}"),
+            format!("{}: {}", kind.code(), kind.hint())
+        );
         assert_eq!(format!("{error:?}"), format!("Error({error})"));
     }
 }

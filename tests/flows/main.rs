@@ -11,6 +11,14 @@
     feature = "guard",
     feature = "rust-crypto"
 ))]
+// Clippy allows these in tests; here the helpers of tests are functions of their own.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used
+)]
 
 mod callback;
 mod discovery;
@@ -25,6 +33,7 @@ mod key_cache;
 mod leaks;
 mod misuse;
 mod refresh;
+mod reports;
 mod session;
 mod sign_in;
 mod sign_out;

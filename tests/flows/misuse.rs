@@ -14,23 +14,27 @@ use crate::support::{GuardWorld, Net, World, code};
 /// What the flow waits for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Waits {
-    ForStart,
-    ForAnswer,
-    ForSignature,
-    ForNothing,
+    Start,
+    Answer,
+    Signature,
+    Nothing,
 }
 
 /// The events that do not fit.
 fn unfit(waits: Waits) -> Vec<Event> {
     let mut events = Vec::new();
-    if waits != Waits::ForStart {
+    if waits != Waits::Start {
         events.push(Event::Start);
     }
-    if waits != Waits::ForAnswer {
-        events.push(Event::Answer(HttpResponse::new(200, Vec::new(), b"{}".to_vec())));
+    if waits != Waits::Answer {
+        events.push(Event::Answer(HttpResponse::new(
+            200,
+            Vec::new(),
+            b"{}".to_vec(),
+        )));
         events.push(Event::Unreachable(Unreachable::Network));
     }
-    if waits != Waits::ForSignature {
+    if waits != Waits::Signature {
         events.push(Event::Signature(true));
         events.push(Event::Signature(false));
     }
@@ -44,15 +48,15 @@ where
     F::Shared: Debug,
 {
     let mut event = Event::Start;
-    let mut waits = Waits::ForStart;
+    let mut waits = Waits::Start;
     for _ in 0..steps {
         (event, waits) = match net.step(flow, shared, event).unwrap() {
-            Step::Send(request) => (net.answer(&request), Waits::ForAnswer),
+            Step::Send(request) => (net.answer(&request), Waits::Answer),
             Step::Verify(check) => (
                 Event::Signature(rust_crypto::verify(&check)),
-                Waits::ForSignature,
+                Waits::Signature,
             ),
-            _ => return Waits::ForNothing,
+            _ => return Waits::Nothing,
         };
     }
     waits
@@ -70,7 +74,7 @@ where
         let count = {
             let (mut flow, mut shared, mut net) = make();
             let waits = advance(&mut flow, &mut shared, &mut net, step);
-            assert_eq!(waits == Waits::ForNothing, step == steps, "step {step}");
+            assert_eq!(waits == Waits::Nothing, step == steps, "step {step}");
             unfit(waits).len()
         };
         for index in 0..count {
@@ -81,14 +85,11 @@ where
             let result = net.step(&mut flow, &mut shared, event);
             assert_eq!(code(result), "flow_misused", "{what}");
             // What was interrupted does not go on: nothing makes an output of it any more.
-            for waits in [Waits::ForNothing, Waits::ForStart, Waits::ForAnswer] {
+            for waits in [Waits::Nothing, Waits::Start, Waits::Answer] {
                 for event in unfit(waits) {
                     let again = net.step(&mut flow, &mut shared, event);
                     let is_begun = step > 0;
-                    assert!(
-                        !matches!(again, Ok(Step::Done(_))) || !is_begun,
-                        "{what}"
-                    );
+                    assert!(!matches!(again, Ok(Step::Done(_))) || !is_begun, "{what}");
                 }
             }
         }
@@ -178,7 +179,7 @@ fn a_signature_that_was_refused_cannot_be_answered_again() {
     let token = BearerToken::new(&world.good());
     let mut flow = Check::new(&world.guard, Ok(token), &Need::nothing());
     let waits = advance(&mut flow, &mut world.guard, &mut world.net, 3);
-    assert_eq!(waits, Waits::ForSignature);
+    assert_eq!(waits, Waits::Signature);
     let refused = world
         .net
         .step(&mut flow, &mut world.guard, Event::Signature(false));

@@ -331,6 +331,62 @@ fn cfg_02_a_max_age_is_whole_seconds() {
     }
 }
 
+/// The outcome for a client with one more option.
+fn option(name: &str, value: serde_json::Value) -> (&'static str, String) {
+    let mut given = json!({"issuer": "https://as.example", "clientId": "spa"});
+    given[name] = value;
+    code_at(Client::from_options(&options(&given)))
+}
+
+#[test]
+fn req_36_a_client_secret_is_config_invalid() {
+    for name in ["clientSecret", "client_secret"] {
+        assert_eq!(option(name, json!("x")), ("config_invalid", name.into()));
+    }
+}
+
+#[test]
+fn cfg_01_02_04_options_of_a_client_are_known_and_typed() {
+    for (name, value) in [
+        ("clientID", json!("x")),
+        ("clientId", json!("")),
+        ("clientId", json!(1)),
+        ("clientId", json!(null)),
+        ("scope", json!("")),
+        ("scope", json!(["openid"])),
+        ("scope", json!("openid  email")),
+        ("redirectUri", json!(null)),
+        ("audience", json!([])),
+        ("trustedAudiences", json!([""])),
+        ("authorizationParams", json!([])),
+        ("refreshSkew", json!(3601)),
+        ("refreshSkew", json!(-1)),
+        ("refreshSkew", json!("60")),
+        ("timeout", json!(0)),
+        ("timeout", json!(121)),
+        ("timeout", json!(true)),
+        ("dangerouslyAllowHttpLoopback", json!("yes")),
+    ] {
+        assert_eq!(
+            option(name, value.clone()),
+            ("config_invalid", name.into()),
+            "{value}"
+        );
+    }
+    assert_eq!(option("scope", json!("openid email")).0, "accepted");
+}
+
+#[test]
+fn cfg_12_a_tolerance_beyond_five_minutes_is_config_invalid() {
+    assert_eq!(option("clockTolerance", json!(300)).0, "accepted");
+    for value in [json!(300.001), json!(301), json!(-1), json!(1e300)] {
+        assert_eq!(
+            option("clockTolerance", value),
+            ("config_invalid", "clockTolerance".into())
+        );
+    }
+}
+
 #[test]
 fn a_generator_that_repeats_itself_makes_no_entropy() {
     assert!(Entropy::new([9; Entropy::BYTES]).is_none());

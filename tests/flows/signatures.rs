@@ -1,6 +1,10 @@
 //! Signatures that are not what RFC 7518 describes. The vectors are in `tests/vectors.rs`.
 
-use crate::support::{GuardWorld, Key, base64url, from_base64url};
+use std::sync::Arc;
+
+use gatepass::jose::{Algorithms, MAX_TOKEN, Unverified, VerificationKey, rust_crypto};
+
+use crate::support::{GuardWorld, Key, base64url, code, from_base64url, options};
 
 /// A world whose provider signs with this algorithm, and the signature of a good token.
 fn world(alg: &'static str) -> (GuardWorld, Vec<u8>) {
@@ -212,4 +216,30 @@ fn a_signature_of_another_token_is_signature_invalid() {
     let token = format!("{}.{signature}", world.token().signing_input());
     assert_ne!(base64url([0; 64]), signature);
     assert_eq!(world.code(&token), "signature_invalid");
+}
+
+/// A good token taken apart, and a key as it was published.
+fn taken_apart(published: &Key) -> (Unverified, Arc<VerificationKey>) {
+    let world = GuardWorld::new();
+    let token = Unverified::parse(&world.good(), MAX_TOKEN, &Algorithms::all()).unwrap();
+    let key = VerificationKey::read(&options(&published.jwk())).unwrap();
+    (token, Arc::new(key))
+}
+
+#[test]
+fn without_a_yes_there_are_no_claims() {
+    let key = Key::new("k1", "ES256", 7);
+    let (token, _) = taken_apart(&key);
+    assert_eq!(code(token.verified(false)), "signature_invalid");
+    let (token, known) = taken_apart(&key);
+    let fits = rust_crypto::verify(&token.check(&known).unwrap());
+    assert!(token.verified(fits).is_ok());
+}
+
+#[test]
+fn hdr_25_a_question_is_asked_only_of_a_key_that_fits() {
+    for alg in ["ES384", "RS256", "EdDSA"] {
+        let (token, known) = taken_apart(&Key::new("k1", alg, 1));
+        assert_eq!(code(token.check(&known)), "key_unsuitable", "{alg}");
+    }
 }

@@ -83,12 +83,6 @@ impl Key {
         self
     }
 
-    /// The same key under another name.
-    pub(crate) fn named(mut self, kid: &str) -> Self {
-        self.kid = Some(kid.into());
-        self
-    }
-
     /// The public key, with `kid`, `use` and `alg`.
     pub(crate) fn jwk(&self) -> Value {
         let mut jwk = self.bare_jwk();
