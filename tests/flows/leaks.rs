@@ -5,7 +5,7 @@
 
 use gatepass::ErrorKind;
 use gatepass::client::{Attach, CodeVerifier, Completion};
-use gatepass::flow::Event;
+use gatepass::flow::{Event, Step};
 use gatepass::guard::BearerToken;
 use gatepass::http::{Purpose, Unreachable};
 use serde_json::json;
@@ -174,4 +174,20 @@ fn leak_04_no_hint_and_no_code_has_room_for_input() {
         );
         assert_eq!(format!("{error:?}"), format!("Error({error})"));
     }
+}
+
+#[test]
+fn leak_06_a_request_prints_no_query() {
+    let mut world = World::new();
+    world.idp().metadata["token_endpoint"] = json!("https://as.example/token?api-key=S3CRET");
+    let url = world.begin().unwrap();
+    let callback = world.agree(&url);
+    let now = world.net.now;
+    let mut flow = Completion::new(&callback, &mut world.logins, &world.client, now).unwrap();
+    let step = world.net.step(&mut flow, &mut world.client, Event::Start);
+    let Ok(Step::Send(request)) = step else {
+        panic!("nothing was sent");
+    };
+    assert_eq!(request.url.query(), Some("api-key=S3CRET"));
+    assert_eq!(format!("{request:?}"), "POST https://as.example/token");
 }

@@ -1,6 +1,7 @@
 //! Keys of the tests' providers and attackers. They were made for these tests and protect nothing.
 
 use std::convert::Infallible;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -68,7 +69,13 @@ impl Key {
             "EdDSA" | "Ed25519" => {
                 Secret::Ed25519(ed25519_dalek::SigningKey::from_bytes(&[seed; 32]))
             }
-            _ => Secret::Rsa(Box::new(RSA[usize::from(seed) % 3].private_key())),
+            _ => {
+                // Making one checks its numbers, which takes a while.
+                static MADE: [OnceLock<rsa::RsaPrivateKey>; 3] = [const { OnceLock::new() }; 3];
+                let place = usize::from(seed) % 3;
+                let made = MADE[place].get_or_init(|| RSA[place].private_key());
+                Secret::Rsa(Box::new(made.clone()))
+            }
         };
         Self {
             kid: Some(kid.into()),
