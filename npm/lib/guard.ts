@@ -3,6 +3,10 @@ import type { Guard as Core } from "../wasm/guard_bg.js";
 import { call, disposed } from "./errors.js";
 import type { ErrorCode } from "./errors.js";
 import { isFunction, split, toJson } from "./options.js";
+import { Verdicts, freeze } from "./verdicts.js";
+import type { CacheStatistics, Verdict } from "./verdicts.js";
+
+export type { CacheStatistics } from "./verdicts.js";
 
 /** A provider's metadata, given in place of discovery (RFC 8414 section 2). */
 export interface IssuerMetadata {
@@ -26,6 +30,11 @@ export interface GuardOptions {
   readonly algorithms?: string | readonly string[];
   /** Scopes that every request needs. @defaultValue none */
   readonly requiredScopes?: string | readonly string[];
+  /**
+   * How many accepted tokens are remembered, so that one that comes again costs no signature check;
+   * `false` remembers none. Dates and keys are looked at each time. @defaultValue 5,000 and 8 MiB
+   */
+  readonly cache?: false | CacheOptions;
   /** How far clocks may differ, in seconds, 0 to 300. @defaultValue 30 */
   readonly clockTolerance?: number;
   /** How long one request to the provider may take, in seconds, 1 to 120. @defaultValue 5 */
@@ -38,13 +47,21 @@ export interface GuardOptions {
   readonly dangerouslyAllowHttpLoopback?: boolean;
 }
 
+/** How much a guard remembers, once for `check` and once for `verify`. */
+export interface CacheOptions {
+  /** How many tokens, 1 to 1,000,000. @defaultValue 5,000 */
+  readonly maxEntries?: number;
+  /** How many bytes they and their principals may take, about; up to 1 GiB. @defaultValue 8 MiB */
+  readonly maxBytes?: number;
+}
+
 /** What a request needs beyond a valid token. */
 export interface Need {
   /** All of these scopes. */
   readonly scopes?: string | readonly string[];
 }
 
-/** The bearer of a valid access token. */
+/** The bearer of a valid access token. It is frozen, with everything in it: make a copy to change. */
 export interface Principal {
   /** Whom the token was issued about (`sub`); unique within the issuer. */
   readonly subject: string;
@@ -105,8 +122,13 @@ export type GuardEvent =
       readonly code?: ErrorCode;
     };
 
-/** How often each outcome came up: `accepted`, and the codes of refusals. */
-export type Tally = { readonly accepted: number } & Readonly<Partial<Record<ErrorCode, number>>>;
+/**
+ * How often each outcome came up: `accepted`, and the codes of refusals; and what the cache of
+ * verdicts did.
+ */
+export type Tally = { readonly accepted: number; readonly cache: CacheStatistics } & Readonly<
+  Partial<Record<ErrorCode, number>>
+>;
 
 /** Checks the access tokens of an API's requests. Make one and keep it: it keeps the keys. */
 export interface Guard {
@@ -148,11 +170,25 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
   });
 }
 
+type Accepted = Extract<Checked, { principal: Principal }>;
+type Outcome = (Accepted & { verdict?: Verdict }) | { readonly refusal: Refusal };
+
+const NOTHING = "{}";
+const encoder = new TextEncoder();
+
 class RequestGuard implements Guard {
   #core: Core | undefined;
+  /** By `Authorization` header and by token: the one is no substitute for the other. */
+  readonly #headers: Verdicts<Accepted>;
+  readonly #tokens: Verdicts<Accepted>;
+  readonly #holds = ([from, until, place, generation]: Verdict): boolean =>
+    this.#alive.recall(from, until, place, generation);
 
   constructor(core: Core) {
     this.#core = core;
+    const [entries = 0, bytes = 0] = core.cacheLimits();
+    this.#headers = new Verdicts(entries, bytes);
+    this.#tokens = new Verdicts(entries, bytes);
   }
 
   get #alive(): Core {
@@ -160,37 +196,77 @@ class RequestGuard implements Guard {
     return this.#core;
   }
 
-  async check(request: { readonly headers: Headers }, need: Need = {}): Promise<Checked> {
+  async check(request: { readonly headers: Headers }, need?: Need): Promise<Checked> {
+    return this.#check(request, need === undefined ? NOTHING : toJson(need));
+  }
+
+  async #check(request: { readonly headers: Headers }, need: string): Promise<Checked> {
     const authorization = request.headers.get("authorization") ?? undefined;
-    const text = await call(() => this.#alive.check(authorization, toJson(need)));
-    const outcome = JSON.parse(text) as
-      { principal: Principal; checks: string[] } | { refusal: Refusal };
+    const known = authorization && this.#headers.find(authorization, need, this.#holds);
+    if (known) return known;
+    const text = await call(() => this.#alive.check(authorization, need));
+    const outcome = read(text, this.#headers, authorization, need);
     if ("principal" in outcome) return outcome;
     return { refusal: outcome.refusal, response: respond(outcome.refusal) };
   }
 
-  async verify(token: string, need: Need = {}): Promise<Principal> {
-    return JSON.parse(await call(() => this.#alive.verify(token, toJson(need)))) as Principal;
+  async verify(token: string, need?: Need): Promise<Principal> {
+    const needed = need === undefined ? NOTHING : toJson(need);
+    const known = this.#tokens.find(token, needed, this.#holds);
+    if (known) return known.principal;
+    const text = await call(() => this.#alive.verify(encoder.encode(token), needed));
+    const outcome = read(text, this.#tokens, token, needed);
+    return (outcome as Accepted).principal;
   }
 
   protect<Q extends { readonly headers: Headers }, R extends readonly unknown[]>(
     handler: (request: Q, principal: Principal, ...rest: R) => Response | Promise<Response>,
     need: Need = {},
   ): (request: Q, ...rest: R) => Promise<Response> {
+    // The need is read once: changing it later has no effect.
+    const needed = toJson(need);
     return async (request, ...rest) => {
-      const { principal, response } = await this.check(request, need);
+      const { principal, response } = await this.#check(request, needed);
       return principal ? handler(request, principal, ...rest) : response;
     };
   }
 
   tally(): Tally {
-    return JSON.parse(this.#alive.tally()) as Tally;
+    const counts = JSON.parse(this.#alive.tally()) as Omit<Tally, "cache">;
+    return { ...counts, cache: sum(this.#headers.statistics(), this.#tokens.statistics()) };
   }
 
   dispose(): void {
+    this.#headers.clear();
+    this.#tokens.clear();
     this.#core?.free();
     this.#core = undefined;
   }
+}
+
+/** Reads what the core decided, and remembers it where the core gives a verdict. */
+function read(
+  text: string,
+  verdicts: Verdicts<Accepted>,
+  key: string | undefined,
+  need: string,
+): Accepted | { readonly refusal: Refusal } {
+  const outcome = JSON.parse(text) as Outcome;
+  if (!("principal" in outcome)) return outcome;
+  const { principal, checks, verdict } = outcome;
+  const accepted = freeze({ principal, checks });
+  if (key !== undefined && verdict) verdicts.keep(key, need, verdict, accepted, text.length);
+  return accepted;
+}
+
+function sum(a: CacheStatistics, b: CacheStatistics): CacheStatistics {
+  return {
+    hits: a.hits + b.hits,
+    misses: a.misses + b.misses,
+    entries: a.entries + b.entries,
+    bytes: a.bytes + b.bytes,
+    evicted: a.evicted + b.evicted,
+  };
 }
 
 /** The response of a refusal: no body, since the client is told nothing that the challenge does not say. */

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
-use crate::guard::{BearerToken, Guard, Need, Principal, access_token};
+use crate::guard::{BearerToken, Guard, Need, Principal, Verdict, access_token};
 use crate::issuer::{KeyTrials, Verify};
 use crate::jose::{MAX_TOKEN, Unverified};
 use crate::time::Timestamp;
@@ -13,6 +13,9 @@ pub struct Check {
     /// What the request and the guard need together.
     need: Need,
     stage: Stage,
+    /// The generation of the keys among which one was chosen.
+    generation: Option<u32>,
+    verdict: Option<Verdict>,
 }
 
 #[derive(Debug)]
@@ -29,7 +32,15 @@ impl Check {
         Self {
             need: guard.config().need.and(need),
             stage: Stage::Ready(token),
+            generation: None,
+            verdict: None,
         }
+    }
+
+    /// After a principal: for how long the same token may be accepted again for the same need.
+    /// Nothing where something else than the token was part of the decision.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.verdict
     }
 
     /// What the request needs, for the challenge of a refusal.
@@ -73,6 +84,9 @@ impl Check {
                 Ok(Step::Send(request))
             }
             Step::Verify(check) => {
+                // While the signature is being checked the key may be withdrawn.
+                self.generation
+                    .get_or_insert_with(|| provider.keys().generation());
                 self.stage = Stage::Verifying(verify, place);
                 Ok(Step::Verify(check))
             }
@@ -81,6 +95,9 @@ impl Check {
                 let mut principal =
                     access_token::check_claims(verified, issuer, &guard.config, now)?;
                 self.need.check(&mut principal)?;
+                self.verdict = self.generation.and_then(|generation| {
+                    Verdict::of(&principal, place, generation, &guard.config)
+                });
                 Ok(Step::Done(principal))
             }
         }

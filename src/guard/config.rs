@@ -1,7 +1,7 @@
 //! What a guard is configured with.
 
 use crate::error::{Error, Phase};
-use crate::guard::{Guard, Need, Tally};
+use crate::guard::{Guard, Need, Tally, VerdictLimits};
 use crate::http::Transport;
 use crate::http::json::{Object, Value};
 use crate::issuer::Provider;
@@ -21,6 +21,8 @@ pub struct GuardConfig {
     pub clock_tolerance: Lifetime,
     /// What every request needs.
     pub need: Need,
+    /// How much a cache of verdicts may hold.
+    pub cache: VerdictLimits,
 }
 
 impl Guard {
@@ -31,6 +33,7 @@ impl Guard {
     /// | `issuer` | issuer identifiers, or a metadata document in place of discovery | required |
     /// | `audience` | the names of this API, one of which a token must carry | required |
     /// | `algorithms` | the accepted algorithms | all asymmetric ones |
+    /// | `cache` | `false`, or how many verdicts are kept: `maxEntries` (1 to 1,000,000), `maxBytes` (1 to 1 GiB) | 5,000 and 8 MiB |
     /// | `requiredScopes` | scopes that every request needs | none |
     /// | `clockTolerance` | seconds, 0 to 300 | 30 |
     /// | `timeout` | seconds for one request, 1 to 120 | 5 |
@@ -51,6 +54,7 @@ fn read(object: &Object) -> Result<Guard, Error> {
         &[
             "algorithms",
             "audience",
+            "cache",
             "clockTolerance",
             "dangerouslyAllowHttpLoopback",
             "issuer",
@@ -83,6 +87,7 @@ fn read(object: &Object) -> Result<Guard, Error> {
             algorithms,
             clock_tolerance: options.seconds("clockTolerance", 0..=300, 30)?,
             need: Need::of_scopes(scopes).ok_or_else(|| invalid("requiredScopes"))?,
+            cache: VerdictLimits::from_option(options.value("cache"))?,
         },
         providers: providers(options.value("issuer"), transport, timeout)?,
         tally: Tally::default(),

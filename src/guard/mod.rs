@@ -10,6 +10,9 @@
 //! 4. Whatever fails becomes a [`Refusal`]: a status and a challenge that tell the client what to
 //!    do and an attacker nothing.
 //!
+//! What was accepted once is a [`Verdict`]: as long as it holds, [`Guard::recall`] accepts the same
+//! token for the same need again without looking at its signature.
+//!
 //! What checks share is a [`Guard`]. They never import the client.
 
 mod access_token;
@@ -20,6 +23,7 @@ mod policy;
 mod principal;
 mod refusal;
 mod tally;
+mod verdict;
 
 pub use bearer::BearerToken;
 pub use check::Check;
@@ -28,6 +32,7 @@ pub use policy::Need;
 pub use principal::Principal;
 pub use refusal::Refusal;
 pub use tally::Tally;
+pub use verdict::{Recall, Verdict, VerdictLimits};
 
 use crate::flow::Reports;
 use crate::issuer::Provider;

@@ -37,6 +37,8 @@ pub struct KeyCache {
     pause: Pause,
     /// Before this an unknown key name causes no fetch.
     cool_down_until: Option<Timestamp>,
+    /// How often a key that was trusted stood in the next set no more.
+    generation: u32,
 }
 
 #[derive(Debug)]
@@ -63,13 +65,11 @@ impl KeyCache {
                 Err(ErrorKind::KeysUnavailable.into())
             };
         };
-        let age = now.since(cached.fetched_at);
-        // A set from the future is one of before the clock was set back; its age is unknown.
-        if age > cached.fresh_for || now < cached.fetched_at {
+        if !cached.is_fresh(now) {
             if may_fetch {
                 return Ok(Plan::Fetch);
             }
-            if age > STALE_AGE {
+            if cached.is_spent(now) {
                 return Err(ErrorKind::KeysUnavailable.into());
             }
         }
@@ -85,6 +85,18 @@ impl KeyCache {
             return Ok(Plan::Fetch);
         }
         selected.map(Plan::Use)
+    }
+
+    /// Which keys are trusted: another number than before means that one of them is no more.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Whether [`KeyCache::plan`] would use the keys that are there, without asking for new ones.
+    pub fn is_usable(&self, now: Timestamp) -> bool {
+        self.set
+            .as_ref()
+            .is_some_and(|set| set.is_fresh(now) || !(self.pause.is_over(now) || set.is_spent(now)))
     }
 
     /// Takes the answer of a fetch that was asked for at `asked_at`. A set that is there stays when
@@ -108,6 +120,16 @@ impl KeyCache {
                     .as_ref()
                     .is_none_or(|set| asked_at >= set.asked_at || now < set.fetched_at);
                 if is_newer {
+                    let keys = match self.set.take() {
+                        None => keys,
+                        Some(old) => {
+                            let (keys, is_complete) = keys.keeping(&old.keys);
+                            if !is_complete {
+                                self.generation = self.generation.wrapping_add(1);
+                            }
+                            keys
+                        }
+                    };
                     self.set = Some(Cached {
                         keys,
                         asked_at,
@@ -122,6 +144,18 @@ impl KeyCache {
                 Err(error)
             }
         }
+    }
+}
+
+impl Cached {
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        // A set from the future is one of before the clock was set back; its age is unknown.
+        now >= self.fetched_at && now.since(self.fetched_at) <= self.fresh_for
+    }
+
+    /// Whether it is too old even for a time in which no other can be had.
+    fn is_spent(&self, now: Timestamp) -> bool {
+        now.since(self.fetched_at) > STALE_AGE
     }
 }
 

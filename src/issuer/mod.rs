@@ -104,6 +104,11 @@ impl Provider {
         &self.issuer
     }
 
+    /// What is known of its keys.
+    pub fn keys(&self) -> &KeyCache {
+        &self.keys
+    }
+
     /// The metadata, once it was fetched.
     pub fn metadata(&self) -> Option<&Metadata> {
         self.metadata.as_ref()

@@ -85,7 +85,7 @@ pub(crate) enum Material {
 }
 
 /// A public key that is strong enough, well formed and meant for checking signatures.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerificationKey {
     key_id: Option<String>,
     algorithm: Option<Algorithm>,

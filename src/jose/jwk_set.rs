@@ -62,6 +62,18 @@ impl JwkSet {
         Ok(set)
     }
 
+    /// This set with the keys that `old` has too taken from there, so that what hosts made of them
+    /// serves on, and whether it has all of them.
+    pub(crate) fn keeping(mut self, old: &Self) -> (Self, bool) {
+        for key in &mut self.keys {
+            if let Some(same) = old.keys.iter().find(|known| *known == key) {
+                *key = Arc::clone(same);
+            }
+        }
+        let is_complete = old.keys.iter().all(|known| self.keys.contains(known));
+        (self, is_complete)
+    }
+
     /// How many usable keys there are.
     pub fn len(&self) -> usize {
         self.keys.len()

@@ -57,3 +57,18 @@ pub(super) fn subtle() -> Result<web_sys::SubtleCrypto, Error> {
         _ => Err(Error::new(ErrorKind::UnsupportedHost, "crypto.subtle")),
     }
 }
+
+/// `node:crypto`, where the runtime has it built in. Asked for when it is used, so that no bundler
+/// sees an import.
+pub(super) fn node_crypto() -> Option<super::subtle::NodeCrypto> {
+    let process = Reflect::get(&js_sys::global(), &"process".into()).ok()?;
+    let load = Reflect::get(&process, &"getBuiltinModule".into()).ok()?;
+    let module = load
+        .dyn_ref::<js_sys::Function>()?
+        .call1(&process, &"node:crypto".into())
+        .ok()?;
+    ["createPublicKey", "verify"]
+        .iter()
+        .all(|name| Reflect::get(&module, &(*name).into()).is_ok_and(|it| it.is_function()))
+        .then(|| module.unchecked_into())
+}

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::flow::{Checked, Event, Flow, Reports as _, Step};
 use crate::http::json::{Object, Value};
 use crate::http::{HttpRequest, HttpResponse, Unreachable};
+use crate::jose::SignatureCheck;
 use crate::wasm::subtle::ImportedKeys;
 use crate::wasm::{ambient, fetch};
 
@@ -22,6 +23,16 @@ pub(super) struct Host {
     keys: ImportedKeys,
 }
 
+/// How far a flow came without waiting.
+pub(super) enum Progress<T> {
+    /// It waits for the answer to this request.
+    Sends(HttpRequest),
+    /// It waits for a check of this signature.
+    Verifies(SignatureCheck),
+    /// To its end.
+    Done(T),
+}
+
 impl Host {
     pub(super) fn new(fetch: Option<Function>, on_event: Option<Function>) -> Self {
         Self {
@@ -32,12 +43,43 @@ impl Host {
     }
 
     /// Steps a flow to its end. What it shares is borrowed for each step and never in between.
+    #[cfg(feature = "client")]
     pub(super) async fn run<F: Flow>(
         &self,
         shared: &RefCell<F::Shared>,
         flow: &mut F,
     ) -> Result<F::Output, Error> {
-        let mut event = Event::Start;
+        let begun = self.begin(shared, flow, Event::Start)?;
+        self.finish(shared, flow, begun).await
+    }
+
+    /// Goes on with a flow from where it waits to its end.
+    pub(super) async fn finish<F: Flow>(
+        &self,
+        shared: &RefCell<F::Shared>,
+        flow: &mut F,
+        mut progress: Progress<F::Output>,
+    ) -> Result<F::Output, Error> {
+        loop {
+            let event = match progress {
+                Progress::Sends(request) => match self.send(&request).await {
+                    Ok(response) => Event::Answer(response),
+                    Err(cause) => Event::Unreachable(cause),
+                },
+                Progress::Verifies(check) => Event::Signature(self.keys.verify(&check).await?),
+                Progress::Done(output) => return Ok(output),
+            };
+            progress = self.begin(shared, flow, event)?;
+        }
+    }
+
+    /// Steps a flow for as long as nothing has to be waited for.
+    pub(super) fn begin<F: Flow>(
+        &self,
+        shared: &RefCell<F::Shared>,
+        flow: &mut F,
+        mut event: Event,
+    ) -> Result<Progress<F::Output>, Error> {
         loop {
             let now = ambient::now()?;
             let step = flow.step(&mut shared.borrow_mut(), now, event);
@@ -53,12 +95,12 @@ impl Host {
             }
             let step = step?;
             event = match step {
-                Step::Send(request) => match self.send(&request).await {
-                    Ok(response) => Event::Answer(response),
-                    Err(cause) => Event::Unreachable(cause),
+                Step::Send(request) => return Ok(Progress::Sends(request)),
+                Step::Verify(check) => match self.keys.verify_at_once(&check) {
+                    Some(fits) => Event::Signature(fits),
+                    None => return Ok(Progress::Verifies(check)),
                 },
-                Step::Verify(check) => Event::Signature(self.keys.verify(&check).await?),
-                Step::Done(output) => return Ok(output),
+                Step::Done(output) => return Ok(Progress::Done(output)),
             };
         }
     }
@@ -66,7 +108,7 @@ impl Host {
     async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, Unreachable> {
         let started = ambient::now();
         let answer = fetch::send(self.fetch.as_ref(), request).await;
-        if self.on_event.is_some() {
+        if self.listens() {
             let duration = match (started, ambient::now()) {
                 (Ok(started), Ok(now)) => now.since(started).millis(),
                 _ => 0,
@@ -84,6 +126,11 @@ impl Host {
             });
         }
         answer
+    }
+
+    /// Whether anybody wants to be told.
+    pub(super) fn listens(&self) -> bool {
+        self.on_event.is_some()
     }
 
     /// Tells the program. What its listener throws is its own affair.

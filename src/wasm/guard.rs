@@ -3,16 +3,17 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Function, Promise};
+use js_sys::Function;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
 use crate::error::Error;
-use crate::guard::{BearerToken, Check, Guard, Need, Principal, Refusal};
+use crate::flow::Event;
+use crate::guard::{BearerToken, Check, Guard, Need, Principal, Recall, Refusal, Verdict};
 use crate::http::json::{Object, Value};
-use crate::wasm::drive::Host;
+use crate::wasm::drive::{Host, Progress};
 use crate::wasm::error::to_js;
-use crate::wasm::options;
+use crate::wasm::{ambient, options};
 
 /// A guard; every method may be called while another one is under way.
 #[wasm_bindgen(js_name = Guard)]
@@ -55,43 +56,74 @@ impl JsGuard {
         Self::make(&crate::wasm::options_of(options)?, fetch, on_event)
     }
 
-    /// Checks the `Authorization` header of a request: `{ principal, checks }` or `{ refusal }` as JSON
-    /// text. It is rejected only for a need that cannot be read.
-    #[wasm_bindgen(unchecked_return_type = "Promise<string>")]
-    pub fn check(&self, authorization: Option<String>, need_json: &str) -> Promise {
-        let state = Rc::clone(&self.0);
-        let need = need(need_json);
-        future_to_promise(async move {
-            let token = BearerToken::read(authorization.as_deref());
-            let mut flow = Check::new(&state.guard.borrow(), token, &need?);
-            let text = match state.run(&mut flow).await {
-                Ok(principal) => {
-                    let checks = Value::from(principal.checked().to_vec()).to_json();
-                    format!(
-                        r#"{{"principal":{},"checks":{checks}}}"#,
-                        principal.to_json()
-                    )
+    /// Checks the `Authorization` header of a request: `{ principal, checks, verdict? }` or
+    /// `{ refusal }` as JSON text, at once where nothing has to be waited for.
+    ///
+    /// # Errors
+    ///
+    /// `config_invalid` for a need that cannot be read.
+    #[wasm_bindgen(unchecked_return_type = "string | Promise<string>")]
+    pub fn check(
+        &self,
+        authorization: Option<String>,
+        need_json: &str,
+    ) -> Result<JsValue, JsValue> {
+        let need = need(need_json)?;
+        let token = BearerToken::read(authorization.as_deref());
+        self.decide(token, &need, |flow, result| {
+            Ok(match result {
+                Ok(principal) => accepted(flow, &principal),
+                Err(error) => {
+                    let refusal = Refusal::new(error, flow.need()).to_json();
+                    format!(r#"{{"refusal":{refusal}}}"#)
                 }
-                Err(error) => format!(
-                    r#"{{"refusal":{}}}"#,
-                    Refusal::new(error, flow.need()).to_json()
-                ),
-            };
-            Ok(text.into())
+            })
         })
     }
 
-    /// Checks a token: its principal as JSON text. It is rejected for a token that is refused.
-    #[wasm_bindgen(unchecked_return_type = "Promise<string>")]
-    pub fn verify(&self, token: &str, need_json: &str) -> Promise {
-        let state = Rc::clone(&self.0);
-        let token = BearerToken::new(token);
-        let need = need(need_json);
-        future_to_promise(async move {
-            let mut flow = Check::new(&state.guard.borrow(), Ok(token), &need?);
-            let principal = state.run(&mut flow).await.map_err(|error| to_js(&error))?;
-            Ok(principal.to_json().into())
+    /// Checks a token, which comes as bytes because these cross faster than text: `{ principal, checks, verdict? }` as JSON text, at once where nothing has to
+    /// be waited for.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Check`], and `config_invalid` for a need that cannot be read.
+    #[wasm_bindgen(unchecked_return_type = "string | Promise<string>")]
+    pub fn verify(&self, token: &[u8], need_json: &str) -> Result<JsValue, JsValue> {
+        let need = need(need_json)?;
+        // Other bytes than text are no token; the check says so.
+        let token = BearerToken::new(core::str::from_utf8(token).unwrap_or_default());
+        self.decide(Ok(token), &need, |flow, result| {
+            result.map(|principal| accepted(flow, &principal))
         })
+    }
+
+    /// Whether a verdict still holds, from its four numbers as they came.
+    pub fn recall(&self, from: f64, until: f64, place: u32, generation: u32) -> bool {
+        // They were written from integers that a double holds exactly; others saturate.
+        #[allow(clippy::as_conversions, clippy::cast_possible_truncation)]
+        let verdict = Verdict::from_numbers([
+            from as i64,
+            until as i64,
+            i64::from(place),
+            i64::from(generation),
+        ]);
+        let (Some(verdict), Ok(now)) = (verdict, ambient::now()) else {
+            return false;
+        };
+        let holds = self.0.guard.borrow_mut().recall(verdict, now) == Recall::Holds;
+        if holds && self.0.host.listens() {
+            let checks = vec!["verdict", "exp", "keys"];
+            let event = Object::new().with("type", "decided").with("accepted", true);
+            self.0.host.emit(event.with("checks", checks));
+        }
+        holds
+    }
+
+    /// How many verdicts may be kept, and in how many bytes.
+    #[wasm_bindgen(js_name = cacheLimits)]
+    pub fn cache_limits(&self) -> Vec<u32> {
+        let limits = self.0.guard.borrow().config().cache;
+        vec![limits.entries, limits.bytes]
     }
 
     /// The outcomes so far, as JSON text.
@@ -101,6 +133,30 @@ impl JsGuard {
 }
 
 impl JsGuard {
+    fn decide(
+        &self,
+        token: Result<BearerToken, Error>,
+        need: &Need,
+        tell: fn(&Check, Result<Principal, Error>) -> Result<String, Error>,
+    ) -> Result<JsValue, JsValue> {
+        let told = move |flow: &Check, result| {
+            tell(flow, result)
+                .map(JsValue::from)
+                .map_err(|error| to_js(&error))
+        };
+        let state = Rc::clone(&self.0);
+        let mut flow = Check::new(&state.guard.borrow(), token, need);
+        match state.host.begin(&state.guard, &mut flow, Event::Start) {
+            Ok(Progress::Done(principal)) => told(&flow, state.report(Ok(principal))),
+            Err(error) => told(&flow, state.report(Err(error))),
+            Ok(progress) => Ok(future_to_promise(async move {
+                let result = state.host.finish(&state.guard, &mut flow, progress).await;
+                told(&flow, state.report(result))
+            })
+            .into()),
+        }
+    }
+
     fn make(
         options: &Object,
         fetch: Option<Function>,
@@ -114,20 +170,39 @@ impl JsGuard {
     }
 }
 
+/// The outcome of a check that a principal came out of.
+fn accepted(flow: &Check, principal: &Principal) -> String {
+    let mut text = String::from(r#"{"principal":"#);
+    text.push_str(&principal.to_json());
+    text.push_str(r#","checks":"#);
+    text.push_str(&Value::from(principal.checked().to_vec()).to_json());
+    if let Some(verdict) = flow.verdict() {
+        text.push_str(r#","verdict":"#);
+        text.push_str(&Value::from(verdict.to_numbers().to_vec()).to_json());
+    }
+    text.push('}');
+    text
+}
+
 fn need(text: &str) -> Result<Need, JsValue> {
+    if text == "{}" {
+        return Ok(Need::nothing());
+    }
     Need::from_options(&options(text)?).map_err(|error| to_js(&error))
 }
 
 impl State {
-    async fn run(&self, flow: &mut Check) -> Result<Principal, Error> {
-        let result = self.host.run(&self.guard, flow).await;
-        let event = Object::new().with("type", "decided");
-        self.host.emit(match &result {
-            Ok(principal) => event
-                .with("accepted", true)
-                .with("checks", principal.checked().to_vec()),
-            Err(error) => event.with("accepted", false).with("code", error.code()),
-        });
+    /// Tells the program what was decided.
+    fn report(&self, result: Result<Principal, Error>) -> Result<Principal, Error> {
+        if self.host.listens() {
+            let event = Object::new().with("type", "decided");
+            self.host.emit(match &result {
+                Ok(principal) => event
+                    .with("accepted", true)
+                    .with("checks", principal.checked().to_vec()),
+                Err(error) => event.with("accepted", false).with("code", error.code()),
+            });
+        }
         result
     }
 }

@@ -1,6 +1,7 @@
-//! Checks signatures with the host's WebCrypto.
+//! Checks signatures with the host's crypto: `node:crypto` where it is there, because it answers at
+//! once, WebCrypto everywhere else.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
 use js_sys::{Array, JSON, Object, Promise, Reflect};
@@ -21,9 +22,84 @@ const MOST_KEYS: usize = 64;
 /// They are found by the key itself, not by its name: two issuers may use one name. A key whose
 /// set was dropped is dropped here too.
 #[derive(Default)]
-pub(super) struct ImportedKeys(RefCell<Vec<(Arc<VerificationKey>, Algorithm, CryptoKey)>>);
+pub(super) struct ImportedKeys {
+    subtle: Kept<CryptoKey>,
+    node: OnceCell<Option<NodeCrypto>>,
+    prepared: Kept<Prepared>,
+}
+
+/// What the host made of keys.
+struct Kept<T>(RefCell<Vec<(Arc<VerificationKey>, Algorithm, T)>>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T: Clone> Kept<T> {
+    fn find(&self, check: &SignatureCheck) -> Option<T> {
+        self.0.borrow().iter().find_map(|(key, algorithm, made)| {
+            (Arc::ptr_eq(key, check.key()) && *algorithm == check.algorithm()).then(|| made.clone())
+        })
+    }
+
+    fn keep(&self, check: &SignatureCheck, made: T) {
+        let mut keys = self.0.borrow_mut();
+        // Held here alone, a key belongs to a set that is gone.
+        keys.retain(|(key, ..)| Arc::strong_count(key) > 1);
+        if keys.len() >= MOST_KEYS {
+            keys.clear();
+        }
+        keys.push((Arc::clone(check.key()), check.algorithm(), made));
+    }
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// The module `node:crypto` of Node, Deno and Bun.
+    pub(super) type NodeCrypto;
+    #[wasm_bindgen(method, catch, js_name = createPublicKey)]
+    fn create_public_key(this: &NodeCrypto, key: &Object) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn verify(
+        this: &NodeCrypto,
+        hash: &JsValue,
+        message: &[u8],
+        key: &Object,
+        signature: &[u8],
+    ) -> Result<JsValue, JsValue>;
+}
+
+/// A key of `node:crypto` with the parameters of its algorithm.
+#[derive(Clone)]
+struct Prepared {
+    hash: JsValue,
+    key: Object,
+}
 
 impl ImportedKeys {
+    /// Answers the question of a check without waiting; `None` where the host has no way to, or
+    /// makes nothing of the key, so that WebCrypto has to be asked.
+    pub(super) fn verify_at_once(&self, check: &SignatureCheck) -> Option<bool> {
+        let node = self.node.get_or_init(ambient::node_crypto).as_ref()?;
+        let prepared = match self.prepared.find(check) {
+            Some(prepared) => prepared,
+            None => {
+                let prepared = prepare(node, check).ok()?;
+                self.prepared.keep(check, prepared.clone());
+                prepared
+            }
+        };
+        let answer = node.verify(
+            &prepared.hash,
+            check.message(),
+            &prepared.key,
+            check.signature(),
+        );
+        answer.ok()?.as_bool()
+    }
+
     /// Answers the question of a check.
     ///
     /// # Errors
@@ -32,7 +108,7 @@ impl ImportedKeys {
     /// host refuses the key.
     pub(super) async fn verify(&self, check: &SignatureCheck) -> Result<bool, Error> {
         let subtle = ambient::subtle()?;
-        let key = match self.find(check) {
+        let key = match self.subtle.find(check) {
             Some(key) => key,
             None => self.import(&subtle, check).await?,
         };
@@ -44,16 +120,6 @@ impl ImportedKeys {
         );
         // Some hosts throw where others say no.
         Ok(settle(answer).await.is_ok_and(|answer| answer.is_truthy()))
-    }
-
-    fn find(&self, check: &SignatureCheck) -> Option<CryptoKey> {
-        self.0
-            .borrow()
-            .iter()
-            .find_map(|(key, algorithm, imported)| {
-                (Arc::ptr_eq(key, check.key()) && *algorithm == check.algorithm())
-                    .then(|| imported.clone())
-            })
     }
 
     async fn import(
@@ -85,16 +151,47 @@ impl ImportedKeys {
                 }
             })?
             .unchecked_into();
-        let mut keys = self.0.borrow_mut();
-        // Held here alone, a key belongs to a set that is gone.
-        keys.retain(|(key, ..)| Arc::strong_count(key) > 1);
-        if keys.len() >= MOST_KEYS {
-            keys.clear();
-        }
-        keys.push((Arc::clone(check.key()), check.algorithm(), imported.clone()));
+        self.subtle.keep(check, imported.clone());
         Ok(imported)
     }
 }
+
+fn prepare(node: &NodeCrypto, check: &SignatureCheck) -> Result<Prepared, JsValue> {
+    let algorithm = check.algorithm();
+    let jwk = Value::from(check.key().to_public_jwk()).to_json();
+    let given = Object::new();
+    Reflect::set(&given, &"key".into(), &JSON::parse(&jwk)?)?;
+    Reflect::set(&given, &"format".into(), &"jwk".into())?;
+    let key = Object::new();
+    let set = |name: &str, value: JsValue| Reflect::set(&key, &name.into(), &value);
+    set("key", node.create_public_key(&given)?)?;
+    match algorithm.kind() {
+        // R and S at full length, as JWS writes them, and not the DER that is the default.
+        Kind::Ecdsa(_) => set("dsaEncoding", "ieee-p1363".into())?,
+        Kind::Ed25519 => true,
+        Kind::RsaPkcs1 => set("padding", RSA_PKCS1_PADDING.into())?,
+        Kind::RsaPss => {
+            set("saltLength", algorithm.hash().length().into())?;
+            set("padding", RSA_PKCS1_PSS_PADDING.into())?
+        }
+    };
+    // Ed25519 hashes by itself.
+    let hash = match algorithm.kind() {
+        Kind::Ed25519 => JsValue::NULL,
+        _ => algorithm
+            .hash()
+            .name()
+            .replace('-', "")
+            .to_ascii_lowercase()
+            .into(),
+    };
+    Ok(Prepared { hash, key })
+}
+
+/// `crypto.constants.RSA_PKCS1_PADDING`, a number of OpenSSL.
+const RSA_PKCS1_PADDING: u32 = 1;
+/// `crypto.constants.RSA_PKCS1_PSS_PADDING`, a number of OpenSSL.
+const RSA_PKCS1_PSS_PADDING: u32 = 6;
 
 async fn settle(promise: Result<Promise, JsValue>) -> Result<JsValue, JsValue> {
     JsFuture::from(promise?).await

@@ -582,7 +582,7 @@ async fn a_request_says_what_it_must_and_no_more() {
 async fn decide(guard: &JsGuard, token: &JsValue) -> JsValue {
     let header = format!("Bearer {}", token.as_string().unwrap());
     parse(
-        &JsFuture::from(guard.check(Some(header), "{}"))
+        &JsFuture::from(Promise::resolve(&guard.check(Some(header), "{}").unwrap()))
             .await
             .unwrap(),
     )

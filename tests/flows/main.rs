@@ -26,6 +26,7 @@ mod exchange;
 mod guard_claims;
 mod guard_header;
 mod guard_keys;
+mod guard_recall;
 mod guard_request;
 mod guard_structure;
 mod id_token;

@@ -47,6 +47,11 @@ export async function scenario({ createClient, GatepassError }, { createGuard },
   await client.refresh();
   const signOutUrl = await client.signOutUrl();
 
+  const verified = await guard.verify(token);
+  const again = await guard.verify(token);
+  const verifyCode = await codeOf(guard.verify("x.y.z"));
+  const { cache, ...tally } = guard.tally();
+
   return {
     user: signedIn.user.name,
     returnTo: signedIn.returnTo,
@@ -58,13 +63,14 @@ export async function scenario({ createClient, GatepassError }, { createGuard },
     bare: [bare.response.status, bare.response.headers.get("www-authenticate")],
     served: [served.status, await served.json()],
     unserved: unserved.status,
-    verify: (await guard.verify(token)).subject,
-    verifyCode: await codeOf(guard.verify("x.y.z")),
+    verify: [verified.subject, verified === again],
+    verifyCode,
     signOut: signOutUrl.origin + signOutUrl.pathname,
     afterwards: [client.state(), await codeOf(client.accessToken())],
     unknownOption: await codeOf(createClient({ issuer, clientId, audiance: "x" })),
     events: [...new Set(events)],
-    tally: guard.tally(),
+    tally,
+    cache: [cache.hits, cache.misses, cache.entries],
   };
 }
 
@@ -108,17 +114,19 @@ export const EXPECTED = {
   bare: [401, "Bearer"],
   served: [200, { subject: "alice", extra: 7 }],
   unserved: 401,
-  verify: "alice",
+  verify: ["alice", true],
   verifyCode: "token_malformed",
   signOut: "https://as.example/logout",
   afterwards: [{ signedIn: false }, "login_required"],
   unknownOption: "config_invalid",
   events: ["request", "checked", "signed_in", "refreshed", "signed_out"],
   tally: {
-    accepted: 3,
+    accepted: 4,
     scope_insufficient: 1,
     signature_invalid: 1,
     credential_missing: 2,
     token_malformed: 1,
   },
+  // Three acceptances are remembered: two needs of one header, and a token.
+  cache: [1, 6, 3],
 };

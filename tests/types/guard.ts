@@ -1,6 +1,6 @@
 // Nothing here runs: compiling is the assertion.
 import { createGuard } from "gatepass/guard";
-import type { Checked, Guard, Principal, Refusal } from "gatepass/guard";
+import type { CacheStatistics, Checked, Guard, Principal, Refusal } from "gatepass/guard";
 
 type Equal<A, B> =
   (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -32,6 +32,15 @@ const handler = guard.protect((_request: Request, principal, env: Env) => {
   return new Response(env.DB);
 });
 proof<Equal<typeof handler, (request: Request, env: Env) => Promise<Response>>>();
+
+// A cache has limits or is off, and tells what it did.
+await createGuard({ issuer: "https://a.example", audience: "api", cache: false });
+await createGuard({ issuer: "https://a.example", audience: "api", cache: { maxEntries: 10 } });
+proof<Equal<ReturnType<Guard["tally"]>["cache"], CacheStatistics>>();
+// @ts-expect-error a cache cannot be switched on without a word on its size
+await createGuard({ issuer: "https://a.example", audience: "api", cache: true });
+// @ts-expect-error a principal is frozen
+(await guard.verify("")).scopes.push("admin");
 
 // @ts-expect-error an audience is required
 await createGuard({ issuer: "https://a.example" });
