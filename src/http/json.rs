@@ -104,7 +104,7 @@ impl Value {
         out
     }
 
-    fn write(&self, out: &mut String) {
+    pub(crate) fn write(&self, out: &mut String) {
         match self {
             Self::Null => out.push_str("null"),
             Self::Bool(true) => out.push_str("true"),
@@ -124,41 +124,40 @@ impl Value {
                 }
                 out.push(']');
             }
-            Self::Object(object) => {
-                out.push('{');
-                for (index, (name, value)) in object.iter().enumerate() {
-                    if index > 0 {
-                        out.push(',');
-                    }
-                    write_string(name, out);
-                    out.push(':');
-                    value.write(out);
-                }
-                out.push('}');
-            }
+            Self::Object(object) => object.write(out),
         }
     }
 }
 
-fn write_string(text: &str, out: &mut String) {
+pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if u32::from(c) < 0x20 => {
+    let mut rest = text;
+    // What needs no escape is copied in one go: most texts have nothing that does.
+    while let Some(at) = rest
+        .bytes()
+        .position(|b| b < 0x20 || b == b'"' || b == b'\\')
+    {
+        let Some((plain, special)) = rest.split_at_checked(at) else {
+            break;
+        };
+        out.push_str(plain);
+        match special.as_bytes().first() {
+            Some(b'"') => out.push_str("\\\""),
+            Some(b'\\') => out.push_str("\\\\"),
+            Some(b'\n') => out.push_str("\\n"),
+            Some(b'\r') => out.push_str("\\r"),
+            Some(b'\t') => out.push_str("\\t"),
+            byte => {
                 out.push_str("\\u00");
                 for shift in [4, 0] {
-                    let digit = (u32::from(c) >> shift) & 15;
-                    out.extend(char::from_digit(digit, 16));
+                    let digit = byte.map_or(0, |byte| (byte >> shift) & 15);
+                    out.extend(char::from_digit(digit.into(), 16));
                 }
             }
-            c => out.push(c),
         }
+        rest = special.get(1..).unwrap_or_default();
     }
+    out.push_str(rest);
     out.push('"');
 }
 
@@ -254,6 +253,20 @@ impl Object {
         }
     }
 
+    /// As [`Value::to_json`], behind what is there.
+    pub(crate) fn write(&self, out: &mut String) {
+        out.push('{');
+        for (index, (name, value)) in self.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            write_string(name, out);
+            out.push(':');
+            value.write(out);
+        }
+        out.push('}');
+    }
+
     /// From members that were just read; fails when a name stands twice.
     ///
     /// Many members are compared through a sorted list, so that a flood of them costs n log n.
@@ -291,6 +304,13 @@ impl Number {
     ///
     /// So `scaled(0)` is the integer below a number, `scaled(3)` its thousandths.
     pub fn scaled(&self, places: i32) -> Option<i64> {
+        // As every date is: a short integer.
+        if (0..=3).contains(&places)
+            && self.0.len() <= 15
+            && let Ok(value) = self.0.parse::<i64>()
+        {
+            return (0..places).try_fold(value, |value, _| value.checked_mul(10));
+        }
         let decimal = Decimal::read(&self.0);
         let point = decimal.point.checked_add(i64::from(places))?;
         let mut value: i64 = 0;
@@ -325,11 +345,19 @@ impl Number {
         (!beyond).then_some(floor)
     }
 
+    /// Whether it is written with digits and a sign alone.
+    fn is_plain_integer(&self) -> bool {
+        self.0
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'-')
+    }
+
     /// Whether it is an integer beyond 2^53, which JavaScript would round silently.
     fn is_rounded_by_double(&self) -> bool {
         const SAFE: u64 = 1 << 53;
-        let is_plain_integer = !self.0.contains(['.', 'e', 'E']);
-        is_plain_integer
+        // Below 10^15 it never is.
+        self.0.len() > 15
+            && self.is_plain_integer()
             && self
                 .0
                 .parse::<i64>()
@@ -343,6 +371,10 @@ impl Number {
         /// The largest double is 1.7976931348623157e308; from here on values round to infinity.
         const FIRST_INFINITE: [i64; 20] =
             [1, 7, 9, 7, 6, 9, 3, 1, 3, 4, 8, 6, 2, 3, 1, 5, 8, 0, 7, 9];
+        // As every date is: short and without an exponent.
+        if self.0.len() < 300 && self.is_plain_integer() {
+            return true;
+        }
         let decimal = Decimal::read(&self.0);
         let leading: Vec<i64> = decimal.digits().skip_while(|digit| *digit == 0).collect();
         let zeros = decimal.digits().take_while(|digit| *digit == 0).count();
