@@ -1,5 +1,7 @@
 //! The list of error codes that TypeScript promises is the core's own.
 
+#![allow(clippy::unwrap_used)] // Its helpers stand outside of test functions.
+
 use std::collections::BTreeSet;
 
 use gatepass::ErrorKind;
