@@ -1,5 +1,7 @@
 //! Entropy, given by the caller.
 
+use core::fmt;
+
 use zeroize::Zeroize;
 
 use crate::secret::Secret;
@@ -44,9 +46,23 @@ impl Entropy {
     }
 }
 
+impl fmt::Debug for Entropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Entropy([redacted])")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn debug_shows_nothing() {
+        let mut bytes = [1; Entropy::BYTES];
+        (bytes[0], bytes[40]) = (2, 3);
+        let entropy = Entropy::new(bytes).unwrap();
+        assert_eq!(format!("{entropy:?}"), "Entropy([redacted])");
+    }
 
     #[test]
     fn a_generator_that_repeats_itself_is_refused() {

@@ -99,12 +99,6 @@ impl SignIn {
     }
 }
 
-impl core::fmt::Debug for Entropy {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Entropy([redacted])")
-    }
-}
-
 impl Flow for SignIn {
     type Shared = Client;
     type Output = AuthorizationRequest;
@@ -163,10 +157,20 @@ fn request(
     }
     form.push("code_challenge", &verifier.challenge());
     form.push("code_challenge_method", "S256");
-    for resource in &config.resource {
-        form.push("resource", resource);
+    // A parameter that is given by name takes the place of the option that stands for it.
+    let given = || {
+        options
+            .parameters
+            .iter()
+            .chain(&config.authorization_params)
+    };
+    let is_given = |name: &str| given().any(|(given, _)| given == name);
+    if !is_given("resource") {
+        for resource in &config.resource {
+            form.push("resource", resource);
+        }
     }
-    if let Some(audience) = &config.audience {
+    if let Some(audience) = config.audience.as_ref().filter(|_| !is_given("audience")) {
         form.push("audience", audience);
     }
     if let Some(max_age) = options.max_age {

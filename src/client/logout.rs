@@ -35,14 +35,14 @@ impl SignOut {
 
 impl Flow for SignOut {
     type Shared = Client;
-    type Output = Option<String>;
+    type Output = Option<Secret<String>>;
 
     fn step(
         &mut self,
         client: &mut Client,
         now: Timestamp,
         event: Event,
-    ) -> Result<Step<Option<String>>, Error> {
+    ) -> Result<Step<Option<Secret<String>>>, Error> {
         let step = self.discover.step(&mut client.provider, now, event);
         match step.map_err(|error| error.during(Phase::SignOut))? {
             Step::Send(request) => Ok(Step::Send(request)),
@@ -53,7 +53,7 @@ impl Flow for SignOut {
 }
 
 impl SignOut {
-    fn url(&self, client: &Client) -> Option<String> {
+    fn url(&self, client: &Client) -> Option<Secret<String>> {
         let endpoint = client.provider().metadata()?.end_session_endpoint()?;
         let mut form = Form::new();
         if let Some(token) = &self.id_token {
@@ -64,6 +64,7 @@ impl SignOut {
         if let Some(uri) = &client.config().post_logout_redirect_uri {
             form.push("post_logout_redirect_uri", uri.as_str());
         }
-        Some(endpoint.with_query(&form))
+        // With the hint in it the URL is as good as the ID token.
+        Some(Secret::new(endpoint.with_query(&form)))
     }
 }

@@ -126,9 +126,10 @@ impl Provider {
 
     /// Notes what was checked.
     pub(crate) fn report(&mut self, subject: &'static str, checks: Vec<&'static str>) {
-        if self.reports.len() < MOST_REPORTS {
-            self.reports.push(Checked { subject, checks });
+        if self.reports.len() == MOST_REPORTS {
+            self.reports.remove(0);
         }
+        self.reports.push(Checked { subject, checks });
     }
 
     fn needs_discovery(&self, now: Timestamp) -> bool {

@@ -193,7 +193,8 @@ impl JsClient {
                 .run(&state.client, &mut flow)
                 .await
                 .map_err(|error| to_js(&error))?;
-            Ok(url.map_or(JsValue::UNDEFINED, JsValue::from))
+            // EXPOSE: the page goes there.
+            Ok(url.map_or(JsValue::UNDEFINED, |url| url.expose().as_str().into()))
         })
     }
 

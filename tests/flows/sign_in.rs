@@ -403,3 +403,21 @@ fn one_flow_makes_one_request() {
         "flow_misused"
     );
 }
+
+#[test]
+fn a_parameter_given_by_name_takes_the_place_of_its_option() {
+    let mut world = World::with(serde_json::json!({
+        "audience": "https://option.example",
+        "resource": "https://option.example",
+        "authorizationParams": { "audience": "https://given.example" },
+    }));
+    let url = world.begin().unwrap();
+    let (_, query) = url.split_once('?').unwrap();
+    let parameters = form::decode(query).unwrap();
+    let of = |name: &str| -> Vec<&str> {
+        let named = parameters.iter().filter(|(known, _)| known == name);
+        named.map(|(_, value)| value.as_str()).collect()
+    };
+    assert_eq!(of("audience"), ["https://given.example"]);
+    assert_eq!(of("resource"), ["https://option.example"]);
+}

@@ -116,7 +116,8 @@ impl World {
     /// Signs out: the URL that ends the session at the provider.
     pub(crate) fn sign_out(&mut self) -> Result<Option<String>, Error> {
         let mut flow = SignOut::new(&mut self.client);
-        self.net.run(&mut flow, &mut self.client)
+        let url = self.net.run(&mut flow, &mut self.client)?;
+        Ok(url.map(|url| url.expose().clone()))
     }
 
     /// The outcome of a sign-in whose ID token was changed.
