@@ -38,6 +38,8 @@ pub enum Phase {
     Guard,
     /// Checking the ID token.
     IdToken,
+    /// Asking the provider about an access token.
+    Introspection,
     /// Fetching and reading the provider's keys.
     Keys,
     /// Renewing the access token.
@@ -59,6 +61,7 @@ impl Phase {
         Self::Exchange,
         Self::Guard,
         Self::IdToken,
+        Self::Introspection,
         Self::Keys,
         Self::Refresh,
         Self::Session,
@@ -75,6 +78,7 @@ impl Phase {
             Self::Exchange => "exchange",
             Self::Guard => "guard",
             Self::IdToken => "id_token",
+            Self::Introspection => "introspection",
             Self::Keys => "keys",
             Self::Refresh => "refresh",
             Self::Session => "session",
@@ -118,6 +122,8 @@ error_kinds! {
     Config {
         /// An option is unknown, missing, of the wrong type or outside its range.
         ConfigInvalid "config_invalid" "An option is unknown, missing, of the wrong type or out of range; correct the option that is named."
+        /// The provider refuses our own credentials.
+        CredentialsRefused "credentials_refused" "The provider refuses this program's own credentials; check clientId, the secret and the way of authentication."
         /// A flow was given an event that does not fit its state.
         FlowMisused "flow_misused" "The flow got an event that does not fit its state; send each step's answer once, to the flow that asked."
         /// A defect of gatepass itself.
@@ -136,6 +142,8 @@ error_kinds! {
         UrlInsecure "url_insecure" "The URL must be https; http is accepted for loopback only, with dangerouslyAllowHttpLoopback."
     }
     Network {
+        /// So many questions about tokens are under way that no more are asked.
+        IntrospectionBusy "introspection_busy" "Too many access tokens are being introspected at the same time; try again shortly, or raise introspection.concurrency."
         /// Keys are not here and cannot be fetched at the moment.
         KeysUnavailable "keys_unavailable" "The provider's keys cannot be fetched at the moment and none are cached; try again shortly."
         /// The provider redirected an endpoint that must answer itself.
@@ -224,8 +232,12 @@ error_kinds! {
         ScopeInsufficient "scope_insufficient" "The token lacks a scope that this request needs."
         /// The signature does not fit.
         SignatureInvalid "signature_invalid" "The token's signature does not verify with the provider's key."
+        /// The token is bound to a key or certificate that the request does not prove.
+        BindingMismatch "binding_mismatch" "The token is bound to a key or certificate, and the request does not prove that it holds it."
         /// The token's life is over.
         TokenExpired "token_expired" "The token has expired; get a new one, or check both clocks."
+        /// The provider says that the token is not active.
+        TokenInactive "token_inactive" "The provider says that the token is not active: it expired, was revoked, or was never issued."
         /// Not a signed token at all.
         TokenMalformed "token_malformed" "The token is not a well-formed signed JWT (JWS compact serialization)."
         /// The token's life has not begun.
@@ -242,7 +254,8 @@ impl ErrorKind {
     pub fn retryable(self) -> bool {
         matches!(
             self,
-            Self::KeysUnavailable
+            Self::IntrospectionBusy
+                | Self::KeysUnavailable
                 | Self::UpstreamStatus
                 | Self::UpstreamTimeout
                 | Self::UpstreamUnreachable
@@ -296,6 +309,8 @@ pub struct Details {
     pub acr_values: Option<String>,
     /// How old the sign-in may be for an API, in seconds (RFC 9470 section 3).
     pub max_age: Option<u32>,
+    /// In how many seconds it is worth asking again.
+    pub retry_after: Option<u32>,
 }
 
 /// The longest text of a provider that is passed on.
@@ -354,6 +369,23 @@ impl Error {
     #[must_use]
     pub(crate) fn with_details(mut self, details: Details) -> Self {
         self.0.details = Some(details);
+        self
+    }
+
+    /// Says in how many seconds it is worth asking again.
+    #[must_use]
+    #[cfg(feature = "guard")]
+    pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
+        self.0.details.get_or_insert_default().retry_after = Some(seconds);
+        self
+    }
+
+    /// The same place under another rule: a member that is malformed in a token is a defect of the
+    /// token, in an answer one of the provider.
+    #[must_use]
+    #[cfg(feature = "guard")]
+    pub(crate) fn recast(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
         self
     }
 

@@ -67,6 +67,11 @@ pub trait Reports {
     fn take_reports(&mut self) -> Vec<Checked> {
         Vec::new()
     }
+
+    /// What went wrong since the last call that the operator should know and no client is told.
+    fn take_alerts(&mut self) -> Vec<Error> {
+        Vec::new()
+    }
 }
 
 /// A conversation of several rounds.

@@ -43,13 +43,11 @@ impl<'a> Options<'a> {
     }
 
     /// A string that is not empty.
-    #[cfg(feature = "client")]
     pub(crate) fn string(&self, name: &'static str) -> Result<Option<&'a str>, Error> {
         self.typed(name, |value| value.as_str().filter(|text| !text.is_empty()))
     }
 
     /// A string that must be given.
-    #[cfg(feature = "client")]
     pub(crate) fn required_string(&self, name: &'static str) -> Result<&'a str, Error> {
         self.string(name)?.ok_or_else(|| invalid(name))
     }
@@ -83,6 +81,21 @@ impl<'a> Options<'a> {
         })
     }
 
+    /// A whole number within a range.
+    #[cfg(feature = "guard")]
+    pub(crate) fn count(
+        &self,
+        name: &'static str,
+        range: core::ops::RangeInclusive<u32>,
+        default: u32,
+    ) -> Result<u32, Error> {
+        let given = self.typed(name, |value| {
+            let count = u32::try_from(value.as_number()?.as_integer()?).ok()?;
+            range.contains(&count).then_some(count)
+        })?;
+        Ok(given.unwrap_or(default))
+    }
+
     /// Seconds, possibly with a fraction, within a range.
     pub(crate) fn seconds(
         &self,
@@ -102,7 +115,6 @@ impl<'a> Options<'a> {
     }
 
     /// An object.
-    #[cfg(feature = "client")]
     pub(crate) fn object(&self, name: &'static str) -> Result<Option<&'a Object>, Error> {
         self.typed(name, Value::as_object)
     }

@@ -4,6 +4,7 @@
 export type ErrorCode =
   // The program that called gatepass must change something.
   | "config_invalid"
+  | "credentials_refused"
   | "flow_misused"
   | "internal_error"
   | "login_required"
@@ -13,6 +14,7 @@ export type ErrorCode =
   | "unsupported_host"
   | "url_insecure"
   // The network, or a provider that is down.
+  | "introspection_busy"
   | "keys_unavailable"
   | "redirect_refused"
   | "response_too_large"
@@ -57,7 +59,9 @@ export type ErrorCode =
   | "nonce_mismatch"
   | "scope_insufficient"
   | "signature_invalid"
+  | "binding_mismatch"
   | "token_expired"
+  | "token_inactive"
   | "token_malformed"
   | "token_not_active"
   | "token_too_large"
@@ -71,6 +75,7 @@ export type Phase =
   | "exchange"
   | "guard"
   | "id_token"
+  | "introspection"
   | "keys"
   | "refresh"
   | "session"
@@ -91,6 +96,8 @@ export interface ErrorDetails {
   readonly acrValues?: string;
   /** How old the sign-in may be for an API, in seconds (RFC 9470 section 3). */
   readonly maxAge?: number;
+  /** In how many seconds it is worth asking again. */
+  readonly retryAfter?: number;
 }
 
 /**

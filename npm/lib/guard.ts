@@ -1,7 +1,7 @@
 import { guardEngine } from "../load/guard.js";
 import type { Guard as Core } from "../wasm/guard_bg.js";
 import { call, disposed } from "./errors.js";
-import type { ErrorCode } from "./errors.js";
+import type { ErrorCode, Phase } from "./errors.js";
 import { isFunction, split, toJson } from "./options.js";
 import { Verdicts, freeze } from "./verdicts.js";
 import type { CacheStatistics, Verdict } from "./verdicts.js";
@@ -17,6 +17,61 @@ export interface IssuerMetadata {
   readonly [member: string]: unknown;
 }
 
+/** How to ask the provider about tokens that only it can read (RFC 7662). */
+export interface IntrospectionOptions {
+  /**
+   * How this API shows who it is. `client_secret_basic` encodes as RFC 6749 section 2.3.1 asks,
+   * `client_secret_basic_raw` is for providers that do not decode.
+   * @defaultValue "client_secret_basic"
+   */
+  readonly auth?:
+    "client_secret_basic" | "client_secret_basic_raw" | "client_secret_post" | "bearer";
+  /** The name of this API at the provider. Required unless `auth` is `bearer`. */
+  readonly clientId?: string;
+  /** Its secret. Required unless `auth` is `bearer`. */
+  readonly clientSecret?: string;
+  /** The token for the endpoint, when `auth` is `bearer`. */
+  readonly bearerToken?: string;
+  /** Which of the guard's issuers is asked. @defaultValue the only one */
+  readonly issuer?: string;
+  /** Where to ask. @defaultValue the metadata's `introspection_endpoint` */
+  readonly endpoint?: string;
+  /**
+   * Which tokens are asked about: those that do not have the shape of a signed token, or all. A
+   * signed token whose signature is bad is never asked about.
+   * @defaultValue "opaque"
+   */
+  readonly tokens?: "opaque" | "all";
+  /**
+   * Accepts answers that name no audience (RFC 7662 leaves that to the provider). Then a token for
+   * any other API of the provider, or a refresh token, may open this one. @defaultValue false
+   */
+  readonly dangerouslyAllowMissingAudience?: boolean;
+  /** Answers are signed (RFC 9701), and no others are accepted. @defaultValue false */
+  readonly jwtResponse?: boolean;
+  /**
+   * For tokens with the scope `openid` the claims of UserInfo are added, once its `sub` is the
+   * token's. They never change what the token is good for. @defaultValue false
+   */
+  readonly userinfo?: boolean;
+  /** How many questions may be under way at a time, 1 to 1024; beyond that 503. @defaultValue 16 */
+  readonly concurrency?: number;
+  /** What is remembered of answers, under the SHA-256 of the whole token. */
+  readonly cache?: {
+    /**
+     * For how many seconds an answer is used, 0 (off) to 3600, and never past the token's `exp`. So
+     * long a revoked token may still be accepted. @defaultValue 60
+     */
+    readonly ttl?: number;
+    /** The same for tokens that are not active, 0 to 600. @defaultValue 10, 0 when `ttl` is 0 */
+    readonly negativeTtl?: number;
+    /** How many answers are kept, 1 to 1,000,000, in 16 MiB at most. @defaultValue 10,000 */
+    readonly maxEntries?: number;
+    /** Answers that grant one of these scopes are never kept. @defaultValue none */
+    readonly noCacheScopes?: string | readonly string[];
+  };
+}
+
 /** What a guard demands. An unknown option or a value of the wrong type is refused. */
 export interface GuardOptions {
   /** The issuers whose tokens are accepted, letter by letter, or their metadata. */
@@ -28,6 +83,11 @@ export interface GuardOptions {
    * @defaultValue RS, PS and ES with 256, 384 and 512, Ed25519 and EdDSA
    */
   readonly algorithms?: string | readonly string[];
+  /**
+   * How to ask about opaque tokens. Without it only signed tokens are accepted.
+   * @defaultValue none
+   */
+  readonly introspection?: IntrospectionOptions;
   /** Scopes that every request needs. @defaultValue none */
   readonly requiredScopes?: string | readonly string[];
   /**
@@ -63,15 +123,21 @@ export interface Need {
 
 /** The bearer of a valid access token. It is frozen, with everything in it: make a copy to change. */
 export interface Principal {
-  /** Whom the token was issued about (`sub`); unique within the issuer. */
-  readonly subject: string;
+  /**
+   * Whom the token was issued about (`sub`); unique within the issuer. Every JWT says so; an answer
+   * about an opaque token may not, often where no user is involved.
+   */
+  readonly subject?: string;
   readonly issuer: string;
-  /** The client that the token was issued to. Where it equals the subject, no user is involved. */
-  readonly clientId: string;
+  /**
+   * The client that the token was issued to, if the provider says so. Where it equals the subject,
+   * no user is involved.
+   */
+  readonly clientId?: string;
   readonly scopes: readonly string[];
   readonly audience: readonly string[];
-  /** When the token ends, in seconds since 1970. */
-  readonly expiresAt: number;
+  /** When the token ends, in seconds since 1970, if the provider says so. */
+  readonly expiresAt?: number;
   /** Every claim. Integers beyond 2^53 come as strings. */
   readonly claims: Readonly<Record<string, unknown>>;
 }
@@ -83,6 +149,8 @@ export interface Refusal {
   readonly status: number;
   /** The value of `WWW-Authenticate` (RFC 6750 section 3); absent where no token would help. */
   readonly challenge?: string;
+  /** The value of `Retry-After`, in seconds, where it is worth asking again. */
+  readonly retryAfter?: number;
   /** The claim or header member that it is about. */
   readonly at?: string;
   /** One sentence that says what is wrong and what to change. */
@@ -104,7 +172,7 @@ export type Checked =
 export type GuardEvent =
   | {
       readonly type: "request";
-      readonly purpose: "discovery" | "keys";
+      readonly purpose: "discovery" | "introspection" | "keys" | "userinfo";
       readonly method: string;
       /** Without its query. */
       readonly url: string;
@@ -120,20 +188,43 @@ export type GuardEvent =
       /** What was checked, in order, of a request that was accepted. */
       readonly checks?: readonly string[];
       readonly code?: ErrorCode;
+    }
+  | {
+      /** Something that the operator should know: the provider is down or refuses our credentials. */
+      readonly type: "alert";
+      readonly code: ErrorCode;
+      readonly phase?: Phase;
+      readonly hint: string;
     };
 
 /**
  * How often each outcome came up: `accepted`, and the codes of refusals; and what the cache of
  * verdicts did.
  */
-export type Tally = { readonly accepted: number; readonly cache: CacheStatistics } & Readonly<
-  Partial<Record<ErrorCode, number>>
->;
+export type Tally = {
+  readonly accepted: number;
+  readonly cache: CacheStatistics;
+  /** Where the guard introspects. */
+  readonly introspection?: {
+    /** How many questions were sent. */
+    readonly asked: number;
+    /** How many of them were not answered as they should. */
+    readonly failed: number;
+    /** How many tokens were found among the answers of before. */
+    readonly cached: number;
+    /** How many tokens were refused by an answer of before. */
+    readonly cachedRefusals: number;
+    /** How long all answers took together. */
+    readonly durationMs: number;
+  };
+} & Readonly<Partial<Record<ErrorCode, number>>>;
 
 /** Checks the access tokens of an API's requests. Make one and keep it: it keeps the keys. */
 export interface Guard {
   /**
-   * Checks the `Authorization` header of a request by RFC 6750 and its token by RFC 9068.
+   * Checks the `Authorization` header of a request by RFC 6750 and its token by RFC 9068, or by
+   * asking its provider (RFC 7662) where `introspection` is configured and the token has not the
+   * shape of a signed one.
    *
    * It is rejected only when `need` cannot be read; a refused request is an outcome, with the
    * response to send.
@@ -273,5 +364,6 @@ function sum(a: CacheStatistics, b: CacheStatistics): CacheStatistics {
 function respond(refusal: Refusal): Response {
   const headers = new Headers({ "cache-control": "no-store" });
   if (refusal.challenge !== undefined) headers.set("www-authenticate", refusal.challenge);
+  if (refusal.retryAfter !== undefined) headers.set("retry-after", String(refusal.retryAfter));
   return new Response(null, { status: refusal.status, headers });
 }

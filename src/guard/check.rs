@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
+use crate::guard::opaque::Introspect;
 use crate::guard::{BearerToken, Guard, Need, Principal, Verdict, access_token};
 use crate::issuer::{KeyTrials, Verify};
 use crate::jose::{MAX_TOKEN, Unverified};
@@ -23,6 +24,7 @@ enum Stage {
     Ready(Result<BearerToken, Error>),
     /// The place of the token's issuer among the guard's.
     Verifying(Box<Verify>, usize),
+    Introspecting(Box<Introspect>),
     Over,
 }
 
@@ -57,9 +59,15 @@ impl Check {
         let (mut verify, place, event) =
             match (core::mem::replace(&mut self.stage, Stage::Over), event) {
                 (Stage::Ready(token), Event::Start) => {
+                    let token = token?;
+                    // The shape decides, once: a bad signature is nothing to ask about.
+                    if guard.introspects(&token) {
+                        let introspect = Box::new(Introspect::new(token));
+                        return self.introspect(introspect, guard, now, Event::Start);
+                    }
                     // Everything that can be refused without a key is refused before one is fetched.
                     let token =
-                        Unverified::parse(token?.expose(), MAX_TOKEN, &guard.config.algorithms)?;
+                        Unverified::parse(token.expose(), MAX_TOKEN, &guard.config.algorithms)?;
                     access_token::check_type(token.header())?;
                     // The issuer's keys come from its configuration, never from the token.
                     let place = guard
@@ -72,6 +80,9 @@ impl Check {
                     )
                 }
                 (Stage::Verifying(verify, place), event) => (verify, place, event),
+                (Stage::Introspecting(introspect), event) => {
+                    return self.introspect(introspect, guard, now, event);
+                }
                 _ => return Err(ErrorKind::FlowMisused.into()),
             };
         let provider = guard
@@ -101,6 +112,21 @@ impl Check {
                 Ok(Step::Done(principal))
             }
         }
+    }
+
+    fn introspect(
+        &mut self,
+        mut introspect: Box<Introspect>,
+        guard: &mut Guard,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<Principal>, Error> {
+        let mut step = introspect.step(guard, now, event)?;
+        match &mut step {
+            Step::Done(principal) => self.need.check(principal)?,
+            _ => self.stage = Stage::Introspecting(introspect),
+        }
+        Ok(step)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a guard is configured with.
 
 use crate::error::{Error, Phase};
+use crate::guard::opaque::Introspection;
 use crate::guard::{Guard, Need, Tally, VerdictLimits};
 use crate::http::Transport;
 use crate::http::json::{Object, Value};
@@ -34,10 +35,30 @@ impl Guard {
     /// | `audience` | the names of this API, one of which a token must carry | required |
     /// | `algorithms` | the accepted algorithms | all asymmetric ones |
     /// | `cache` | `false`, or how many verdicts are kept: `maxEntries` (1 to 1,000,000), `maxBytes` (1 to 1 GiB) | 5,000 and 8 MiB |
+    /// | `introspection` | how to ask about tokens that only the provider can read (RFC 7662), see below | JWT only |
     /// | `requiredScopes` | scopes that every request needs | none |
     /// | `clockTolerance` | seconds, 0 to 300 | 30 |
     /// | `timeout` | seconds for one request, 1 to 120 | 5 |
     /// | `dangerouslyAllowHttpLoopback` | http to this machine itself | false |
+    ///
+    /// The members of `introspection`:
+    ///
+    /// | member | meaning | default |
+    /// |---|---|---|
+    /// | `auth` | `client_secret_basic` (RFC 6749 section 2.3.1), `client_secret_basic_raw` (not encoded), `client_secret_post`, `bearer` | `client_secret_basic` |
+    /// | `clientId`, `clientSecret` | this API's own credentials | required but for `bearer` |
+    /// | `bearerToken` | the token for `bearer` | required there |
+    /// | `issuer` | which of the issuers is asked | the only one |
+    /// | `endpoint` | in place of the metadata's `introspection_endpoint` | |
+    /// | `tokens` | `opaque`: those that do not look like a signed token; `all` | `opaque` |
+    /// | `dangerouslyAllowMissingAudience` | answers without `aud` are accepted | false |
+    /// | `jwtResponse` | answers are signed (RFC 9701), and no others are accepted | false |
+    /// | `userinfo` | for tokens with the scope `openid` the claims of UserInfo are added | false |
+    /// | `concurrency` | questions under way at a time, 1 to 1024 | 16 |
+    /// | `cache.ttl` | for how many seconds an answer is used, 0 (off) to 3600, never past `exp`: so long a revoked token may still be accepted | 60 |
+    /// | `cache.negativeTtl` | the same for tokens that are not active, 0 to 600 | 10 |
+    /// | `cache.maxEntries` | how many answers are kept, in 16 MiB at most | 10,000 |
+    /// | `cache.noCacheScopes` | answers that grant one of these scopes are never kept | none |
     ///
     /// # Errors
     ///
@@ -57,6 +78,7 @@ fn read(object: &Object) -> Result<Guard, Error> {
             "cache",
             "clockTolerance",
             "dangerouslyAllowHttpLoopback",
+            "introspection",
             "issuer",
             "requiredScopes",
             "timeout",
@@ -81,6 +103,11 @@ fn read(object: &Object) -> Result<Guard, Error> {
         }
     };
     let scopes = options.strings("requiredScopes")?.unwrap_or_default();
+    let providers = providers(options.value("issuer"), transport, timeout)?;
+    let introspection = options
+        .object("introspection")?
+        .map(|object| Introspection::from_option(object, &providers, transport, timeout))
+        .transpose()?;
     Ok(Guard {
         config: GuardConfig {
             audience: audience.into_iter().map(String::from).collect(),
@@ -89,8 +116,10 @@ fn read(object: &Object) -> Result<Guard, Error> {
             need: Need::of_scopes(scopes).ok_or_else(|| invalid("requiredScopes"))?,
             cache: VerdictLimits::from_option(options.value("cache"))?,
         },
-        providers: providers(options.value("issuer"), transport, timeout)?,
+        providers,
+        introspection: introspection.map(Box::new),
         tally: Tally::default(),
+        alerts: Vec::new(),
     })
 }
 

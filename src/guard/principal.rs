@@ -1,6 +1,6 @@
 //! Who makes a request, as a checked token tells.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::http::json::{Object, Value};
 use crate::jose::Claims;
 use crate::time::Timestamp;
@@ -12,12 +12,12 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 pub struct Principal {
     claims: Claims,
-    subject: String,
+    subject: Option<String>,
     issuer: String,
-    client_id: String,
+    client_id: Option<String>,
     audience: Vec<String>,
     scopes: Vec<String>,
-    expires_at: Timestamp,
+    expires_at: Option<Timestamp>,
     checked: Vec<&'static str>,
 }
 
@@ -28,30 +28,53 @@ impl Principal {
     ///
     /// `claim_invalid` when `scope` is no string.
     pub(super) fn read(claims: Claims, checked: Vec<&'static str>) -> Result<Self, Error> {
-        // RFC 6749 section 3.3: split at single spaces; empty items are none.
-        let scope = claims.string("scope")?.unwrap_or_default();
-        let scopes = scope
-            .split(' ')
-            .filter(|scope| !scope.is_empty())
-            .map(String::from)
-            .collect();
+        let scopes = scopes(&claims)?;
         Ok(Self {
-            subject: claims.required_string("sub")?.into(),
+            subject: Some(claims.required_string("sub")?.into()),
             issuer: claims.required_string("iss")?.into(),
-            client_id: claims.required_string("client_id")?.into(),
+            client_id: Some(claims.required_string("client_id")?.into()),
             audience: claims.audience()?.into_iter().map(String::from).collect(),
             scopes,
-            expires_at: claims
-                .date("exp")?
-                .ok_or_else(|| Error::new(ErrorKind::ClaimMissing, "exp"))?,
+            expires_at: Some(claims.required_date("exp")?),
+            claims,
+            checked,
+        })
+    }
+
+    /// Reads what a provider's answer, judged before, says of the bearer of a token. RFC 7662
+    /// section 2.2 lets it leave out whatever it likes.
+    ///
+    /// # Errors
+    ///
+    /// `claim_invalid` when a member has the wrong type.
+    pub(super) fn introspected(
+        claims: Claims,
+        issuer: &str,
+        checked: Vec<&'static str>,
+    ) -> Result<Self, Error> {
+        let audience = match claims.as_object().get("aud") {
+            None => Vec::new(),
+            Some(_) => claims.audience()?.into_iter().map(String::from).collect(),
+        };
+        Ok(Self {
+            subject: claims.string("sub")?.map(String::from),
+            issuer: issuer.into(),
+            client_id: claims.string("client_id")?.map(String::from),
+            audience,
+            scopes: scopes(&claims)?,
+            expires_at: claims.date("exp")?,
             claims,
             checked,
         })
     }
 
     /// Whom the token was issued about; unique within the issuer only.
-    pub fn subject(&self) -> &str {
-        &self.subject
+    ///
+    /// Every JWT says so. A provider that answers about an opaque token need not: for the client
+    /// credentials grant some do not. Never take the client's name for it then: a client may be
+    /// named like a user.
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
     }
 
     /// Who issued it.
@@ -59,9 +82,9 @@ impl Principal {
         &self.issuer
     }
 
-    /// The client that it was issued to.
-    pub fn client_id(&self) -> &str {
-        &self.client_id
+    /// The client that it was issued to, if the provider says so.
+    pub fn client_id(&self) -> Option<&str> {
+        self.client_id.as_deref()
     }
 
     /// Whom it is meant for.
@@ -74,8 +97,8 @@ impl Principal {
         &self.scopes
     }
 
-    /// When it ends.
-    pub fn expires_at(&self) -> Timestamp {
+    /// When it ends, if the provider says so.
+    pub fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at
     }
 
@@ -98,12 +121,12 @@ impl Principal {
     pub fn to_json(&self) -> String {
         let mut json = Value::from(
             Object::new()
-                .with("subject", self.subject.as_str())
+                .with_some("subject", self.subject())
                 .with("issuer", self.issuer.as_str())
-                .with("clientId", self.client_id.as_str())
+                .with_some("clientId", self.client_id())
                 .with("scopes", self.scopes.clone())
                 .with("audience", self.audience.clone())
-                .with("expiresAt", self.expires_at.seconds()),
+                .with_some("expiresAt", self.expires_at.map(Timestamp::seconds)),
         )
         .to_json();
         // Claims are the most of it: they are written from where they are.
@@ -113,4 +136,11 @@ impl Principal {
         json.push('}');
         json
     }
+}
+
+/// RFC 6749 section 3.3: split at single spaces; empty items are none.
+fn scopes(claims: &Claims) -> Result<Vec<String>, Error> {
+    let scope = claims.string("scope")?.unwrap_or_default();
+    let items = scope.split(' ').filter(|scope| !scope.is_empty());
+    Ok(items.map(String::from).collect())
 }

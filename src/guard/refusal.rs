@@ -1,6 +1,6 @@
 //! What a client is told when its request is refused (RFC 6750 section 3).
 
-use crate::error::{Blame, Error, ErrorKind};
+use crate::error::{Blame, Error, ErrorKind, Phase};
 use crate::guard::Need;
 use crate::http::challenge::Challenge;
 use crate::http::json::{Object, Value};
@@ -19,7 +19,13 @@ impl Refusal {
     /// The answer for an error of a check of a request with this need.
     pub fn new(error: Error, need: &Need) -> Self {
         let bearer = || Challenge::new("Bearer");
-        let (status, challenge) = match (error.kind(), error.kind().blame()) {
+        // What fails while a provider is asked is nothing of the client's, also where the same rule
+        // broken by a token would be.
+        let blame = match error.phase() {
+            Some(Phase::Introspection) => Blame::Provider,
+            _ => error.kind().blame(),
+        };
+        let (status, challenge) = match (error.kind(), blame) {
             // 3.1: a request without credentials is told the scheme and nothing else.
             (ErrorKind::CredentialMissing, _) => (401, Some(bearer())),
             // 3.1: all scopes that are needed stand in one challenge.
@@ -62,6 +68,12 @@ impl Refusal {
         self.challenge.as_ref().map(Challenge::as_str)
     }
 
+    /// The value of `Retry-After` in seconds (RFC 9110 section 10.2.3), if it is known.
+    pub fn retry_after(&self) -> Option<u32> {
+        let details = self.error.details().filter(|_| self.status == 503);
+        details.and_then(|details| details.retry_after)
+    }
+
     /// As JSON for JavaScript.
     pub fn to_json(&self) -> String {
         let at = Some(self.error.at()).filter(|at| !at.is_empty());
@@ -70,6 +82,7 @@ impl Refusal {
                 .with("code", self.error.code())
                 .with("status", i64::from(self.status))
                 .with_some("challenge", self.challenge())
+                .with_some("retryAfter", self.retry_after().map(i64::from))
                 .with_some("at", at)
                 .with("hint", self.error.hint()),
         )

@@ -41,10 +41,13 @@ impl Tally {
 
     /// As JSON for JavaScript: `accepted` and every code that came up.
     pub fn to_json(&self) -> String {
+        Value::from(self.to_object()).to_json()
+    }
+
+    pub(super) fn to_object(&self) -> Object {
         let start = Object::new().with("accepted", i64::from(self.accepted));
-        let object = self.refused.iter().fold(start, |object, (kind, count)| {
+        self.refused.iter().fold(start, |object, (kind, count)| {
             object.with(kind.code(), i64::from(*count))
-        });
-        Value::from(object).to_json()
+        })
     }
 }

@@ -108,7 +108,7 @@ impl Verdict {
         }
         Some(Self {
             from,
-            until: principal.expires_at().after(tolerance).millis(),
+            until: principal.expires_at()?.after(tolerance).millis(),
             place,
             generation,
         })

@@ -32,12 +32,16 @@ impl Method {
 pub enum Purpose {
     /// The provider's metadata.
     Discovery,
+    /// What the provider says of an access token (RFC 7662).
+    Introspection,
     /// The provider's keys.
     Keys,
     /// A refresh of the tokens.
     Refresh,
     /// Tokens for an authorization code.
     Token,
+    /// What the provider says of a user (OpenID Connect Core section 5.3).
+    UserInfo,
 }
 
 impl Purpose {
@@ -45,9 +49,11 @@ impl Purpose {
     pub fn name(self) -> &'static str {
         match self {
             Self::Discovery => "discovery",
+            Self::Introspection => "introspection",
             Self::Keys => "keys",
             Self::Refresh => "refresh",
             Self::Token => "token",
+            Self::UserInfo => "userinfo",
         }
     }
 
@@ -55,7 +61,7 @@ impl Purpose {
     pub fn max_body(self) -> usize {
         match self {
             Self::Discovery | Self::Keys => 512 * 1024,
-            Self::Refresh | Self::Token => 1024 * 1024,
+            Self::Introspection | Self::Refresh | Self::Token | Self::UserInfo => 1024 * 1024,
         }
     }
 }
@@ -73,6 +79,8 @@ pub struct HttpRequest {
     pub url: Url,
     /// The `Accept` header.
     pub accept: &'static str,
+    /// The `Authorization` header.
+    pub authorization: Option<Secret<String>>,
     /// The form, for POST.
     pub body: Option<Secret<String>>,
     /// How long the whole exchange may take.
@@ -87,13 +95,13 @@ impl HttpRequest {
             method: Method::Get,
             url,
             accept: "application/json",
+            authorization: None,
             body: None,
             timeout,
         }
     }
 
     /// Sends a form and asks for a JSON document.
-    #[cfg(feature = "client")]
     pub(crate) fn post(
         purpose: Purpose,
         url: Url,
@@ -105,6 +113,7 @@ impl HttpRequest {
             method: Method::Post,
             url,
             accept: "application/json",
+            authorization: None,
             body: Some(body),
             timeout,
         }

@@ -86,8 +86,27 @@ impl HttpResponse {
         max_bytes: usize,
         malformed: ErrorKind,
     ) -> Result<Object, Error> {
+        self.check_status()?;
+        self.object(types, max_bytes, malformed)
+    }
+
+    /// The body as text, when the status is 200 and the media type one of these.
+    ///
+    /// # Errors
+    ///
+    /// As [`HttpResponse::json`]; `malformed` also for a body that is not UTF-8.
+    #[cfg(feature = "guard")]
+    pub(crate) fn text(&self, types: &[&str], malformed: ErrorKind) -> Result<&str, Error> {
+        self.check_status()?;
+        if !self.has_type(types) {
+            return Err(Error::new(malformed, "content-type"));
+        }
+        core::str::from_utf8(&self.body).map_err(|_| Error::new(malformed, "body"))
+    }
+
+    fn check_status(&self) -> Result<(), Error> {
         match self.status {
-            200 => self.object(types, max_bytes, malformed),
+            200 => Ok(()),
             // 304 leads nowhere: it answers a condition that is never set.
             300..=303 | 305..=399 => Err(ErrorKind::RedirectRefused.into()),
             status => Err(

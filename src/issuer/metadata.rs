@@ -45,6 +45,8 @@ pub struct Metadata {
     token_endpoint: Option<Url>,
     jwks_uri: Option<Url>,
     end_session_endpoint: Option<Url>,
+    introspection_endpoint: Option<Url>,
+    userinfo_endpoint: Option<Url>,
     /// Whether it names itself in callbacks (RFC 9207 section 3).
     names_itself_in_callbacks: bool,
     challenge_methods: Option<Vec<String>>,
@@ -99,6 +101,8 @@ impl Metadata {
             token_endpoint: endpoint("token_endpoint")?,
             jwks_uri: endpoint("jwks_uri")?,
             end_session_endpoint: endpoint("end_session_endpoint")?,
+            introspection_endpoint: endpoint("introspection_endpoint")?,
+            userinfo_endpoint: endpoint("userinfo_endpoint")?,
             names_itself_in_callbacks,
             challenge_methods: list("code_challenge_methods_supported")?,
             id_token_algorithms: list("id_token_signing_alg_values_supported")?,
@@ -138,6 +142,27 @@ impl Metadata {
     /// Where users sign out, if the provider offers that.
     pub fn end_session_endpoint(&self) -> Option<&Url> {
         self.end_session_endpoint.as_ref()
+    }
+
+    /// Where the provider says what a token stands for (RFC 7662).
+    ///
+    /// # Errors
+    ///
+    /// `metadata_invalid` when there is none.
+    pub fn introspection_endpoint(&self) -> Result<&Url, Error> {
+        needed(
+            self.introspection_endpoint.as_ref(),
+            "introspection_endpoint",
+        )
+    }
+
+    /// Where the provider says what it knows of a user.
+    ///
+    /// # Errors
+    ///
+    /// `metadata_invalid` when there is none.
+    pub fn userinfo_endpoint(&self) -> Result<&Url, Error> {
+        needed(self.userinfo_endpoint.as_ref(), "userinfo_endpoint")
     }
 
     /// Whether callbacks must carry `iss` (RFC 9207).

@@ -3,16 +3,25 @@
 //! A [`Provider`] is an issuer with what was learned of it: its [`Metadata`] and its keys. Two
 //! flows fill it: [`Discover`] and, in front of each signature, [`Verify`].
 
+#[cfg(feature = "guard")]
+mod authenticate;
 mod discovery;
 mod keys;
 mod metadata;
 mod pause;
 mod verify;
 
+#[cfg(feature = "guard")]
+pub use authenticate::ClientAuthentication;
 pub use discovery::{Discover, well_known_urls};
 pub use keys::{KeyCache, Plan};
 pub use metadata::{Issuer, Metadata};
 pub use verify::{KeyTrials, Verify};
+
+#[cfg(feature = "guard")]
+pub(crate) use authenticate::bearer;
+#[cfg(feature = "guard")]
+pub(crate) use pause::Pause as AskingPause;
 
 use crate::error::Error;
 use crate::flow::{Checked, Reports};

@@ -7,19 +7,28 @@ const LONGEST: u32 = 60;
 
 /// How many attempts failed since the last that did not, and until when there is none.
 #[derive(Debug, Default)]
-pub(super) struct Pause {
+pub(crate) struct Pause {
     failures: u32,
     until: Option<Timestamp>,
 }
 
 impl Pause {
     /// Whether an attempt may be made.
-    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         is_past(self.until, now, Lifetime::from_seconds(LONGEST))
     }
 
+    /// How much longer it lasts, in whole seconds, at least one.
+    #[cfg(feature = "guard")]
+    pub(crate) fn seconds_left(&self, now: Timestamp) -> u32 {
+        let millis = self.until.map_or(0, |until| until.since(now).millis());
+        u32::try_from(millis.saturating_add(999) / 1000)
+            .unwrap_or(LONGEST)
+            .clamp(1, LONGEST)
+    }
+
     /// An attempt failed.
-    pub(super) fn begin(&mut self, now: Timestamp) {
+    pub(crate) fn begin(&mut self, now: Timestamp) {
         let seconds = 1_u32
             .checked_shl(self.failures)
             .unwrap_or(LONGEST)
@@ -29,7 +38,7 @@ impl Pause {
     }
 
     /// An attempt succeeded.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         *self = Self::default();
     }
 }

@@ -28,6 +28,12 @@ impl Claims {
         Self(object)
     }
 
+    /// Members that no signature covers and somebody else vouches for: a provider's answer.
+    #[cfg(feature = "guard")]
+    pub(crate) fn vouched(members: Object) -> Self {
+        Self(members)
+    }
+
     /// All of them.
     pub fn as_object(&self) -> &Object {
         &self.0
@@ -101,13 +107,23 @@ impl Claims {
         if now >= expires_at.after(tolerance) {
             return Err(ErrorKind::TokenExpired.into());
         }
+        self.check_begun(now, tolerance, Some(expires_at))
+    }
+
+    /// Checks `nbf` and `iat` where they are.
+    fn check_begun(
+        &self,
+        now: Timestamp,
+        tolerance: Lifetime,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), Error> {
         // RFC 7519 section 4.1.5 and 4.1.6.
         for (name, kind) in [
             ("nbf", ErrorKind::TokenNotActive),
             ("iat", ErrorKind::IssuedInFuture),
         ] {
             if let Some(date) = self.date(name)? {
-                if date > expires_at {
+                if expires_at.is_some_and(|expires_at| date > expires_at) {
                     return Err(Error::new(ErrorKind::ClaimInvalid, name));
                 }
                 if date > now.after(tolerance) {
@@ -116,6 +132,19 @@ impl Claims {
             }
         }
         Ok(())
+    }
+
+    /// Checks `exp`, `nbf` and `iat` where they are: for answers, in which all three are optional.
+    ///
+    /// # Errors
+    ///
+    /// As [`Claims::check_lifetime`], but for `claim_missing`.
+    #[cfg(feature = "guard")]
+    pub(crate) fn check_dates(&self, now: Timestamp, tolerance: Lifetime) -> Result<(), Error> {
+        if self.0.get("exp").is_some() {
+            return self.check_lifetime(now, tolerance);
+        }
+        self.check_begun(now, tolerance, None)
     }
 
     /// The audience, a string or an array of strings (RFC 7519 section 4.1.3).

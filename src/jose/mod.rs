@@ -26,3 +26,5 @@ pub use signature::{SignatureCheck, Unverified, Verified};
 
 #[cfg(feature = "client")]
 pub(crate) use base64url::encode as base64url_encode;
+#[cfg(feature = "guard")]
+pub(crate) use base64url::{decode as base64url_decode, encode_standard as base64_encode};

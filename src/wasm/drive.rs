@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
-use crate::error::Error;
+use crate::error::{Error, Phase};
 use crate::flow::{Checked, Event, Flow, Reports as _, Step};
 use crate::http::json::{Object, Value};
 use crate::http::{HttpRequest, HttpResponse, Unreachable};
@@ -92,6 +92,14 @@ impl Host {
                     .with("type", "checked")
                     .with("subject", subject);
                 self.emit(event.with("checks", checks));
+            }
+            for alert in shared.borrow_mut().take_alerts() {
+                let event = Object::new()
+                    .with("type", "alert")
+                    .with("code", alert.code())
+                    .with_some("phase", alert.phase().map(Phase::name))
+                    .with("hint", alert.hint());
+                self.emit(event);
             }
             let step = step?;
             event = match step {

@@ -43,6 +43,7 @@ pub(super) fn to_js(error: &Error) -> JsValue {
             details.acr_values.as_deref().map(JsValue::from),
         );
         set_detail("maxAge", details.max_age.map(JsValue::from));
+        set_detail("retryAfter", details.retry_after.map(JsValue::from));
         set("details", members.into());
     }
     object.into()

@@ -86,6 +86,10 @@ fn init(request: &HttpRequest, signal: &AbortSignal) -> RequestInit {
         let _ = Reflect::set(&headers, &name.into(), &value.into());
     };
     set("accept", request.accept);
+    if let Some(value) = &request.authorization {
+        // EXPOSE: it is sent to the endpoint that it was made for.
+        set("authorization", value.expose());
+    }
     if let Some(body) = &request.body {
         set("content-type", "application/x-www-form-urlencoded");
         // EXPOSE: it is sent to the endpoint that it was made for.

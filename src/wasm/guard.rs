@@ -128,7 +128,7 @@ impl JsGuard {
 
     /// The outcomes so far, as JSON text.
     pub fn tally(&self) -> String {
-        self.0.guard.borrow().tally().to_json()
+        self.0.guard.borrow().tally_json()
     }
 }
 

@@ -42,6 +42,12 @@ pub(crate) struct Idp {
     pub(crate) raw_id_token: Option<String>,
     /// Whether a refresh gives a new refresh token and ends the old one.
     pub(crate) rotates: bool,
+    /// What its opaque tokens stand for.
+    pub(crate) opaque: BTreeMap<String, Members>,
+    /// Signs its answers about tokens (RFC 9701), after this change.
+    pub(crate) sign_answer: Option<Edit<Token>>,
+    /// What it says of its user.
+    pub(crate) user: Members,
     /// Secrets that came up since somebody looked.
     pub(crate) issued: Vec<String>,
     replies: BTreeMap<&'static str, VecDeque<Reply>>,
@@ -71,6 +77,8 @@ impl Idp {
                 "token_endpoint": at("/token"),
                 "jwks_uri": at("/jwks"),
                 "end_session_endpoint": at("/logout"),
+                "introspection_endpoint": at("/introspect"),
+                "userinfo_endpoint": at("/me"),
                 "authorization_response_iss_parameter_supported": true,
                 "code_challenge_methods_supported": ["S256"],
                 "response_types_supported": ["code"],
@@ -81,6 +89,9 @@ impl Idp {
             edit_response: None,
             raw_id_token: None,
             rotates: true,
+            opaque: BTreeMap::new(),
+            sign_answer: None,
+            user: Members::default(),
             issued: Vec::new(),
             replies: BTreeMap::new(),
             always: BTreeMap::new(),
@@ -206,8 +217,55 @@ impl Idp {
                 assert_eq!(sent.url, self.metadata["token_endpoint"]);
                 self.token_endpoint(sent, now)
             }
+            Purpose::Introspection => {
+                assert_eq!(sent.url, self.metadata["introspection_endpoint"]);
+                self.introspect(sent, now)
+            }
+            Purpose::UserInfo => {
+                assert_eq!(sent.url, self.metadata["userinfo_endpoint"]);
+                Reply::json(&self.user)
+            }
             _ => panic!("a request that nobody knows"),
         }
+    }
+
+    /// An opaque access token for the API `api`.
+    pub(crate) fn opaque_token(&mut self, now: Timestamp) -> String {
+        let token = self.fresh("opaque");
+        let mut answer = Members::default();
+        answer
+            .set("active", true)
+            .set("iss", json!(self.issuer))
+            .set("aud", json!("api"))
+            .set("sub", json!(self.subject))
+            .set("client_id", json!("spa"))
+            .set("token_type", json!("Bearer"))
+            .set("iat", now.seconds())
+            .set("exp", now.seconds() + 300)
+            .set("scope", json!("read write"));
+        self.opaque.insert(token.clone(), answer);
+        token
+    }
+
+    fn introspect(&mut self, sent: &Sent, now: Timestamp) -> Reply {
+        let token = sent.field("token").unwrap();
+        let mut inactive = Members::default();
+        inactive.set("active", false);
+        let answer = self.opaque.get(&token).unwrap_or(&inactive);
+        let Some(edit) = &self.sign_answer else {
+            return Reply::json(answer);
+        };
+        let mut signed = Token::by(self.key(), "token-introspection+jwt");
+        signed
+            .claims
+            .set("iss", json!(self.issuer))
+            .set("aud", json!("rs"))
+            .set("iat", now.seconds())
+            .set("token_introspection", answer);
+        edit(&mut signed);
+        let text = signed.sign(self.key());
+        self.issued.push(text.clone());
+        Reply::body(text).of_type("application/token-introspection+jwt")
     }
 
     fn token_endpoint(&mut self, sent: &Sent, now: Timestamp) -> Reply {

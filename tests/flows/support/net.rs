@@ -22,6 +22,7 @@ pub(crate) struct Sent {
     pub(crate) method: Method,
     pub(crate) url: String,
     pub(crate) accept: &'static str,
+    pub(crate) authorization: Option<String>,
     pub(crate) body: Option<String>,
     pub(crate) timeout: Lifetime,
 }
@@ -33,6 +34,10 @@ impl Sent {
             method: request.method,
             url: request.url.as_str().into(),
             accept: request.accept,
+            authorization: request
+                .authorization
+                .as_ref()
+                .map(|value| value.expose().clone()),
             // EXPOSE: the test's provider reads it.
             body: request.body.as_ref().map(|body| body.expose().clone()),
             timeout: request.timeout,

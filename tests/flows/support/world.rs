@@ -201,6 +201,44 @@ impl GuardWorld {
         self.check_need(Ok(BearerToken::new(token)), &need)
     }
 
+    /// An API that asks its provider about opaque tokens, as `rs`.
+    pub(crate) fn introspecting(more: Value) -> Self {
+        Self::introspecting_with(more, json!({}))
+    }
+
+    /// The same with more or other options of the guard itself.
+    pub(crate) fn introspecting_with(more: Value, mut guard: Value) -> Self {
+        let mut introspection = json!({"clientId": "rs", "clientSecret": "S3CRET-of-rs"});
+        for (name, value) in more.as_object().unwrap() {
+            introspection[name] = value.clone();
+        }
+        guard["introspection"] = introspection;
+        let mut world = Self::with(guard);
+        world.net.keep_secret("S3CRET-of-rs");
+        world
+    }
+
+    /// A good opaque token.
+    pub(crate) fn opaque(&mut self) -> String {
+        self.opaque_with(|_| {})
+    }
+
+    /// An opaque token about which the provider says something else.
+    pub(crate) fn opaque_with(&mut self, edit: impl FnOnce(&mut super::Members)) -> String {
+        let now = self.net.now;
+        let token = self.idp().opaque_token(now);
+        self.net.keep_secret(&token);
+        edit(self.idp().opaque.get_mut(&token).unwrap());
+        token
+    }
+
+    /// The refusal of a token.
+    #[track_caller]
+    pub(crate) fn refusal(&mut self, token: &str) -> Refusal {
+        self.check_need(Ok(BearerToken::new(token)), &Need::nothing())
+            .unwrap_err()
+    }
+
     fn check_need(
         &mut self,
         token: Result<BearerToken, Error>,

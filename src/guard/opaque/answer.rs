@@ -1,0 +1,252 @@
+//! What a provider says of a token (RFC 7662 section 2.2, RFC 9701 section 5), read and judged.
+
+use crate::error::{Error, ErrorKind};
+use crate::guard::GuardConfig;
+use crate::guard::opaque::Audience;
+use crate::http::json::{Object, Value};
+use crate::jose::{Claims, Verified};
+use crate::time::{Lifetime, Timestamp};
+
+/// The `typ` of a signed answer.
+pub(super) const SIGNED_TYPE: &str = "token-introspection+jwt";
+
+/// How old a signed answer may be: it was just asked for, and an old one may be out of date.
+const MOST_AGE: Lifetime = Lifetime::from_seconds(300);
+
+/// The members that decide, with the types that they must have.
+const TEXTS: &[&str] = &["client_id", "iss", "scope", "sub", "token_type"];
+const DATES: &[&str] = &["exp", "iat", "nbf"];
+
+/// The members of an answer that only UserInfo may not add: they decide what a token is good for.
+const DECISIVE: &[&str] = &[
+    "acr",
+    "act",
+    "active",
+    "amr",
+    "aud",
+    "auth_time",
+    "client_id",
+    "cnf",
+    "exp",
+    "iat",
+    "iss",
+    "jti",
+    "may_act",
+    "nbf",
+    "scope",
+    "token_type",
+    "token_use",
+    "typ",
+];
+
+/// The members of an answer that says that a token is active. Only [`read`] makes one.
+#[derive(Clone, Debug)]
+pub(super) struct Active(Claims);
+
+/// Reads an answer; `None` when the token is not active.
+///
+/// What it does not check: whether the token is good here and now, see [`Active::judge`].
+///
+/// # Errors
+///
+/// `response_malformed` at the member that does not have its type.
+pub(super) fn read(answer: Object) -> Result<Option<Active>, Error> {
+    let malformed = |error: Error| error.recast(ErrorKind::ResponseMalformed);
+    // 2.2: active is required, and a boolean: "true" is not.
+    match answer.get("active") {
+        Some(Value::Bool(true)) => {}
+        // Nothing else that stands in the answer matters.
+        Some(Value::Bool(false)) => return Ok(None),
+        _ => return Err(Error::new(ErrorKind::ResponseMalformed, "active")),
+    }
+    let claims = Claims::vouched(answer);
+    for name in TEXTS {
+        claims.string(name).map_err(malformed)?;
+    }
+    for name in DATES {
+        claims.date(name).map_err(malformed)?;
+    }
+    if claims.as_object().get("aud").is_some() {
+        claims.audience().map_err(malformed)?;
+    }
+    Ok(Some(Active(claims)))
+}
+
+/// The answer in a signed one, whose signature was verified with a key of `issuer`.
+///
+/// # Errors
+///
+/// `claim_missing`, `claim_invalid`, `issuer_mismatch`, `audience_mismatch`, `issued_in_future`,
+/// `response_malformed`.
+pub(super) fn of_signed(
+    token: Verified,
+    issuer: &str,
+    client_id: Option<&str>,
+    config: &GuardConfig,
+    now: Timestamp,
+) -> Result<Object, Error> {
+    let claims = token.into_claims();
+    // RFC 9701 section 5: iss, aud and iat are there, and ours.
+    if claims.required_string("iss")? != issuer {
+        return Err(ErrorKind::IssuerMismatch.into());
+    }
+    let is_ours =
+        |name: &&str| client_id == Some(*name) || config.audience.iter().any(|own| own == name);
+    if !claims.audience()?.iter().any(is_ours) {
+        return Err(ErrorKind::AudienceMismatch.into());
+    }
+    let issued_at = claims.required_date("iat")?;
+    if issued_at > now.after(config.clock_tolerance) {
+        return Err(ErrorKind::IssuedInFuture.into());
+    }
+    if now.since(issued_at.after(config.clock_tolerance)) > MOST_AGE {
+        return Err(Error::new(ErrorKind::ResponseMalformed, "iat"));
+    }
+    match claims.as_object().get("token_introspection") {
+        Some(Value::Object(answer)) => Ok(answer.clone()),
+        _ => Err(Error::new(
+            ErrorKind::ResponseMalformed,
+            "token_introspection",
+        )),
+    }
+}
+
+impl Active {
+    /// Whether the token is good for this API at this time: what was checked, in order.
+    ///
+    /// `issuer` is the provider that answered. RFC 7662 makes every member optional; what is there
+    /// is checked, and `aud` must be there unless the configuration says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// `issuer_mismatch`, `claim_missing`, `audience_mismatch`, `token_expired`,
+    /// `token_not_active`, `issued_in_future`, `typ_mismatch`, `binding_mismatch`.
+    pub(super) fn judge(
+        &self,
+        issuer: &str,
+        audience: Audience,
+        config: &GuardConfig,
+        now: Timestamp,
+    ) -> Result<Vec<&'static str>, Error> {
+        let Self(claims) = self;
+        let has = |name: &str| claims.as_object().get(name).is_some();
+        let mut checked = vec!["active"];
+        if let Some(named) = claims.string("iss")? {
+            if named != issuer {
+                return Err(ErrorKind::IssuerMismatch.into());
+            }
+            checked.push("iss");
+        }
+        if has("aud") || audience == Audience::Required {
+            let named = claims.audience()?;
+            if !named
+                .iter()
+                .any(|name| config.audience.iter().any(|own| own == name))
+            {
+                return Err(ErrorKind::AudienceMismatch.into());
+            }
+            checked.push("aud");
+        }
+        claims.check_dates(now, config.clock_tolerance)?;
+        checked.extend(DATES.iter().filter(|name| has(name)));
+        self.check_kind()?;
+        // RFC 9449 section 6.2, RFC 8705 section 3.2: a bound token is good with its proof only.
+        if has("cnf") {
+            return Err(Error::new(ErrorKind::BindingMismatch, "cnf"));
+        }
+        Ok(checked)
+    }
+
+    /// Providers introspect their refresh and ID tokens too. None of them opens an API.
+    fn check_kind(&self) -> Result<(), Error> {
+        let Self(claims) = self;
+        let mismatch = |at: &'static str| Err(Error::new(ErrorKind::TypMismatch, at));
+        let is_one_of =
+            |text: &str, names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(text));
+        match claims.string("token_type")? {
+            Some(text) if is_one_of(text, &["DPoP", "PoP", "mac"]) => {
+                return Err(Error::new(ErrorKind::BindingMismatch, "token_type"));
+            }
+            Some(text) if !is_one_of(text, &["Bearer", "access_token"]) => {
+                return mismatch("token_type");
+            }
+            _ => {}
+        }
+        // Members of vendors: Ory and Amazon say token_use, Keycloak says typ.
+        for (name, allowed) in [
+            ("token_use", &["access_token", "access"][..]),
+            ("typ", &["Bearer", "at+jwt", "JWT", "application/at+jwt"]),
+        ] {
+            match claims.as_object().get(name) {
+                None => {}
+                Some(Value::String(text)) if is_one_of(text, allowed) => {}
+                Some(_) => return mismatch(name),
+            }
+        }
+        Ok(())
+    }
+
+    /// Until when it may be kept: so long from when it was asked for, and never past `exp`.
+    pub(super) fn good_until(&self, asked_at: Timestamp, ttl: Lifetime) -> Timestamp {
+        let end = asked_at.after(ttl);
+        // The dates were read before.
+        match self.0.date("exp") {
+            Ok(Some(expires_at)) => end.min(expires_at),
+            _ => end,
+        }
+    }
+
+    /// Whether it grants one of these scopes.
+    pub(super) fn grants(&self, scopes: &[String]) -> bool {
+        let granted = self.0.string("scope").ok().flatten().unwrap_or_default();
+        granted
+            .split(' ')
+            .any(|scope| scopes.iter().any(|known| known == scope))
+    }
+
+    /// About how many bytes it holds.
+    pub(super) fn size(&self) -> usize {
+        size(&Value::from(self.0.as_object().clone()))
+    }
+
+    /// Adds what the provider says of the user. Members that are there stay, and those that decide
+    /// what the token is good for come from introspection alone.
+    ///
+    /// # Errors
+    ///
+    /// `response_malformed` when `sub` is not that of the token (OpenID Connect Core section 5.3.2).
+    pub(super) fn with_user(self, user: &Object) -> Result<Self, Error> {
+        let subject = user.get("sub").and_then(Value::as_str);
+        if subject.is_none() || subject != self.0.string("sub")? {
+            return Err(Error::new(ErrorKind::ResponseMalformed, "sub"));
+        }
+        let mut members = self.0.as_object().clone();
+        for (name, value) in user.iter() {
+            if members.get(name).is_none() && !DECISIVE.contains(&name) {
+                members = members.with(name, value.clone());
+            }
+        }
+        Ok(Self(Claims::vouched(members)))
+    }
+
+    /// Its members.
+    pub(super) fn into_claims(self) -> Claims {
+        self.0
+    }
+}
+
+/// The size of a value as it lies in memory, roughly.
+fn size(value: &Value) -> usize {
+    let own = size_of::<Value>();
+    let more = match value {
+        Value::String(text) => text.len(),
+        Value::Number(number) => number.as_text().len(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(object) => object
+            .iter()
+            .map(|(name, value)| name.len().saturating_add(24).saturating_add(size(value)))
+            .sum(),
+        _ => 0,
+    };
+    own.saturating_add(more)
+}

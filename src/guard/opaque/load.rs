@@ -1,0 +1,172 @@
+//! How much the provider is asked: so many questions at a time, and none while it is down.
+
+use crate::error::{Error, ErrorKind};
+use crate::issuer::AskingPause;
+use crate::time::{Lifetime, Timestamp};
+
+/// So many failures in a row begin a pause: one lost answer must not refuse everybody.
+const FAILURES_IN_A_ROW: u32 = 3;
+
+/// The questions that are under way and how the last ones ended.
+#[derive(Debug)]
+pub(super) struct Load {
+    most: usize,
+    /// After this a question is over, whatever became of the request that asked it: a runtime may
+    /// drop a request between two steps, and its place must not be lost.
+    longest: Lifetime,
+    /// The numbers of the questions under way and when they last sent something.
+    under_way: Vec<(u64, Timestamp)>,
+    numbers: u64,
+    failures: u32,
+    last_failure: Option<Error>,
+    pause: AskingPause,
+}
+
+/// A place among the questions that are under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place(u64);
+
+impl Load {
+    /// At most so many questions at a time, each of whose requests takes at most `timeout`.
+    pub(super) fn new(most: usize, timeout: Lifetime) -> Self {
+        Self {
+            most,
+            longest: Lifetime::from_millis(timeout.millis().saturating_mul(2)),
+            under_way: Vec::new(),
+            numbers: 0,
+            failures: 0,
+            last_failure: None,
+            pause: AskingPause::default(),
+        }
+    }
+
+    /// Begins a question.
+    ///
+    /// # Errors
+    ///
+    /// The last failure while the pause after it lasts, `introspection_busy` when there is no
+    /// place; both say when it is worth asking again.
+    pub(super) fn begin(&mut self, now: Timestamp) -> Result<Place, Error> {
+        if let Some(failure) = &self.last_failure
+            && !self.pause.is_over(now)
+        {
+            return Err(failure.clone().retry_after(self.pause.seconds_left(now)));
+        }
+        self.under_way
+            .retain(|(_, at)| now >= *at && now.since(*at) <= self.longest);
+        if self.under_way.len() >= self.most {
+            return Err(Error::from(ErrorKind::IntrospectionBusy).retry_after(1));
+        }
+        self.numbers = self.numbers.wrapping_add(1);
+        self.under_way.push((self.numbers, now));
+        Ok(Place(self.numbers))
+    }
+
+    /// The question sends once more.
+    pub(super) fn go_on(&mut self, place: Place, now: Timestamp) {
+        for (number, at) in &mut self.under_way {
+            if *number == place.0 {
+                *at = now;
+            }
+        }
+    }
+
+    /// The question is over.
+    pub(super) fn end(&mut self, place: Place) {
+        self.under_way.retain(|(number, _)| *number != place.0);
+    }
+
+    /// The provider answered as it should.
+    pub(super) fn answered(&mut self) {
+        self.failures = 0;
+        self.last_failure = None;
+        self.pause.end();
+    }
+
+    /// It did not; `Some` when a pause begins now: the operator should know.
+    pub(super) fn failed(&mut self, error: &Error, now: Timestamp) -> Option<Error> {
+        self.failures = self.failures.saturating_add(1);
+        // Who refuses our credentials will refuse them again, and may lock us out.
+        let is_final = error.kind() == ErrorKind::CredentialsRefused;
+        let begins = is_final || self.failures >= FAILURES_IN_A_ROW;
+        // Answers to questions of before the pause do not prolong it.
+        let is_paused = self.last_failure.is_some() && !self.pause.is_over(now);
+        if !begins || is_paused {
+            return None;
+        }
+        self.pause.begin(now);
+        self.last_failure = Some(error.clone());
+        Some(error.clone())
+    }
+
+    /// In how many seconds it is worth asking again.
+    pub(super) fn seconds_left(&self, now: Timestamp) -> u32 {
+        self.pause.seconds_left(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds).unwrap()
+    }
+
+    fn load() -> Load {
+        Load::new(2, Lifetime::from_seconds(5))
+    }
+
+    #[test]
+    fn there_are_so_many_places_and_they_are_given_back() {
+        let mut load = load();
+        let first = load.begin(at(100)).unwrap();
+        load.begin(at(100)).unwrap();
+        let error = load.begin(at(100)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::IntrospectionBusy);
+        assert_eq!(error.details().unwrap().retry_after, Some(1));
+        load.end(first);
+        assert!(load.begin(at(100)).is_ok());
+    }
+
+    #[test]
+    fn a_place_whose_request_was_dropped_comes_back_by_itself() {
+        let mut load = load();
+        load.begin(at(100)).unwrap();
+        let second = load.begin(at(100)).unwrap();
+        load.go_on(second, at(108));
+        assert!(load.begin(at(110)).is_err());
+        assert!(load.begin(at(111)).is_ok());
+        assert!(load.begin(at(111)).is_err());
+    }
+
+    #[test]
+    fn three_failures_in_a_row_begin_a_pause_and_one_answer_ends_it() {
+        let mut load = load();
+        let failure = Error::from(ErrorKind::UpstreamTimeout);
+        assert!(load.failed(&failure, at(100)).is_none());
+        assert!(load.failed(&failure, at(100)).is_none());
+        load.answered();
+        assert!(load.failed(&failure, at(100)).is_none());
+        assert!(load.failed(&failure, at(100)).is_none());
+        assert!(load.failed(&failure, at(100)).is_some());
+        // Those that were under way do not prolong it.
+        assert!(load.failed(&failure, at(100)).is_none());
+        assert_eq!(load.begin(at(100)).unwrap_err().kind(), failure.kind());
+        assert!(load.begin(at(101)).is_ok());
+        // The next one does, twice as long.
+        assert!(load.failed(&failure, at(101)).is_some());
+        let error = load.begin(at(101)).unwrap_err();
+        assert_eq!(error.details().unwrap().retry_after, Some(2));
+        load.answered();
+        assert!(load.begin(at(101)).is_ok());
+    }
+
+    #[test]
+    fn credentials_that_are_refused_once_are_not_shown_again_at_once() {
+        let mut load = load();
+        let refused = Error::from(ErrorKind::CredentialsRefused);
+        assert!(load.failed(&refused, at(100)).is_some());
+        assert_eq!(load.begin(at(100)).unwrap_err().kind(), refused.kind());
+    }
+}
