@@ -48,6 +48,7 @@ impl<'a> Options<'a> {
     }
 
     /// A string that must be given.
+    #[cfg(feature = "client")]
     pub(crate) fn required_string(&self, name: &'static str) -> Result<&'a str, Error> {
         self.string(name)?.ok_or_else(|| invalid(name))
     }

@@ -150,6 +150,12 @@ const SUITES = [
     commands: ({ env }) => [nodeTests(env, "tests/package")],
   },
   {
+    name: "interop",
+    counting: "node",
+    built: true,
+    commands: ({ env }) => [nodeTests(env, "tests/interop")],
+  },
+  {
     name: "publint",
     counting: "check",
     built: true,

@@ -61,6 +61,7 @@ pub fn remedy(status: u16, www_authenticate: Option<&str>) -> Result<Remedy, Err
         max_age: demand
             .get("max_age")
             .and_then(|seconds| seconds.parse().ok()),
+        ..Details::default()
     };
     let surfaced = |kind: ErrorKind| {
         let error = Error::from(kind).with_details(details());

@@ -632,6 +632,105 @@ async fn a_claim_named_proto_is_plain_data() {
     }
 }
 
+fn introspecting(fetch: &JsValue, more: &str) -> JsGuard {
+    let options = format!(
+        r#"{{"issuer":"https://as.example","audience":"https://api.example",
+            "introspection":{{"clientId":"rs","clientSecret":"rs-secret"{more}}}}}"#
+    );
+    JsGuard::new(&options, Some(fetch.clone().unchecked_into()), None).unwrap()
+}
+
+#[wasm_bindgen_test]
+async fn int_16_a_question_about_a_token_says_what_it_must_and_no_more() {
+    let provider = provider("").await;
+    let guard = introspecting(&get(&provider, "fetch"), "");
+    let token = run("return a.opaqueToken()", &[&provider]).await.unwrap();
+    let accepted = decide(&guard, &token).await;
+    assert_eq!(text(&get(&accepted, "principal"), "subject"), "alice");
+    let sent = run("return a.requests.at(-1)", &[&provider]).await.unwrap();
+    assert_eq!(text(&sent, "url"), "https://as.example/introspect");
+    let init = get(&sent, "init");
+    assert_eq!(text(&init, "method"), "POST");
+    assert_eq!(text(&init, "redirect"), "manual");
+    assert_eq!(text(&init, "credentials"), "omit");
+    assert_eq!(
+        text(&init, "body"),
+        format!(
+            "token={}&token_type_hint=access_token",
+            token.as_string().unwrap()
+        )
+    );
+    let headers = get(&init, "headers");
+    assert_eq!(Object::keys(headers.unchecked_ref::<Object>()).length(), 3);
+    assert_eq!(text(&headers, "accept"), "application/json");
+    assert_eq!(text(&headers, "authorization"), "Basic cnM6cnMtc2VjcmV0");
+}
+
+#[wasm_bindgen_test]
+async fn int_31_questions_that_overlap_get_their_own_answers() {
+    // The first question is answered last.
+    let provider = provider(
+        "{ answer: (url) => url.endsWith('/introspect')
+            ? new Promise(r => setTimeout(r, 40 - 10 * (globalThis.gatepassAsked = (globalThis.gatepassAsked ?? 0) + 1)))
+            : undefined }",
+    )
+    .await;
+    let guard = introspecting(&get(&provider, "fetch"), "");
+    let together = Array::new();
+    for name in ["ada", "bob", "eve"] {
+        let token = run(
+            "return a.opaqueToken({ sub: b })",
+            &[&provider, &name.into()],
+        )
+        .await
+        .unwrap();
+        let header = format!("Bearer {}", token.as_string().unwrap());
+        together.push(&guard.check(Some(header), "{}"));
+    }
+    let outcomes = Array::from(&JsFuture::from(Promise::all(&together)).await.unwrap());
+    let subjects: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| text(&get(&parse(&outcome), "principal"), "subject"))
+        .collect();
+    assert_eq!(subjects, ["ada", "bob", "eve"]);
+    run("delete globalThis.gatepassAsked", &[]).await.unwrap();
+}
+
+#[wasm_bindgen_test]
+async fn int_28_a_signed_answer_is_checked_by_the_hosts_crypto() {
+    let provider = provider(
+        "{ answer: async (url) => url.endsWith('/introspect')
+            ? new Response(await globalThis.gatepassAnswer(), { headers: { 'content-type': 'application/token-introspection+jwt' } })
+            : undefined }",
+    )
+    .await;
+    let guard = introspecting(
+        &get(&provider, "fetch"),
+        r#","jwtResponse":true,"cache":{"ttl":0}"#,
+    );
+    for (tamper, code) in [("s", ""), ("'A'.repeat(86)", "signature_invalid")] {
+        let answer = format!(
+            "globalThis.gatepassAnswer = async () => {{
+                const token_introspection = {{ active: true, sub: 'alice', aud: a.audience }};
+                const iat = Math.floor(Date.now() / 1000);
+                const answer = await a.signer.sign({{ iss: a.issuer, aud: 'rs', iat, token_introspection }}, {{ typ: 'token-introspection+jwt' }});
+                const [h, p, s] = answer.split('.');
+                return `${{h}}.${{p}}.${{{tamper}}}`;
+            }}"
+        );
+        run(&answer, &[&provider]).await.unwrap();
+        let outcome = decide(&guard, &"opaque".into()).await;
+        let refusal = get(&outcome, "refusal");
+        if code.is_empty() {
+            assert_eq!(text(&get(&outcome, "principal"), "subject"), "alice");
+        } else {
+            assert_eq!(text(&refusal, "code"), code);
+            assert_eq!(get(&refusal, "status"), JsValue::from(503));
+        }
+    }
+    run("delete globalThis.gatepassAnswer", &[]).await.unwrap();
+}
+
 #[wasm_bindgen_test]
 async fn keys_that_cannot_be_fetched_refuse_with_503() {
     let provider = provider("{ answer: (url) => url.endsWith('/jwks') ? new Response('', { status: 500 }) : undefined }").await;

@@ -39,6 +39,26 @@ export async function scenario({ createClient, GatepassError }, { createGuard },
   const served = await protectedHandler(request(`Bearer ${token}`), 7);
   const unserved = await protectedHandler(request(), 7);
 
+  // Tokens that only the provider can read.
+  const alerts = [];
+  const introspecting = (more) =>
+    createGuard({
+      issuer,
+      audience,
+      fetch,
+      introspection: { clientId: "rs", clientSecret: "rs-secret", ...more },
+      onEvent: (event) => event.type === "alert" && alerts.push(event.code),
+    });
+  const asker = await introspecting();
+  const opaque = provider.opaqueToken({ client_id: "m2m" });
+  const read = await asker.verify(opaque, { scopes: ["read"] });
+  const unknown = await asker.check(request("Bearer opaque-unknown"));
+  await asker.check(request(`Bearer ${opaque}`));
+  const forged = await asker.check(request(`Bearer ${token.slice(0, -4)}AAAA`));
+  const misled = await (
+    await introspecting({ clientSecret: "wrong" })
+  ).check(request(`Bearer ${opaque}`));
+
   const codeOf = (promise) =>
     promise.then(
       () => "no error",
@@ -63,6 +83,18 @@ export async function scenario({ createClient, GatepassError }, { createGuard },
     bare: [bare.response.status, bare.response.headers.get("www-authenticate")],
     served: [served.status, await served.json()],
     unserved: unserved.status,
+    opaque: [read.subject, read.clientId, read.issuer, typeof read.expiresAt],
+    unknown: [unknown.response.status, unknown.refusal.code],
+    forged: [forged.response.status, forged.refusal.code],
+    misled: [
+      misled.response.status,
+      misled.refusal.code,
+      misled.response.headers.get("retry-after"),
+      misled.response.headers.get("www-authenticate"),
+    ],
+    alerts,
+    questions: provider.count("/introspect"),
+    introspection: { ...asker.tally().introspection, durationMs: 0 },
     verify: [verified.subject, verified === again],
     verifyCode,
     signOut: signOutUrl.origin + signOutUrl.pathname,
@@ -114,6 +146,13 @@ export const EXPECTED = {
   bare: [401, "Bearer"],
   served: [200, { subject: "alice", extra: 7 }],
   unserved: 401,
+  opaque: ["alice", "m2m", "https://as.example", "number"],
+  unknown: [401, "token_inactive"],
+  forged: [401, "signature_invalid"],
+  misled: [503, "credentials_refused", "1", null],
+  alerts: ["credentials_refused"],
+  questions: 3,
+  introspection: { asked: 2, failed: 0, cached: 1, cachedRefusals: 0, durationMs: 0 },
   verify: ["alice", true],
   verifyCode: "token_malformed",
   signOut: "https://as.example/logout",

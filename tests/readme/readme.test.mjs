@@ -40,7 +40,7 @@ test("every block of JavaScript is tested", () => {
   const blocks = readme.match(/```(js|ts|javascript|typescript)\n/g) ?? [];
   const tested = readme.match(/<!-- test: \w+ -->/g) ?? [];
   assert.equal(blocks.length, tested.length);
-  assert.equal(blocks.length, 3);
+  assert.equal(blocks.length, 4);
 });
 
 test("the errors block prints what it says", () => {
@@ -50,6 +50,35 @@ test("the errors block prints what it says", () => {
   const printed = execFileSync(process.execPath, [file], { encoding: "utf8" });
   const [, said] = /console\.log\(.*\); \/\/ (.*)/.exec(code);
   assert.equal(printed.trim(), said);
+});
+
+test("the opaque block answers in workerd", async (t) => {
+  const provider = await makeProvider({ ...NAMES, api: "my-api:s3cret" });
+  writeFileSync(join(project, "opaque.mjs"), block("opaque"));
+  const worker = await startWorker(project, "opaque.mjs", {
+    bindings: { CLIENT_SECRET: "s3cret" },
+    outboundService: async (request) => {
+      const [body, headers] = [await request.text(), Object.fromEntries(request.headers)];
+      const answer = await provider.fetch(request.url, { body, headers });
+      return new (await import("miniflare")).Response(await answer.text(), answer);
+    },
+  });
+  t.after(() => worker.dispose());
+
+  const ask = (token) =>
+    worker.dispatchFetch("https://api.example.com/", {
+      headers: { authorization: `Bearer ${token}` },
+    });
+  const good = await ask(provider.opaqueToken());
+  assert.deepEqual(await good.json(), { hello: "alice" });
+  const machine = await ask(provider.opaqueToken({ sub: undefined, client_id: "machine" }));
+  assert.deepEqual(await machine.json(), { hello: "machine" });
+  const payment = provider.opaqueToken({ scope: "payments" });
+  assert.equal((await ask(payment)).status, 200);
+  provider.revokeOpaque(payment);
+  const revoked = await ask(payment);
+  assert.equal(revoked.status, 401);
+  assert.match(revoked.headers.get("www-authenticate"), /^Bearer error="invalid_token"/);
 });
 
 test("the worker block answers in workerd", async (t) => {

@@ -65,6 +65,7 @@ async function halfHash(token) {
  * @param options.expiresIn the life of access tokens in seconds, 300 by default
  * @param options.alg the algorithm of its keys
  * @param options.idToken changes the claims of an ID token before it is signed
+ * @param options.api name and secret of the API that may introspect
  * @param options.answer answers a request in its place, or nothing
  */
 export async function makeProvider(options = {}) {
@@ -72,6 +73,7 @@ export async function makeProvider(options = {}) {
   const signer = await makeSigner(options.alg ?? "ES256", "k1");
   const requests = [];
   const codes = new Map();
+  const opaque = new Map();
   let serial = 0;
   let refreshToken;
   const usedRefreshTokens = new Set();
@@ -149,6 +151,22 @@ export async function makeProvider(options = {}) {
     return isRight ? tokens(login.nonce) : json({ error: "invalid_grant" }, 400);
   }
 
+  /** RFC 7662, for the API `rs` alone. */
+  function introspect(form, headers) {
+    const isOurs = headers["authorization"] === `Basic ${btoa(options.api ?? "rs:rs-secret")}`;
+    return isOurs
+      ? json(opaque.get(form.get("token")) ?? { active: false })
+      : json({ error: "invalid_client" }, 401);
+  }
+
+  /** An access token that says nothing. */
+  function opaqueToken(claims = {}) {
+    const token = `opaque-${++serial}`;
+    const exp = Math.floor(Date.now() / 1000) + 300;
+    opaque.set(token, { active: true, aud: audience, sub: "alice", scope, exp, ...claims });
+    return token;
+  }
+
   async function fetch(url, init = {}) {
     requests.push({ url, init });
     const answered = await options.answer?.(url, init);
@@ -161,6 +179,7 @@ export async function makeProvider(options = {}) {
           token_endpoint: `${issuer}/token`,
           jwks_uri: `${issuer}/jwks`,
           end_session_endpoint: `${issuer}/logout`,
+          introspection_endpoint: `${issuer}/introspect`,
           code_challenge_methods_supported: ["S256"],
           authorization_response_iss_parameter_supported: true,
         });
@@ -168,6 +187,8 @@ export async function makeProvider(options = {}) {
         return json({ keys: [signer.jwk] });
       case `${issuer}/token`:
         return token(new URLSearchParams(init.body));
+      case `${issuer}/introspect`:
+        return introspect(new URLSearchParams(init.body), init.headers);
       default:
         return json({ error: "not_found" }, 404);
     }
@@ -196,6 +217,9 @@ export async function makeProvider(options = {}) {
     fetch,
     signInAt,
     accessToken,
+    opaqueToken,
+    /** Ends an opaque token. */
+    revokeOpaque: (token) => void opaque.delete(token),
     /** From now on access tokens live for five minutes. */
     longLived: () => {
       lifetime = 300;

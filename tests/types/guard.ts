@@ -1,6 +1,13 @@
 // Nothing here runs: compiling is the assertion.
 import { createGuard } from "gatepass/guard";
-import type { CacheStatistics, Checked, Guard, Principal, Refusal } from "gatepass/guard";
+import type {
+  CacheStatistics,
+  Checked,
+  ErrorCode,
+  Guard,
+  Principal,
+  Refusal,
+} from "gatepass/guard";
 
 type Equal<A, B> =
   (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -42,6 +49,33 @@ await createGuard({ issuer: "https://a.example", audience: "api", cache: true })
 // @ts-expect-error a principal is frozen
 (await guard.verify("")).scopes.push("admin");
 
+// What a provider may leave out is not promised.
+proof<Equal<Principal["subject"], string | undefined>>();
+proof<Equal<Principal["clientId"], string | undefined>>();
+proof<Equal<Principal["expiresAt"], number | undefined>>();
+await createGuard({
+  issuer: "https://a.example",
+  audience: "api",
+  introspection: {
+    clientId: "rs",
+    clientSecret: "secret",
+    tokens: "all",
+    cache: { ttl: 0, noCacheScopes: ["admin"] },
+  },
+  onEvent: (event) => {
+    if (event.type === "alert") proof<Equal<typeof event.code, ErrorCode>>();
+  },
+});
+const asked: number | undefined = guard.tally().introspection?.asked;
+const refused: number | undefined = guard.tally().token_inactive;
+console.log(asked, refused);
+
+await createGuard({
+  issuer: "https://a.example",
+  audience: "api",
+  // @ts-expect-error no such way of authentication
+  introspection: { clientId: "rs", auth: "none" },
+});
 // @ts-expect-error an audience is required
 await createGuard({ issuer: "https://a.example" });
 // @ts-expect-error scopes are strings

@@ -16,6 +16,9 @@ mod load;
 
 pub(super) use introspect::Introspect;
 
+use answer::Active;
+use load::Load;
+
 use crate::error::ErrorKind;
 use crate::guard::cache::Cache;
 use crate::http::Url;
@@ -23,8 +26,6 @@ use crate::http::json::{Object, Value};
 use crate::issuer::ClientAuthentication;
 use crate::jose::{Compact, base64url_decode};
 use crate::time::{Lifetime, Timestamp};
-use answer::Active;
-use load::Load;
 
 /// How a guard introspects, and what it remembers of answers.
 #[derive(Debug)]
