@@ -5,7 +5,7 @@
 //! 1. [`BearerToken::read`] takes the token out of the `Authorization` header.
 //! 2. [`Check`] takes it apart, chooses the issuer among those that are configured, fetches that
 //!    issuer's metadata and keys when needed, and asks for the signature.
-//!    A token that only its provider can read is asked about instead ([`opaque`]).
+//!    A token that only its provider can read is asked about instead.
 //! 3. The claims are checked by RFC 9068 ([`GuardConfig`] says against what), then what this request
 //!    needs ([`Need`]). What comes out is a [`Principal`].
 //! 4. Whatever fails becomes a [`Refusal`]: a status and a challenge that tell the client what to
