@@ -1,5 +1,4 @@
 //! The list of error codes that TypeScript promises is the core's own.
-#![allow(clippy::unwrap_used)]
 
 #![allow(clippy::unwrap_used)] // Its helpers stand outside of test functions.
 

@@ -685,7 +685,7 @@ async fn int_31_questions_that_overlap_get_their_own_answers() {
         .await
         .unwrap();
         let header = format!("Bearer {}", token.as_string().unwrap());
-        together.push(&guard.check(Some(header), "{}"));
+        together.push(&guard.check(Some(header), "{}").unwrap());
     }
     let outcomes = Array::from(&JsFuture::from(Promise::all(&together)).await.unwrap());
     let subjects: Vec<_> = outcomes
