@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use wasm_bindgen_futures::JsFuture;
 
 use crate::client::{
     Attach, Client, Completion, PendingLogins, Refresh, Remedy, SignIn, SignInOptions, SignOut,
@@ -16,7 +16,7 @@ use crate::http::json::{Object, Value};
 use crate::wasm::drive::Host;
 use crate::wasm::error::to_js;
 use crate::wasm::keep::{Found, Keep};
-use crate::wasm::share::{Shared, Turns};
+use crate::wasm::share::{Shared, Turns, promise};
 use crate::wasm::store::{JsStore, Place};
 use crate::wasm::{ambient, options};
 
@@ -82,7 +82,7 @@ impl JsClient {
     #[wasm_bindgen(unchecked_return_type = "Promise<void>")]
     pub fn sync(&self) -> Promise {
         let state = Rc::clone(&self.0);
-        future_to_promise(async move {
+        promise(async move {
             state.look().await.map_err(|error| to_js(&error))?;
             Ok(JsValue::UNDEFINED)
         })
@@ -93,7 +93,7 @@ impl JsClient {
     pub fn sign_in(&self, options_json: &str) -> Promise {
         let state = Rc::clone(&self.0);
         let options = options(options_json);
-        future_to_promise(async move {
+        promise(async move {
             let options = SignInOptions::from_options(&options?).map_err(|error| to_js(&error))?;
             let url = state
                 .sign_in(options)
@@ -121,7 +121,7 @@ impl JsClient {
     #[wasm_bindgen(js_name = accessToken, unchecked_return_type = "Promise<string>")]
     pub fn access_token(&self) -> Promise {
         let state = Rc::clone(&self.0);
-        future_to_promise(async move {
+        promise(async move {
             state.look().await.map_err(|error| to_js(&error))?;
             let token = match state.token().map_err(|error| to_js(&error))? {
                 Some(token) => token,
@@ -154,7 +154,7 @@ impl JsClient {
         used: String,
     ) -> Promise {
         let state = Rc::clone(&self.0);
-        future_to_promise(async move {
+        promise(async move {
             match remedy(status, www_authenticate.as_deref()).map_err(|error| to_js(&error))? {
                 Remedy::Renew => {}
                 _ => return Ok(JsValue::UNDEFINED),
@@ -185,7 +185,7 @@ impl JsClient {
         let mut flow = SignOut::new(&mut state.client.borrow_mut());
         state.completion.clear();
         state.host.emit(Object::new().with("type", "signed_out"));
-        future_to_promise(async move {
+        promise(async move {
             // Also where the provider cannot be reached, and before it is asked.
             state.save().await;
             let url = state
@@ -391,7 +391,7 @@ impl State {
         let changes = self.keep.changes();
         self.refresh.begin("", async move {
             let alone = Rc::clone(&state);
-            let work = move || future_to_promise(async move { alone.renew(changes).await });
+            let work = move || promise(async move { alone.renew(changes).await });
             let result = state.keep.alone(work).await;
             state.refresh.end("");
             result

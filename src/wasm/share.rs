@@ -2,10 +2,20 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::pin::Pin;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
+
+/// The promise of some work.
+///
+/// The work is boxed, so that what turns it into a promise is in the artefact once and not once for
+/// each kind of work.
+pub(super) fn promise(work: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
+    let work: Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>> = Box::pin(work);
+    future_to_promise(work)
+}
 
 /// Work that is done once while callers with the same key ask for it.
 ///
@@ -26,7 +36,7 @@ impl Shared {
         {
             return promise.clone();
         }
-        let promise = future_to_promise(work);
+        let promise = promise(work);
         self.0.replace(Some((key.into(), promise.clone())));
         promise
     }
