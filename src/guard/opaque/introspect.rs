@@ -7,7 +7,7 @@ use crate::flow::{Event, Flow as _, Step};
 use crate::guard::cache::Key;
 use crate::guard::opaque::answer::{self, Active, SIGNED_TYPE};
 use crate::guard::opaque::load::Place;
-use crate::guard::opaque::{Form, Introspection};
+use crate::guard::opaque::{Form, Introspection, Known};
 use crate::guard::{BearerToken, Guard, GuardConfig, Principal};
 use crate::http::form::Form as Parameters;
 use crate::http::json::Object;
@@ -143,15 +143,22 @@ impl Introspect {
     /// The outcome by an answer of before, judged again.
     fn known(&self, parts: &mut Parts<'_>, now: Timestamp) -> Option<Result<Principal, Error>> {
         let introspection = &mut *parts.introspection;
-        if let Some(active) = introspection.active.find(&self.key, now).cloned() {
-            let tally = &mut introspection.tally;
-            tally.cached = tally.cached.saturating_add(1);
-            return Some(principal(parts, active, now));
-        }
-        let kind = *introspection.refused.find(&self.key, now)?;
+        let known = match introspection.active.find(&self.key, now) {
+            Some(known) => known,
+            None => introspection.refused.find(&self.key, now)?,
+        };
+        let known = known.clone();
         let tally = &mut introspection.tally;
-        tally.cached_refusals = tally.cached_refusals.saturating_add(1);
-        Some(Err(kind.into()))
+        Some(match known {
+            Known::Active(active) => {
+                tally.cached = tally.cached.saturating_add(1);
+                principal(parts, active, now)
+            }
+            Known::Refused(kind) => {
+                tally.cached_refusals = tally.cached_refusals.saturating_add(1);
+                Err(kind.into())
+            }
+        })
     }
 
     fn discover(
@@ -316,9 +323,12 @@ impl Introspect {
         introspection.refused.remove(&self.key);
         if !active.grants(&introspection.no_cache_scopes) {
             let until = active.good_until(asked_at, introspection.ttl);
-            introspection
-                .active
-                .keep(self.key, active.clone(), active.size(), (asked_at, until));
+            introspection.active.keep(
+                self.key,
+                Known::Active(active.clone()),
+                active.size(),
+                (asked_at, until),
+            );
         }
         principal(parts, active, now).map(Step::Done)
     }
@@ -337,9 +347,12 @@ impl Introspect {
         );
         if is_lasting {
             let until = asked_at.after(introspection.negative_ttl);
-            introspection
-                .refused
-                .keep(self.key, error.kind(), 0, (asked_at, until));
+            introspection.refused.keep(
+                self.key,
+                Known::Refused(error.kind()),
+                0,
+                (asked_at, until),
+            );
         }
         error
     }

@@ -44,11 +44,19 @@ pub(super) struct Introspection {
     negative_ttl: Lifetime,
     /// Answers that grant one of these scopes are never kept.
     no_cache_scopes: Vec<String>,
-    active: Cache<Active>,
+    active: Cache<Known>,
     /// Apart from the others, so that a flood of invented tokens pushes out no good one.
-    refused: Cache<ErrorKind>,
+    refused: Cache<Known>,
     load: Load,
     tally: IntrospectionTally,
+}
+
+/// What is known of a token. One type for both caches: each would bring its own maps into the
+/// artefact.
+#[derive(Clone, Debug)]
+enum Known {
+    Active(Active),
+    Refused(ErrorKind),
 }
 
 /// Which tokens are asked about.
