@@ -109,6 +109,8 @@ const SUITES = [
     // Without backtraces: twenty lines each would push the failed assertions out of what is shown.
     commands: ({ nativeEnv }) => [
       cargo({ ...nativeEnv, RUST_BACKTRACE: "0" }, "test", "--all-features", "--no-fail-fast"),
+      // What the published client is built with in place of libraries passes the same tests.
+      cargo(nativeEnv, "test", "--lib", "--no-default-features", "--features=client,guard"),
     ],
   },
   {
