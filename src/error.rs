@@ -148,6 +148,8 @@ error_kinds! {
         KeysUnavailable "keys_unavailable" "The provider's keys cannot be fetched at the moment and none are cached; try again shortly."
         /// The provider redirected an endpoint that must answer itself.
         RedirectRefused "redirect_refused" "The endpoint answered with a redirect, which is never followed; configure the final URL."
+        /// The place where used proofs are remembered does not answer.
+        ReplayStoreUnavailable "replay_store_unavailable" "The replayStore threw or answered neither true nor false; nothing that it guards is accepted until it answers."
         /// An answer was larger than its limit.
         ResponseTooLarge "response_too_large" "The answer is larger than allowed; check that the URL is the provider's."
         /// An HTTP status that no specification foresees here.
@@ -177,7 +179,11 @@ error_kinds! {
         /// A request carries its credentials more than once.
         CredentialMultiple "credential_multiple" "The request carries more than one credential; send one Authorization header."
         /// The request carries no credentials.
-        CredentialMissing "credential_missing" "The request carries no access token; send it as Authorization: Bearer."
+        CredentialMissing "credential_missing" "The request carries no access token in a scheme that is accepted here; send it as Authorization: Bearer, or DPoP where the dpop option asks for it."
+        /// The proof of possession is missing, malformed or about another request (RFC 9449).
+        DpopInvalid "dpop_invalid" "The DPoP proof is missing, malformed, too old or made for another request, token or key, at the named place; make a new one for each request."
+        /// The proof of possession was used before.
+        DpopReplayed "dpop_replayed" "This DPoP proof was used before; the client must make a new one with a new jti for each request."
         /// The callback's login took too long.
         FlowExpired "flow_expired" "The sign-in took longer than allowed; start it again."
         /// The callback was used before.
@@ -198,6 +204,8 @@ error_kinds! {
         StateMismatch "state_mismatch" "The callback's state is not the one of the sign-in; start it again from this page."
         /// The callback carries no state.
         StateMissing "state_missing" "The callback has no state; open it from the provider's redirect only."
+        /// The proof of possession lacks a fresh nonce of this server (RFC 9449 section 9).
+        UseDpopNonce "use_dpop_nonce" "The DPoP proof carries no nonce of this server or an old one; the client must repeat the request with the nonce of the DPoP-Nonce header."
     }
     Token {
         /// The algorithm is not on the list.
@@ -208,6 +216,8 @@ error_kinds! {
         AuthTooOld "auth_too_old" "The user signed in longer ago than max_age allows; sign in again."
         /// The authorized party is another client.
         AzpMismatch "azp_mismatch" "The ID token's azp is missing beside several audiences or names another client."
+        /// The token is bound to a key that the request does not prove, or the reverse.
+        BindingMismatch "binding_mismatch" "The token's binding (cnf) and what the request proves do not fit: a bound token needs its DPoP proof or client certificate, and the DPoP scheme needs a token bound to the proof's key."
         /// A claim has the wrong type or a value outside its range.
         ClaimInvalid "claim_invalid" "The named claim has the wrong type or a value that it may not have."
         /// A required claim is absent.
@@ -232,8 +242,6 @@ error_kinds! {
         ScopeInsufficient "scope_insufficient" "The token lacks a scope that this request needs."
         /// The signature does not fit.
         SignatureInvalid "signature_invalid" "The token's signature does not verify with the provider's key."
-        /// The token is bound to a key or certificate that the request does not prove.
-        BindingMismatch "binding_mismatch" "The token is bound to a key or certificate, and the request does not prove that it holds it."
         /// The token's life is over.
         TokenExpired "token_expired" "The token has expired; get a new one, or check both clocks."
         /// The provider says that the token is not active.
@@ -256,6 +264,7 @@ impl ErrorKind {
             self,
             Self::IntrospectionBusy
                 | Self::KeysUnavailable
+                | Self::ReplayStoreUnavailable
                 | Self::UpstreamStatus
                 | Self::UpstreamTimeout
                 | Self::UpstreamUnreachable

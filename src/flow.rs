@@ -8,7 +8,7 @@
 use crate::error::Error;
 use crate::http::{HttpRequest, HttpResponse, Unreachable};
 use crate::jose::SignatureCheck;
-use crate::time::Timestamp;
+use crate::time::{Lifetime, Timestamp};
 
 /// What the caller has to do next.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub enum Step<T> {
     Send(HttpRequest),
     /// Check this signature; answer with [`Event::Signature`].
     Verify(SignatureCheck),
+    /// Remember this use of a proof; answer with [`Event::Remembered`].
+    Remember(ProofUse),
     /// Nothing more: this is the result.
     Done(T),
 }
@@ -34,6 +36,10 @@ pub enum Event {
     Unreachable(Unreachable),
     /// Whether the signature fits.
     Signature(bool),
+    /// Whoever does the arithmetic refuses the key, as for a point that is not on its curve.
+    KeyRefused,
+    /// Whether the use is the first one; `None` when whoever remembers does not answer.
+    Remembered(Option<bool>),
 }
 
 impl Event {
@@ -46,9 +52,19 @@ impl Event {
         match self {
             Self::Answer(response) => Ok(Ok(response)),
             Self::Unreachable(cause) => Ok(Err(cause)),
-            Self::Start | Self::Signature(_) => Err(crate::ErrorKind::FlowMisused.into()),
+            _ => Err(crate::ErrorKind::FlowMisused.into()),
         }
     }
+}
+
+/// A use of a proof that may be used once, for whoever remembers uses across processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProofUse {
+    /// The name of the proof: 22 characters of base64url, of which the proof cannot be made again.
+    pub key: String,
+    /// How long it must be remembered, from now on.
+    pub lifetime: Lifetime,
 }
 
 /// What was checked of one thing, in order: for people who want to see it.

@@ -78,6 +78,12 @@ impl Lifetime {
         self.0
     }
 
+    /// Whole seconds, rounded up.
+    pub fn whole_seconds(self) -> u32 {
+        let seconds = self.0 / 1000 + i64::from(self.0 % 1000 != 0);
+        u32::try_from(seconds).unwrap_or(u32::MAX)
+    }
+
     /// Half of it.
     #[must_use]
     pub fn half(self) -> Self {

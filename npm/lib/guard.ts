@@ -3,9 +3,12 @@ import type { Guard as Core } from "../wasm/guard_bg.js";
 import { call, disposed } from "./errors.js";
 import type { ErrorCode, Phase } from "./errors.js";
 import { isFunction, split, toJson } from "./options.js";
+import { asRemember, isReplayStore, shownBy, withNonce } from "./possession.js";
+import type { Connection, GuardedRequest, ReplayStore } from "./possession.js";
 import { Verdicts, freeze } from "./verdicts.js";
 import type { CacheStatistics, Verdict } from "./verdicts.js";
 
+export type { Connection, GuardedRequest, ReplayStore } from "./possession.js";
 export type { CacheStatistics } from "./verdicts.js";
 
 /** A provider's metadata, given in place of discovery (RFC 8414 section 2). */
@@ -95,6 +98,32 @@ export interface GuardOptions {
    * `false` remembers none. Dates and keys are looked at each time. @defaultValue 5,000 and 8 MiB
    */
   readonly cache?: false | CacheOptions;
+  /**
+   * Proofs of possession (RFC 9449): `accept` takes tokens with `Bearer` and, bound to a key, with
+   * `DPoP`; `require` takes the latter only. In every mode a bound token is refused without its proof.
+   * @defaultValue "off"
+   */
+  readonly dpop?: "off" | "accept" | "require";
+  /** The accepted algorithms of proofs. @defaultValue as for `algorithms` */
+  readonly dpopAlgorithms?: string | readonly string[];
+  /**
+   * Whether proofs must carry a nonce of this guard, which lives for two to four minutes. `true` makes
+   * them with a random key of this guard's own; where several isolates or servers answer, give them
+   * one secret of 32 bytes or more. @defaultValue false
+   */
+  readonly dpopNonce?: boolean | string;
+  /**
+   * Remembers which proofs were used. The default remembers the latest ones, 32,768 at least, in
+   * this guard, which is one isolate: at the edge the next request may meet another one, which knows
+   * nothing of it. Share a store there, or set `dpopNonce`.
+   */
+  readonly replayStore?: ReplayStore;
+  /**
+   * The origin under which clients know this API, such as `https://api.example`, where a proxy
+   * changes what `request.url` says. Headers such as `X-Forwarded-Host` are never looked at.
+   * @defaultValue the origin of `request.url`
+   */
+  readonly publicOrigin?: string;
   /** How far clocks may differ, in seconds, 0 to 300. @defaultValue 30 */
   readonly clockTolerance?: number;
   /** How long one request to the provider may take, in seconds, 1 to 120. @defaultValue 5 */
@@ -151,6 +180,8 @@ export interface Refusal {
   readonly challenge?: string;
   /** The value of `Retry-After`, in seconds, where it is worth asking again. */
   readonly retryAfter?: number;
+  /** The value of `DPoP-Nonce`: what the client's next proof must carry. */
+  readonly dpopNonce?: string;
   /** The claim or header member that it is about. */
   readonly at?: string;
   /** One sentence that says what is wrong and what to change. */
@@ -163,6 +194,8 @@ export type Checked =
       readonly principal: Principal;
       /** What was checked, in order. */
       readonly checks: readonly string[];
+      /** Send it as `DPoP-Nonce` with your response: the nonce of the client's proof is old. */
+      readonly dpopNonce?: string;
       readonly refusal?: never;
       readonly response?: never;
     }
@@ -228,14 +261,18 @@ export interface Guard {
    *
    * It is rejected only when `need` cannot be read; a refused request is an outcome, with the
    * response to send.
+   *
+   * A token that is bound to a key or a certificate is good with its proof only: the `DPoP` header
+   * of this request (`method` and `url` are needed then), or the certificate of its connection.
    */
-  check(request: { readonly headers: Headers }, need?: Need): Promise<Checked>;
+  check(request: GuardedRequest, need?: Need, connection?: Connection): Promise<Checked>;
   /** Checks a token that you took from elsewhere. Rejected with the refusal's code. */
   verify(token: string, need?: Need): Promise<Principal>;
-  /** A handler that runs for good requests only. */
-  protect<Q extends { readonly headers: Headers }, R extends readonly unknown[]>(
+  /** A handler that runs for good requests only. `connectionOf` says what is known of a connection. */
+  protect<Q extends GuardedRequest, R extends readonly unknown[]>(
     handler: (request: Q, principal: Principal, ...rest: R) => Response | Promise<Response>,
     need?: Need,
+    connectionOf?: (request: Q) => Connection,
   ): (request: Q, ...rest: R) => Promise<Response>;
   /** The outcomes so far. */
   tally(): Tally;
@@ -251,13 +288,19 @@ export interface Guard {
  */
 export async function createGuard(options: GuardOptions): Promise<Guard> {
   // The options are read before anything is awaited: changing them later has no effect.
-  const { host, rest } = split(options, { fetch: isFunction, onEvent: isFunction });
+  const { host, rest } = split(options, {
+    fetch: isFunction,
+    onEvent: isFunction,
+    replayStore: isReplayStore,
+  });
   const json = toJson(rest);
   const { onEvent } = host;
   const listener = onEvent && ((text: string) => onEvent(JSON.parse(text) as GuardEvent));
   return call(async () => {
     const glue = await guardEngine.ready();
-    return new RequestGuard(new glue.Guard(json, host.fetch, listener));
+    const core = new glue.Guard(json, host.fetch, listener);
+    if (host.replayStore) core.setReplayStore(asRemember(host.replayStore));
+    return new RequestGuard(core);
   });
 }
 
@@ -287,15 +330,20 @@ class RequestGuard implements Guard {
     return this.#core;
   }
 
-  async check(request: { readonly headers: Headers }, need?: Need): Promise<Checked> {
-    return this.#check(request, need === undefined ? NOTHING : toJson(need));
+  async check(request: GuardedRequest, need?: Need, connection?: Connection): Promise<Checked> {
+    return this.#check(request, need === undefined ? NOTHING : toJson(need), connection);
   }
 
-  async #check(request: { readonly headers: Headers }, need: string): Promise<Checked> {
+  async #check(
+    request: GuardedRequest,
+    need: string,
+    connection: Connection | undefined,
+  ): Promise<Checked> {
     const authorization = request.headers.get("authorization") ?? undefined;
     const known = authorization && this.#headers.find(authorization, need, this.#holds);
     if (known) return known;
-    const text = await call(() => this.#alive.check(authorization, need));
+    const shown = shownBy(request, connection);
+    const text = await call(() => this.#alive.check(authorization, need, shown));
     const outcome = read(text, this.#headers, authorization, need);
     if ("principal" in outcome) return outcome;
     return { refusal: outcome.refusal, response: respond(outcome.refusal) };
@@ -310,15 +358,18 @@ class RequestGuard implements Guard {
     return (outcome as Accepted).principal;
   }
 
-  protect<Q extends { readonly headers: Headers }, R extends readonly unknown[]>(
+  protect<Q extends GuardedRequest, R extends readonly unknown[]>(
     handler: (request: Q, principal: Principal, ...rest: R) => Response | Promise<Response>,
     need: Need = {},
+    connectionOf?: (request: Q) => Connection,
   ): (request: Q, ...rest: R) => Promise<Response> {
     // The need is read once: changing it later has no effect.
     const needed = toJson(need);
     return async (request, ...rest) => {
-      const { principal, response } = await this.#check(request, needed);
-      return principal ? handler(request, principal, ...rest) : response;
+      const checked = await this.#check(request, needed, connectionOf?.(request));
+      if (!checked.principal) return checked.response;
+      const response = await handler(request, checked.principal, ...rest);
+      return checked.dpopNonce === undefined ? response : withNonce(response, checked.dpopNonce);
     };
   }
 
@@ -344,8 +395,8 @@ function read(
 ): Accepted | { readonly refusal: Refusal } {
   const outcome = JSON.parse(text) as Outcome;
   if (!("principal" in outcome)) return outcome;
-  const { principal, checks, verdict } = outcome;
-  const accepted = freeze({ principal, checks });
+  const { verdict, ...rest } = outcome;
+  const accepted = freeze(rest);
   if (key !== undefined && verdict) verdicts.keep(key, need, verdict, accepted, text.length);
   return accepted;
 }
@@ -365,5 +416,6 @@ function respond(refusal: Refusal): Response {
   const headers = new Headers({ "cache-control": "no-store" });
   if (refusal.challenge !== undefined) headers.set("www-authenticate", refusal.challenge);
   if (refusal.retryAfter !== undefined) headers.set("retry-after", String(refusal.retryAfter));
+  if (refusal.dpopNonce !== undefined) headers.set("dpop-nonce", refusal.dpopNonce);
   return new Response(null, { status: refusal.status, headers });
 }

@@ -56,7 +56,7 @@ impl Refresh {
                         self.stage = Stage::Discovering(discover);
                         Ok(Step::Send(request))
                     }
-                    Step::Verify(_) => Err(ErrorKind::FlowMisused.into()),
+                    Step::Verify(_) | Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
                     Step::Done(()) => {
                         let token = client.session().and_then(|session| session.refresh_token());
                         let token = token.ok_or(ErrorKind::LoginRequired)?;
@@ -118,6 +118,7 @@ impl Refresh {
                 self.stage = Stage::Verifying(verify, tokens);
                 Ok(Step::Send(request))
             }
+            Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
             Step::Verify(check) => {
                 self.stage = Stage::Verifying(verify, tokens);
                 Ok(Step::Verify(check))

@@ -18,16 +18,22 @@ impl BearerToken {
     /// `credential_missing` without header or with another scheme, `credential_multiple` for
     /// several headers that were joined, `request_invalid` for anything but one space and one token.
     pub fn read(header: Option<&str>) -> Result<Self, Error> {
+        Self::read_as("Bearer", header)
+    }
+
+    /// As [`BearerToken::read`], but with another scheme: `DPoP` has the same form (RFC 9449
+    /// section 7.1).
+    pub(super) fn read_as(wanted: &str, header: Option<&str>) -> Result<Self, Error> {
         let header = header.ok_or(ErrorKind::CredentialMissing)?;
         // RFC 9110 section 11.1: schemes are compared without case.
         let (scheme, token) = header.split_once(' ').unwrap_or((header, ""));
-        if !scheme.eq_ignore_ascii_case("Bearer") {
+        if !scheme.eq_ignore_ascii_case(wanted) {
             // "Bearer<tab>x" is a malformed Bearer header, not another scheme.
-            let is_bearer = scheme
-                .get(..6)
-                .is_some_and(|start| start.eq_ignore_ascii_case("Bearer"))
+            let is_wanted = scheme
+                .get(..wanted.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(wanted))
                 && !scheme.bytes().all(is_token68);
-            return Err(if is_bearer {
+            return Err(if is_wanted {
                 ErrorKind::RequestInvalid
             } else {
                 ErrorKind::CredentialMissing

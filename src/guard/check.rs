@@ -1,11 +1,17 @@
 //! From a request's token to its principal.
 
 use crate::error::{Error, ErrorKind, Phase};
-use crate::flow::{Event, Flow, Step};
+use crate::flow::{Event, Flow, ProofUse, Step};
+use crate::guard::dpop::Proven;
 use crate::guard::opaque::Introspect;
-use crate::guard::{BearerToken, Guard, Need, Principal, Verdict, access_token};
+use crate::guard::refusal::Schemes;
+use crate::guard::replay::Replays;
+use crate::guard::request::{Scheme, Shown};
+use crate::guard::{
+    BearerToken, Guard, Need, Principal, Refusal, RequestFacts, Verdict, access_token, binding,
+};
 use crate::issuer::{KeyTrials, Verify};
-use crate::jose::{MAX_TOKEN, Unverified};
+use crate::jose::{DpopProof, MAX_TOKEN, Unverified, base64url_encode};
 use crate::time::Timestamp;
 
 /// The flow that checks one token.
@@ -13,6 +19,12 @@ use crate::time::Timestamp;
 pub struct Check {
     /// What the request and the guard need together.
     need: Need,
+    /// What the request shows besides its token.
+    shown: Shown,
+    /// The proof of possession, once it was found to fit the request.
+    proven: Option<Proven>,
+    /// The nonce that the client is to be told.
+    nonce: Option<String>,
     stage: Stage,
     /// The generation of the keys among which one was chosen.
     generation: Option<u32>,
@@ -25,14 +37,28 @@ enum Stage {
     /// The place of the token's issuer among the guard's.
     Verifying(Box<Verify>, usize),
     Introspecting(Box<Introspect>),
+    /// The token is good; its proof's signature is being checked.
+    Proving(Box<Principal>),
+    /// The proof is good; someone else remembers whether it was used.
+    Remembering(Box<Principal>),
     Over,
 }
 
 impl Check {
-    /// A flow for the token of a request, or for what is wrong with its header.
-    pub fn new(guard: &Guard, token: Result<BearerToken, Error>, need: &Need) -> Self {
+    /// A flow for a request, or for a token that the program took from elsewhere, which is good
+    /// only when it is bound to nothing.
+    pub fn new(guard: &Guard, request: impl Into<RequestFacts>, need: &Need) -> Self {
+        let RequestFacts { token, shown } = request.into();
+        let token = if guard.config.dpop.accepts(shown.scheme) {
+            token
+        } else {
+            Err(ErrorKind::CredentialMissing.into())
+        };
         Self {
             need: guard.config().need.and(need),
+            shown,
+            proven: None,
+            nonce: None,
             stage: Stage::Ready(token),
             generation: None,
             verdict: None,
@@ -43,6 +69,17 @@ impl Check {
     /// Nothing where something else than the token was part of the decision.
     pub fn verdict(&self) -> Option<Verdict> {
         self.verdict
+    }
+
+    /// What to answer when this check has failed with this error.
+    pub fn refusal(&self, guard: &Guard, error: Error) -> Refusal {
+        let schemes = Schemes::new(&guard.config.dpop, self.shown.scheme);
+        Refusal::answering(error, &self.need, &schemes, self.nonce.clone())
+    }
+
+    /// The nonce to be sent in `DPoP-Nonce` with the response, when the client has an old one.
+    pub fn dpop_nonce(&self) -> Option<&str> {
+        self.nonce.as_deref()
     }
 
     /// What the request needs, for the challenge of a refusal.
@@ -60,6 +97,7 @@ impl Check {
             match (core::mem::replace(&mut self.stage, Stage::Over), event) {
                 (Stage::Ready(token), Event::Start) => {
                     let token = token?;
+                    self.read_proof(&token, guard, now)?;
                     // The shape decides, once: a bad signature is nothing to ask about.
                     if guard.introspects(&token) {
                         let introspect = Box::new(Introspect::new(token));
@@ -83,6 +121,12 @@ impl Check {
                 (Stage::Introspecting(introspect), event) => {
                     return self.introspect(introspect, guard, now, event);
                 }
+                (Stage::Proving(principal), event) => {
+                    return self.proved(guard, *principal, now, event);
+                }
+                (Stage::Remembering(principal), Event::Remembered(first)) => {
+                    return self.remembered(*principal, first);
+                }
                 _ => return Err(ErrorKind::FlowMisused.into()),
             };
         let provider = guard
@@ -101,15 +145,15 @@ impl Check {
                 self.stage = Stage::Verifying(verify, place);
                 Ok(Step::Verify(check))
             }
+            // Tokens may be used again.
+            Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
             Step::Done(verified) => {
                 let issuer = provider.issuer().as_str();
-                let mut principal =
-                    access_token::check_claims(verified, issuer, &guard.config, now)?;
-                self.need.check(&mut principal)?;
+                let principal = access_token::check_claims(verified, issuer, &guard.config, now)?;
                 self.verdict = self.generation.and_then(|generation| {
                     Verdict::of(&principal, place, generation, &guard.config)
                 });
-                Ok(Step::Done(principal))
+                self.bind(guard, principal)
             }
         }
     }
@@ -121,12 +165,113 @@ impl Check {
         now: Timestamp,
         event: Event,
     ) -> Result<Step<Principal>, Error> {
-        let mut step = introspect.step(guard, now, event)?;
-        match &mut step {
-            Step::Done(principal) => self.need.check(principal)?,
-            _ => self.stage = Stage::Introspecting(introspect),
+        match introspect.step(guard, now, event)? {
+            Step::Done(principal) => self.bind(guard, principal),
+            step => {
+                self.stage = Stage::Introspecting(introspect);
+                Ok(step)
+            }
         }
-        Ok(step)
+    }
+
+    /// Reads the proof of a token that came in the `DPoP` scheme.
+    fn read_proof(
+        &mut self,
+        token: &BearerToken,
+        guard: &Guard,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        if self.shown.scheme != Scheme::Dpop {
+            return Ok(());
+        }
+        // Whoever fails is told the nonce of this moment; whoever succeeds only when it changed.
+        self.nonce = guard.config.dpop.nonce(now);
+        let proven = Proven::read(&self.shown, token, &guard.config, now)?;
+        if !proven.nonce_is_old {
+            self.nonce = None;
+        }
+        self.proven = Some(proven);
+        Ok(())
+    }
+
+    /// Goes on with a good token, wherever its claims come from: is its bearer whom it was issued to?
+    fn bind(&mut self, guard: &Guard, mut principal: Principal) -> Result<Step<Principal>, Error> {
+        let proof = self.proven.as_ref().map(|proven| &proven.proof);
+        let checked = binding::check(
+            principal.claims().as_object(),
+            proof.map(DpopProof::thumbprint),
+            self.shown.certificate.as_deref(),
+            guard.config.dpop.mode(),
+        )?;
+        for check in checked {
+            principal.note(check);
+        }
+        match proof {
+            None => self.admit(principal),
+            Some(proof) => {
+                let check = proof.signature_check()?;
+                self.stage = Stage::Proving(principal.into());
+                Ok(Step::Verify(check))
+            }
+        }
+    }
+
+    fn proved(
+        &mut self,
+        guard: &mut Guard,
+        mut principal: Principal,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<Principal>, Error> {
+        match event {
+            Event::Signature(true) => {}
+            Event::Signature(false) => {
+                return Err(Error::new(ErrorKind::DpopInvalid, "signature"));
+            }
+            Event::KeyRefused => return Err(Error::new(ErrorKind::DpopInvalid, "jwk")),
+            _ => return Err(ErrorKind::FlowMisused.into()),
+        }
+        principal.note("dpop");
+        // A verdict is about a token alone.
+        self.verdict = None;
+        let proof = &self.proven.as_ref().ok_or(ErrorKind::FlowMisused)?.proof;
+        // RFC 9449 section 11.1: a proof is good once. Only good ones of good tokens get here, so
+        // nobody else can fill the memory.
+        let (name, ends_at) = (proof.replay_key(), proof.ends_at());
+        match &mut guard.replays {
+            Replays::Here(memory) => {
+                let first = memory.is_first(name, ends_at, now);
+                self.remembered(principal, Some(first))
+            }
+            Replays::Elsewhere => {
+                self.stage = Stage::Remembering(principal.into());
+                Ok(Step::Remember(ProofUse {
+                    key: base64url_encode(&name),
+                    lifetime: ends_at.since(now),
+                }))
+            }
+        }
+    }
+
+    fn remembered(
+        &self,
+        mut principal: Principal,
+        first: Option<bool>,
+    ) -> Result<Step<Principal>, Error> {
+        match first {
+            Some(true) => {
+                principal.note("dpop jti");
+                self.admit(principal)
+            }
+            Some(false) => Err(ErrorKind::DpopReplayed.into()),
+            None => Err(ErrorKind::ReplayStoreUnavailable.into()),
+        }
+    }
+
+    /// The last question: has this bearer what the request needs?
+    fn admit(&self, mut principal: Principal) -> Result<Step<Principal>, Error> {
+        self.need.check(&mut principal)?;
+        Ok(Step::Done(principal))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Phase};
 use crate::guard::opaque::Introspection;
-use crate::guard::{Guard, Need, Tally, VerdictLimits};
+use crate::guard::replay::Replays;
+use crate::guard::{Dpop, Guard, Need, Tally, VerdictLimits};
 use crate::http::Transport;
 use crate::http::json::{Object, Value};
 use crate::issuer::Provider;
@@ -24,6 +25,8 @@ pub struct GuardConfig {
     pub need: Need,
     /// How much a cache of verdicts may hold.
     pub cache: VerdictLimits,
+    /// Whether proofs of possession are looked at, and how.
+    pub dpop: Dpop,
 }
 
 impl Guard {
@@ -36,6 +39,10 @@ impl Guard {
     /// | `algorithms` | the accepted algorithms | all asymmetric ones |
     /// | `cache` | `false`, or how many verdicts are kept: `maxEntries` (1 to 1,000,000), `maxBytes` (1 to 1 GiB) | 5,000 and 8 MiB |
     /// | `introspection` | how to ask about tokens that only the provider can read (RFC 7662), see below | JWT only |
+    /// | `dpop` | proofs of possession: `off`, `accept` or `require` | `off` |
+    /// | `dpopAlgorithms` | the algorithms of proofs | all asymmetric ones |
+    /// | `dpopNonce` | proofs need a nonce: true, or the secret (32 bytes or more) that nonces are made with | false |
+    /// | `publicOrigin` | the origin under which clients know this API, where a proxy hides it | that of the request |
     /// | `requiredScopes` | scopes that every request needs | none |
     /// | `clockTolerance` | seconds, 0 to 300 | 30 |
     /// | `timeout` | seconds for one request, 1 to 120 | 5 |
@@ -78,8 +85,12 @@ fn read(object: &Object) -> Result<Guard, Error> {
             "cache",
             "clockTolerance",
             "dangerouslyAllowHttpLoopback",
+            "dpop",
+            "dpopAlgorithms",
+            "dpopNonce",
             "introspection",
             "issuer",
+            "publicOrigin",
             "requiredScopes",
             "timeout",
         ],
@@ -93,15 +104,7 @@ fn read(object: &Object) -> Result<Guard, Error> {
     let audience = options
         .strings("audience")?
         .ok_or_else(|| invalid("audience"))?;
-    let algorithms = match options.strings("algorithms")? {
-        None => Algorithms::all(),
-        Some(names) => {
-            // Every name must be one that can be accepted: "none" and HMAC never are.
-            let list: Option<Vec<_>> = names.into_iter().map(Algorithm::from_name).collect();
-            list.and_then(Algorithms::only)
-                .ok_or_else(|| invalid("algorithms"))?
-        }
-    };
+    let algorithms = algorithms(&options, "algorithms")?;
     let scopes = options.strings("requiredScopes")?.unwrap_or_default();
     let providers = providers(options.value("issuer"), transport, timeout)?;
     let introspection = options
@@ -115,12 +118,26 @@ fn read(object: &Object) -> Result<Guard, Error> {
             clock_tolerance: options.seconds("clockTolerance", 0..=300, 30)?,
             need: Need::of_scopes(scopes).ok_or_else(|| invalid("requiredScopes"))?,
             cache: VerdictLimits::from_option(options.value("cache"))?,
+            dpop: Dpop::from_options(&options)?,
         },
         providers,
         introspection: introspection.map(Box::new),
+        replays: Replays::default(),
         tally: Tally::default(),
         alerts: Vec::new(),
     })
+}
+
+/// A list of algorithms, all of them when there is none.
+pub(super) fn algorithms(options: &Options<'_>, name: &'static str) -> Result<Algorithms, Error> {
+    match options.strings(name)? {
+        None => Ok(Algorithms::all()),
+        Some(names) => {
+            // Every name must be one that can be accepted: "none" and HMAC never are.
+            let list: Option<Vec<_>> = names.into_iter().map(Algorithm::from_name).collect();
+            list.and_then(Algorithms::only).ok_or_else(|| invalid(name))
+        }
+    }
 }
 
 /// One issuer or several, none twice.

@@ -2,13 +2,16 @@
 //!
 //! The story of a check:
 //!
-//! 1. [`BearerToken::read`] takes the token out of the `Authorization` header.
+//! 1. [`RequestFacts`] say what the request shows: the token of its `Authorization` header
+//!    ([`BearerToken`]), and what proves that its sender may use it.
 //! 2. [`Check`] takes it apart, chooses the issuer among those that are configured, fetches that
 //!    issuer's metadata and keys when needed, and asks for the signature.
 //!    A token that only its provider can read is asked about instead.
 //! 3. The claims are checked by RFC 9068 ([`GuardConfig`] says against what), then what this request
 //!    needs ([`Need`]). What comes out is a [`Principal`].
-//! 4. Whatever fails becomes a [`Refusal`]: a status and a challenge that tell the client what to
+//! 4. A token that is bound to a key or a certificate is good only with its proof: a DPoP proof
+//!    ([`Dpop`]), which is good for one request, or the certificate of the connection.
+//! 5. Whatever fails becomes a [`Refusal`]: a status and a challenge that tell the client what to
 //!    do and an attacker nothing.
 //!
 //! What was accepted once is a [`Verdict`]: as long as it holds, [`Guard::recall`] accepts the same
@@ -18,28 +21,35 @@
 
 mod access_token;
 mod bearer;
+mod binding;
 mod cache;
 mod check;
 mod config;
+mod dpop;
 mod opaque;
 mod policy;
 mod principal;
 mod refusal;
+mod replay;
+mod request;
 mod tally;
 mod verdict;
 
 pub use bearer::BearerToken;
 pub use check::Check;
 pub use config::GuardConfig;
+pub use dpop::{Dpop, DpopMode};
 pub use opaque::IntrospectionTally;
 pub use policy::Need;
 pub use principal::Principal;
 pub use refusal::Refusal;
+pub use request::RequestFacts;
 pub use tally::Tally;
 pub use verdict::{Recall, Verdict, VerdictLimits};
 
 use crate::error::Error;
 use crate::flow::Reports;
+use crate::guard::replay::Replays;
 use crate::http::json::Value;
 use crate::issuer::Provider;
 use opaque::Introspection;
@@ -50,6 +60,7 @@ pub struct Guard {
     config: GuardConfig,
     providers: Vec<Provider>,
     introspection: Option<Box<Introspection>>,
+    replays: Replays,
     tally: Tally,
     alerts: Vec<Error>,
 }
@@ -65,6 +76,23 @@ impl Guard {
     /// The configuration.
     pub fn config(&self) -> &GuardConfig {
         &self.config
+    }
+
+    /// From now on someone else remembers which proofs were used: checks ask with
+    /// [`Step::Remember`](crate::flow::Step::Remember). Without, each guard remembers its own.
+    pub fn remember_proofs_elsewhere(&mut self) {
+        self.replays = Replays::Elsewhere;
+    }
+
+    /// Whether nonces are demanded and there is no key yet to make them with.
+    pub fn lacks_nonce_key(&self) -> bool {
+        self.config.dpop.lacks_nonce_key()
+    }
+
+    /// Gives the key that nonces are made with, random and from now on for this guard alone. An
+    /// earlier key stays.
+    pub fn give_nonce_key(&mut self, key: [u8; 32]) {
+        self.config.dpop.give_nonce_key(key);
     }
 
     /// The outcomes so far.

@@ -1,7 +1,8 @@
 //! What a client is told when its request is refused (RFC 6750 section 3).
 
 use crate::error::{Blame, Error, ErrorKind, Phase};
-use crate::guard::Need;
+use crate::guard::request::Scheme;
+use crate::guard::{Dpop, DpopMode, Need};
 use crate::http::challenge::Challenge;
 use crate::http::json::{Object, Value};
 
@@ -13,12 +14,60 @@ pub struct Refusal {
     error: Error,
     status: u16,
     challenge: Option<Challenge>,
+    dpop_nonce: Option<String>,
+}
+
+/// The schemes of a challenge: the one that the client used, and the other one where both are
+/// accepted. Whoever uses `DPoP` is not told of `Bearer`.
+pub(super) struct Schemes {
+    first: &'static str,
+    /// The algorithms of proofs, where `DPoP` is accepted.
+    algorithms: Option<String>,
+}
+
+impl Schemes {
+    /// The schemes that are accepted, for a request that used this one.
+    pub(super) fn new(dpop: &Dpop, used: Scheme) -> Self {
+        let is_dpop = match dpop.mode() {
+            DpopMode::Off => false,
+            DpopMode::Accept => used == Scheme::Dpop,
+            DpopMode::Require => true,
+        };
+        Self {
+            first: if is_dpop { "DPoP" } else { "Bearer" },
+            algorithms: (dpop.mode() != DpopMode::Off).then(|| dpop.algorithms().names()),
+        }
+    }
+
+    /// Adds what the challenge of `DPoP` carries, or that challenge behind the other one.
+    fn complete(&self, challenge: Challenge) -> Challenge {
+        match &self.algorithms {
+            // RFC 9449 section 7.1: algs says which algorithms a proof may have.
+            Some(algorithms) if self.first == "DPoP" => challenge.with("algs", algorithms),
+            Some(algorithms) => challenge.or(&Challenge::new("DPoP").with("algs", algorithms)),
+            None => challenge,
+        }
+    }
 }
 
 impl Refusal {
-    /// The answer for an error of a check of a request with this need.
+    /// The answer for an error of a check of a request with this need, where only `Bearer` is
+    /// known; [`Check::refusal`](crate::guard::Check::refusal) gives the one of a guard.
     pub fn new(error: Error, need: &Need) -> Self {
-        let bearer = || Challenge::new("Bearer");
+        let schemes = Schemes {
+            first: "Bearer",
+            algorithms: None,
+        };
+        Self::answering(error, need, &schemes, None)
+    }
+
+    pub(super) fn answering(
+        error: Error,
+        need: &Need,
+        schemes: &Schemes,
+        dpop_nonce: Option<String>,
+    ) -> Self {
+        let challenge = || Challenge::new(schemes.first);
         // What fails while a provider is asked is nothing of the client's, also where the same rule
         // broken by a token would be.
         let blame = match error.phase() {
@@ -27,17 +76,25 @@ impl Refusal {
         };
         let (status, challenge) = match (error.kind(), blame) {
             // 3.1: a request without credentials is told the scheme and nothing else.
-            (ErrorKind::CredentialMissing, _) => (401, Some(bearer())),
+            (ErrorKind::CredentialMissing, _) => (401, Some(challenge())),
             // 3.1: all scopes that are needed stand in one challenge.
             (ErrorKind::ScopeInsufficient, _) => {
-                let challenge = bearer()
+                let challenge = challenge()
                     .with("error", "insufficient_scope")
                     .with("scope", &need.scope());
                 (403, Some(challenge))
             }
-            (_, Blame::Request) => (400, Some(bearer().with("error", "invalid_request"))),
+            // RFC 9449 section 7.1: what is wrong with the proof is 401 too; section 9: the client
+            // gets a nonce and tries again.
+            (ErrorKind::DpopInvalid | ErrorKind::DpopReplayed, _) => {
+                (401, Some(challenge().with("error", "invalid_dpop_proof")))
+            }
+            (ErrorKind::UseDpopNonce, _) => {
+                (401, Some(challenge().with("error", "use_dpop_nonce")))
+            }
+            (_, Blame::Request) => (400, Some(challenge().with("error", "invalid_request"))),
             (_, Blame::Token) => {
-                let challenge = bearer().with("error", "invalid_token").with(
+                let challenge = challenge().with("error", "invalid_token").with(
                     "error_description",
                     "The access token is not valid for this request",
                 );
@@ -49,7 +106,8 @@ impl Refusal {
         Self {
             error,
             status,
-            challenge,
+            challenge: challenge.map(|challenge| schemes.complete(challenge)),
+            dpop_nonce,
         }
     }
 
@@ -74,6 +132,11 @@ impl Refusal {
         details.and_then(|details| details.retry_after)
     }
 
+    /// The value of `DPoP-Nonce`: what the client's next proof must carry (RFC 9449 section 9).
+    pub fn dpop_nonce(&self) -> Option<&str> {
+        self.dpop_nonce.as_deref()
+    }
+
     /// As JSON for JavaScript.
     pub fn to_json(&self) -> String {
         let at = Some(self.error.at()).filter(|at| !at.is_empty());
@@ -83,6 +146,7 @@ impl Refusal {
                 .with("status", i64::from(self.status))
                 .with_some("challenge", self.challenge())
                 .with_some("retryAfter", self.retry_after().map(i64::from))
+                .with_some("dpopNonce", self.dpop_nonce())
                 .with_some("at", at)
                 .with("hint", self.error.hint()),
         )

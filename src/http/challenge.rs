@@ -35,6 +35,15 @@ impl Challenge {
         self
     }
 
+    /// Another challenge behind this one: the client chooses (RFC 9110 section 11.6.1).
+    #[cfg(feature = "guard")]
+    #[must_use]
+    pub fn or(mut self, other: &Self) -> Self {
+        self.text.push_str(", ");
+        self.text.push_str(&other.text);
+        self
+    }
+
     /// The value of the header.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -7,8 +7,12 @@ mod request;
 mod response;
 #[cfg(feature = "serde")]
 mod serde;
+mod target;
 mod url;
 
 pub use request::{HttpRequest, Method, Purpose};
 pub use response::{HttpResponse, Unreachable};
+pub use target::Target;
+#[cfg(feature = "guard")]
+pub(crate) use target::origin_of;
 pub use url::{Transport, Url};

@@ -69,7 +69,7 @@ impl Verify {
                 self.stage = Stage::Discovering(discover);
                 Ok(Step::Send(request))
             }
-            Step::Verify(_) => Err(ErrorKind::FlowMisused.into()),
+            Step::Verify(_) | Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
             Step::Done(()) => self.select(provider, now),
         }
     }
@@ -145,6 +145,7 @@ impl Flow for Verify {
                 token.verified(true).map(Step::Done)
             }
             (Stage::Checking(rest), Event::Signature(false)) => self.try_next(rest),
+            (Stage::Checking(_), Event::KeyRefused) => Err(ErrorKind::KeyUnsuitable.into()),
             _ => Err(ErrorKind::FlowMisused.into()),
         }
     }

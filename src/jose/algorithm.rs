@@ -223,6 +223,13 @@ impl Algorithms {
         )
     }
 
+    /// Their names, separated by spaces, as a challenge names them.
+    #[cfg(feature = "guard")]
+    pub(crate) fn names(&self) -> String {
+        let names: Vec<_> = self.0.iter().map(|algorithm| algorithm.name()).collect();
+        names.join(" ")
+    }
+
     /// Whether this one is accepted.
     pub fn contains(&self, algorithm: Algorithm) -> bool {
         self.0.contains(&algorithm)

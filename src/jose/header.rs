@@ -23,10 +23,19 @@ impl Header {
     ///
     /// `token_malformed`, `alg_not_allowed`, `crit_unsupported`.
     pub fn read(token: &Compact<'_>, allowed: &Algorithms) -> Result<Self, Error> {
-        let malformed = |at: &'static str| Error::new(ErrorKind::TokenMalformed, at);
-        let bytes = base64url::decode(token.header).ok_or_else(|| malformed("header"))?;
-        let header = json::read_object(&bytes, bytes.len()).map_err(|_| malformed("header"))?;
+        Self::from_members(&Self::members(token)?, allowed)
+    }
 
+    /// The header's members as they are.
+    pub(super) fn members(token: &Compact<'_>) -> Result<Object, Error> {
+        let malformed = || Error::new(ErrorKind::TokenMalformed, "header");
+        let bytes = base64url::decode(token.header).ok_or_else(malformed)?;
+        json::read_object(&bytes, bytes.len()).map_err(|_| malformed())
+    }
+
+    /// What the members say, with the checks of [`Header::read`].
+    pub(super) fn from_members(header: &Object, allowed: &Algorithms) -> Result<Self, Error> {
+        let malformed = |at: &'static str| Error::new(ErrorKind::TokenMalformed, at);
         let alg = header
             .get("alg")
             .and_then(Value::as_str)
@@ -44,7 +53,7 @@ impl Header {
         if header.get("crit").is_some() {
             return Err(ErrorKind::CritUnsupported.into());
         }
-        check_payload_form(&header)?;
+        check_payload_form(header)?;
 
         let algorithm = Algorithm::from_name(alg)
             .filter(|algorithm| allowed.contains(*algorithm))

@@ -8,10 +8,15 @@ mod algorithm;
 mod base64url;
 mod claims;
 mod compact;
+#[cfg(feature = "guard")]
+mod dpop_proof;
 mod header;
+#[cfg(feature = "guard")]
+mod hmac;
 mod jwk;
 mod jwk_set;
 mod signature;
+mod thumbprint;
 
 #[cfg(all(feature = "rust-crypto", not(target_arch = "wasm32")))]
 pub mod rust_crypto;
@@ -19,12 +24,19 @@ pub mod rust_crypto;
 pub use algorithm::{Algorithm, Algorithms, Hash, Kind};
 pub use claims::Claims;
 pub use compact::{Compact, MAX_TOKEN};
+#[cfg(feature = "guard")]
+pub use dpop_proof::{DpopProof, ProofContext};
 pub use header::Header;
 pub use jwk::{Curve, VerificationKey};
 pub use jwk_set::{JwkSet, Selection};
 pub use signature::{SignatureCheck, Unverified, Verified};
+pub use thumbprint::Thumbprint;
 
-#[cfg(feature = "client")]
+#[cfg(feature = "guard")]
+pub(crate) use base64url::decode as base64url_decode;
+#[cfg(any(feature = "client", feature = "guard"))]
 pub(crate) use base64url::encode as base64url_encode;
 #[cfg(feature = "guard")]
-pub(crate) use base64url::{decode as base64url_decode, encode_standard as base64_encode};
+pub(crate) use base64url::encode_standard as base64_encode;
+#[cfg(feature = "guard")]
+pub(crate) use hmac::hmac_sha256;

@@ -37,6 +37,19 @@ pub(super) fn entropy() -> Result<crate::random::Entropy, Error> {
         .ok_or_else(|| Error::new(ErrorKind::UnsupportedHost, "crypto.getRandomValues"))
 }
 
+/// A fresh key from `crypto.getRandomValues`, for what only this instance makes and recognises.
+///
+/// # Errors
+///
+/// `unsupported_host` when there is none.
+#[cfg(feature = "guard")]
+pub(super) fn random_key() -> Result<[u8; 32], Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|_| Error::new(ErrorKind::UnsupportedHost, "crypto.getRandomValues"))?;
+    Ok(bytes)
+}
+
 /// Whether requests know this member. Workers refuse requests with members that they do not know.
 pub(super) fn request_knows(member: &str) -> bool {
     let prototype = Reflect::get(&js_sys::global(), &"Request".into())

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 
-use js_sys::Function;
+use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 
-use crate::error::{Error, Phase};
-use crate::flow::{Checked, Event, Flow, Reports as _, Step};
+use crate::error::{Error, ErrorKind, Phase};
+use crate::flow::{Checked, Event, Flow, ProofUse, Reports as _, Step};
 use crate::http::json::{Object, Value};
 use crate::http::{HttpRequest, HttpResponse, Unreachable};
 use crate::jose::SignatureCheck;
@@ -21,6 +22,8 @@ pub(super) struct Host {
     /// Where events go, as JSON text.
     on_event: Option<Function>,
     keys: ImportedKeys,
+    /// What remembers used proofs, that the program gave: `(key, seconds) => boolean`, or a promise.
+    replay_store: RefCell<Option<Function>>,
 }
 
 /// How far a flow came without waiting.
@@ -29,6 +32,8 @@ pub(super) enum Progress<T> {
     Sends(HttpRequest),
     /// It waits for a check of this signature.
     Verifies(SignatureCheck),
+    /// It waits for whoever remembers uses of proofs.
+    Remembers(ProofUse),
     /// To its end.
     Done(T),
 }
@@ -39,7 +44,28 @@ impl Host {
             fetch,
             on_event,
             keys: ImportedKeys::default(),
+            replay_store: RefCell::default(),
         }
+    }
+
+    /// From now on this function is asked whether a proof is used for the first time.
+    #[cfg(feature = "guard")]
+    pub(super) fn set_replay_store(&self, ask: Function) {
+        self.replay_store.replace(Some(ask));
+    }
+
+    /// Whether it is the first use of this proof; `None` when the store does not say.
+    async fn remember(&self, proof: &ProofUse) -> Option<bool> {
+        let ask = self.replay_store.borrow().clone()?;
+        // Rounded up, so that it is remembered long enough.
+        let seconds = proof.lifetime.whole_seconds();
+        let answer = ask.call2(
+            &JsValue::UNDEFINED,
+            &proof.key.as_str().into(),
+            &seconds.into(),
+        );
+        let answer = JsFuture::from(Promise::resolve(&answer.ok()?)).await;
+        answer.ok()?.as_bool()
     }
 
     /// Steps a flow to its end. What it shares is borrowed for each step and never in between.
@@ -66,7 +92,12 @@ impl Host {
                     Ok(response) => Event::Answer(response),
                     Err(cause) => Event::Unreachable(cause),
                 },
-                Progress::Verifies(check) => Event::Signature(self.keys.verify(&check).await?),
+                Progress::Verifies(check) => match self.keys.verify(&check).await {
+                    Ok(fits) => Event::Signature(fits),
+                    Err(error) if error.kind() == ErrorKind::KeyUnsuitable => Event::KeyRefused,
+                    Err(error) => return Err(error),
+                },
+                Progress::Remembers(proof) => Event::Remembered(self.remember(&proof).await),
                 Progress::Done(output) => return Ok(output),
             };
             progress = self.begin(shared, flow, event)?;
@@ -108,6 +139,7 @@ impl Host {
                     Some(fits) => Event::Signature(fits),
                     None => return Ok(Progress::Verifies(check)),
                 },
+                Step::Remember(proof) => return Ok(Progress::Remembers(proof)),
                 Step::Done(output) => return Ok(Progress::Done(output)),
             };
         }

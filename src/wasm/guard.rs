@@ -9,7 +9,7 @@ use wasm_bindgen_futures::future_to_promise;
 
 use crate::error::Error;
 use crate::flow::Event;
-use crate::guard::{BearerToken, Check, Guard, Need, Principal, Recall, Refusal, Verdict};
+use crate::guard::{BearerToken, Check, Guard, Need, Principal, Recall, RequestFacts, Verdict};
 use crate::http::json::{Object, Value};
 use crate::wasm::drive::{Host, Progress};
 use crate::wasm::error::to_js;
@@ -56,8 +56,17 @@ impl JsGuard {
         Self::make(&crate::wasm::options_of(options)?, fetch, on_event)
     }
 
-    /// Checks the `Authorization` header of a request: `{ principal, checks, verdict? }` or
-    /// `{ refusal }` as JSON text, at once where nothing has to be waited for.
+    /// Has this function remember used proofs: `(key, seconds) => boolean`, true for a key that is
+    /// new, or a promise of it.
+    #[wasm_bindgen(js_name = setReplayStore)]
+    pub fn set_replay_store(&self, ask: Function) {
+        self.0.guard.borrow_mut().remember_proofs_elsewhere();
+        self.0.host.set_replay_store(ask);
+    }
+
+    /// Checks the `Authorization` header of a request: `{ principal, checks, verdict?, dpopNonce? }` or
+    /// `{ refusal }` as JSON text, at once where nothing has to be waited for. What else the request
+    /// shows, `{ method, url, dpop?, certificateSha256? }`, comes as JSON text where there is any.
     ///
     /// # Errors
     ///
@@ -67,14 +76,20 @@ impl JsGuard {
         &self,
         authorization: Option<String>,
         need_json: &str,
+        shown_json: Option<String>,
     ) -> Result<JsValue, JsValue> {
         let need = need(need_json)?;
-        let token = BearerToken::read(authorization.as_deref());
-        self.decide(token, &need, |flow, result| {
+        self.0.prepare().map_err(|error| to_js(&error))?;
+        let facts = RequestFacts::read(authorization.as_deref());
+        let facts = match shown_json {
+            Some(text) => shown(facts, &text)?,
+            None => facts,
+        };
+        self.decide(facts, &need, |guard, flow, result| {
             Ok(match result {
                 Ok(principal) => accepted(flow, &principal),
                 Err(error) => {
-                    let refusal = Refusal::new(error, flow.need()).to_json();
+                    let refusal = flow.refusal(guard, error).to_json();
                     format!(r#"{{"refusal":{refusal}}}"#)
                 }
             })
@@ -92,7 +107,7 @@ impl JsGuard {
         let need = need(need_json)?;
         // Other bytes than text are no token; the check says so.
         let token = BearerToken::new(core::str::from_utf8(token).unwrap_or_default());
-        self.decide(Ok(token), &need, |flow, result| {
+        self.decide(Ok(token).into(), &need, |_, flow, result| {
             result.map(|principal| accepted(flow, &principal))
         })
     }
@@ -132,26 +147,31 @@ impl JsGuard {
     }
 }
 
+/// Writes down what came of a check.
+type Tell = fn(&Guard, &Check, Result<Principal, Error>) -> Result<String, Error>;
+
 impl JsGuard {
-    fn decide(
-        &self,
-        token: Result<BearerToken, Error>,
-        need: &Need,
-        tell: fn(&Check, Result<Principal, Error>) -> Result<String, Error>,
-    ) -> Result<JsValue, JsValue> {
-        let told = move |flow: &Check, result| {
-            tell(flow, result)
+    fn decide(&self, request: RequestFacts, need: &Need, tell: Tell) -> Result<JsValue, JsValue> {
+        let told = move |guard: &Guard, flow: &Check, result| {
+            tell(guard, flow, result)
                 .map(JsValue::from)
                 .map_err(|error| to_js(&error))
         };
         let state = Rc::clone(&self.0);
-        let mut flow = Check::new(&state.guard.borrow(), token, need);
+        let mut flow = Check::new(&state.guard.borrow(), request, need);
         match state.host.begin(&state.guard, &mut flow, Event::Start) {
-            Ok(Progress::Done(principal)) => told(&flow, state.report(Ok(principal))),
-            Err(error) => told(&flow, state.report(Err(error))),
+            Ok(Progress::Done(principal)) => {
+                let result = state.report(Ok(principal));
+                told(&state.guard.borrow(), &flow, result)
+            }
+            Err(error) => {
+                let result = state.report(Err(error));
+                told(&state.guard.borrow(), &flow, result)
+            }
             Ok(progress) => Ok(future_to_promise(async move {
                 let result = state.host.finish(&state.guard, &mut flow, progress).await;
-                told(&flow, state.report(result))
+                let result = state.report(result);
+                told(&state.guard.borrow(), &flow, result)
             })
             .into()),
         }
@@ -180,8 +200,30 @@ fn accepted(flow: &Check, principal: &Principal) -> String {
         text.push_str(r#","verdict":"#);
         text.push_str(&Value::from(verdict.to_numbers().to_vec()).to_json());
     }
+    if let Some(nonce) = flow.dpop_nonce() {
+        text.push_str(r#","dpopNonce":"#);
+        text.push_str(&Value::from(nonce).to_json());
+    }
     text.push('}');
     text
+}
+
+/// What a request shows besides its `Authorization` header.
+fn shown(facts: RequestFacts, text: &str) -> Result<RequestFacts, JsValue> {
+    let object = options(text)?;
+    let text = |name: &str| object.get(name).and_then(Value::as_str);
+    let mut facts = facts.at(
+        text("method").unwrap_or_default(),
+        text("url").unwrap_or_default(),
+    );
+    if let Some(header) = text("dpop") {
+        facts = facts.with_dpop(header);
+    }
+    if let Some(certificate) = object.get("certificateSha256") {
+        // What is no text is no hash, and refused as one.
+        facts = facts.with_certificate_sha256(certificate.as_str().unwrap_or("?"));
+    }
+    Ok(facts)
 }
 
 fn need(text: &str) -> Result<Need, JsValue> {
@@ -192,6 +234,17 @@ fn need(text: &str) -> Result<Need, JsValue> {
 }
 
 impl State {
+    /// Draws the key of nonces where one is needed: not earlier, because Workers have no randomness
+    /// before their first request.
+    fn prepare(&self) -> Result<(), Error> {
+        if self.guard.borrow().lacks_nonce_key() {
+            self.guard
+                .borrow_mut()
+                .give_nonce_key(ambient::random_key()?);
+        }
+        Ok(())
+    }
+
     /// Tells the program what was decided.
     fn report(&self, result: Result<Principal, Error>) -> Result<Principal, Error> {
         if self.host.listens() {

@@ -582,9 +582,11 @@ async fn a_request_says_what_it_must_and_no_more() {
 async fn decide(guard: &JsGuard, token: &JsValue) -> JsValue {
     let header = format!("Bearer {}", token.as_string().unwrap());
     parse(
-        &JsFuture::from(Promise::resolve(&guard.check(Some(header), "{}").unwrap()))
-            .await
-            .unwrap(),
+        &JsFuture::from(Promise::resolve(
+            &guard.check(Some(header), "{}", None).unwrap(),
+        ))
+        .await
+        .unwrap(),
     )
 }
 
@@ -685,7 +687,7 @@ async fn int_31_questions_that_overlap_get_their_own_answers() {
         .await
         .unwrap();
         let header = format!("Bearer {}", token.as_string().unwrap());
-        together.push(&guard.check(Some(header), "{}").unwrap());
+        together.push(&guard.check(Some(header), "{}", None).unwrap());
     }
     let outcomes = Array::from(&JsFuture::from(Promise::all(&together)).await.unwrap());
     let subjects: Vec<_> = outcomes
@@ -785,4 +787,57 @@ async fn events_hold_no_token() {
     {
         assert!(!all.contains(secret));
     }
+}
+
+/// The client that proves possession, which all JavaScript tests share.
+const PROVER: &str = include_str!("../support/prover.mjs");
+
+/// Checks a bound token with a proof for this URL.
+async fn decide_proven(guard: &JsGuard, provider: &JsValue, htu: &str) -> JsValue {
+    let source = PROVER.replace("export ", "");
+    let code = format!(
+        "{source}; const prover = await makeProver();
+        const token = await a.accessToken({{ cnf: {{ jkt: prover.jkt }} }});
+        const dpop = await prover.proof('GET', b, token);
+        const shown = {{ method: 'GET', url: 'https://api.example/a?b', dpop }};
+        return [`DPoP ${{token}}`, JSON.stringify(shown)];"
+    );
+    let asked = run(&code, &[provider, &htu.into()]).await.unwrap();
+    let [header, shown] = [0, 1].map(|place| Array::from(&asked).get(place).as_string());
+    parse(
+        &JsFuture::from(Promise::resolve(&guard.check(header, "{}", shown).unwrap()))
+            .await
+            .unwrap(),
+    )
+}
+
+#[wasm_bindgen_test]
+async fn the_hosts_crypto_checks_a_proof_of_possession() {
+    let provider = provider("").await;
+    let fetch: Function = get(&provider, "fetch").unchecked_into();
+    let options = GUARD.replace('}', r#","dpop":"accept"}"#);
+    let guard = JsGuard::new(&options, Some(fetch), None).unwrap();
+    let good = decide_proven(&guard, &provider, "https://api.example/a").await;
+    assert_eq!(text(&get(&good, "principal"), "subject"), "alice");
+    let other = decide_proven(&guard, &provider, "https://api.example/b").await;
+    assert_eq!(text(&get(&other, "refusal"), "code"), "dpop_invalid");
+    assert_eq!(text(&get(&other, "refusal"), "at"), "htu");
+}
+
+#[wasm_bindgen_test]
+async fn nonces_are_made_with_a_key_that_the_host_draws() {
+    let provider = provider("").await;
+    let fetch: Function = get(&provider, "fetch").unchecked_into();
+    let options = GUARD.replace('}', r#","dpop":"accept","dpopNonce":true}"#);
+    let make = || JsGuard::new(&options, Some(fetch.clone()), None).unwrap();
+    let (first, second) = (make(), make());
+    let mut nonces = Vec::new();
+    for guard in [&first, &second] {
+        let refused = decide_proven(guard, &provider, "https://api.example/a").await;
+        let refusal = get(&refused, "refusal");
+        assert_eq!(text(&refusal, "code"), "use_dpop_nonce");
+        assert_eq!(text(&refusal, "dpopNonce").len(), 43);
+        nonces.push(text(&refusal, "dpopNonce"));
+    }
+    assert_ne!(nonces[0], nonces[1]);
 }

@@ -20,8 +20,10 @@
     clippy::unwrap_used
 )]
 
+mod binding;
 mod callback;
 mod discovery;
+mod dpop;
 mod exchange;
 mod guard_claims;
 mod guard_header;

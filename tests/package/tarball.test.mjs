@@ -24,9 +24,17 @@ const EXPECTED = [
   "README.md",
   "package.json",
   ...["index", "index.edge", "guard", "guard.edge"].flatMap(typed),
-  ...["client", "errors", "events", "fetch", "guard", "options", "storage", "verdicts"].flatMap(
-    (n) => typed(`lib/${n}`),
-  ),
+  ...[
+    "client",
+    "errors",
+    "events",
+    "fetch",
+    "guard",
+    "options",
+    "possession",
+    "storage",
+    "verdicts",
+  ].flatMap((n) => typed(`lib/${n}`)),
   ...["client", "edge", "engine", "guard", "inline"].flatMap((n) => typed(`load/${n}`)),
   ...["client", "guard"].flatMap(artefact),
 ].sort();

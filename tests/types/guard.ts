@@ -3,10 +3,12 @@ import { createGuard } from "gatepass/guard";
 import type {
   CacheStatistics,
   Checked,
+  Connection,
   ErrorCode,
   Guard,
   Principal,
   Refusal,
+  ReplayStore,
 } from "gatepass/guard";
 
 type Equal<A, B> =
@@ -76,6 +78,34 @@ await createGuard({
   // @ts-expect-error no such way of authentication
   introspection: { clientId: "rs", auth: "none" },
 });
+
+// Possession: options, what a request shows besides its token, and a store for used proofs.
+const store: ReplayStore = { remember: (key, seconds) => key.length > seconds };
+const binding: Guard = await createGuard({
+  issuer: "https://a.example",
+  audience: "api",
+  dpop: "require",
+  dpopNonce: true,
+  publicOrigin: "https://api.example",
+  replayStore: store,
+});
+const connection: Connection = { certificateSha256: undefined };
+const bound = await binding.check({ headers: new Headers() }, {}, connection);
+proof<Equal<typeof bound, Checked>>();
+if (bound.principal) proof<Equal<typeof bound.dpopNonce, string | undefined>>();
+interface CloudflareRequest extends Request {
+  readonly cf: { readonly tlsClientAuth: { readonly certFingerprintSHA256: string } };
+}
+binding.protect(
+  (_request: CloudflareRequest) => new Response(),
+  {},
+  ({ cf }) => ({ certificateSha256: cf.tlsClientAuth.certFingerprintSHA256 }),
+);
+
+// @ts-expect-error a mode is one of three
+await createGuard({ issuer: "https://a.example", audience: "api", dpop: true });
+// @ts-expect-error a store answers with a boolean
+await createGuard({ issuer: "a", audience: "api", replayStore: { remember: () => "OK" } });
 // @ts-expect-error an audience is required
 await createGuard({ issuer: "https://a.example" });
 // @ts-expect-error scopes are strings

@@ -150,11 +150,17 @@ impl Active {
         claims.check_dates(now, config.clock_tolerance)?;
         checked.extend(DATES.iter().filter(|name| has(name)));
         self.check_kind()?;
-        // RFC 9449 section 6.2, RFC 8705 section 3.2: a bound token is good with its proof only.
-        if has("cnf") {
+        // RFC 9449 section 6.2, RFC 8705 section 3.2: a bound token is good with its proof only,
+        // which is compared with it as that of any token.
+        if has("cnf") && self.confirmation().is_none() {
             return Err(Error::new(ErrorKind::BindingMismatch, "cnf"));
         }
         Ok(checked)
+    }
+
+    /// What the token is bound to.
+    fn confirmation(&self) -> Option<&Object> {
+        self.0.as_object().get("cnf")?.as_object()
     }
 
     /// Providers introspect their refresh and ID tokens too. None of them opens an API.
@@ -164,6 +170,11 @@ impl Active {
         let is_one_of =
             |text: &str, names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(text));
         match claims.string("token_type")? {
+            Some(text)
+                if is_one_of(text, &["DPoP"])
+                    && self
+                        .confirmation()
+                        .is_some_and(|cnf| cnf.get("jkt").is_some()) => {}
             Some(text) if is_one_of(text, &["DPoP", "PoP", "mac"]) => {
                 return Err(Error::new(ErrorKind::BindingMismatch, "token_type"));
             }

@@ -175,7 +175,7 @@ impl Introspect {
                 Ok(Step::Send(request))
             }
             Step::Done(()) => self.ask(parts, now),
-            Step::Verify(_) => Err(ErrorKind::FlowMisused.into()),
+            Step::Verify(_) | Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
         }
     }
 
@@ -268,6 +268,7 @@ impl Introspect {
             }
             Step::Send(request) => Step::Send(request),
             Step::Verify(check) => Step::Verify(check),
+            Step::Remember(_) => return Err(ErrorKind::FlowMisused.into()),
         };
         self.stage = Stage::Verifying(verify, asked_at);
         self.goes_on(parts, now);

@@ -1,5 +1,6 @@
 //! A provider made of values, and a clock that stands still until a test moves it.
 
+mod dpop;
 mod idp;
 mod keys;
 mod net;
@@ -7,6 +8,7 @@ mod reply;
 mod token;
 mod world;
 
+pub(crate) use dpop::{DpopWorld, thumbprint};
 pub(crate) use idp::Idp;
 pub(crate) use keys::{Key, base64url, from_base64url};
 pub(crate) use net::{Net, Sent, start_time};

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use gatepass::Error;
-use gatepass::flow::{Event, Flow, Step};
+use gatepass::flow::{Event, Flow, ProofUse, Step};
 use gatepass::http::{HttpRequest, Method, Purpose};
 use gatepass::jose::rust_crypto;
 use gatepass::time::{Lifetime, Timestamp};
@@ -65,6 +65,10 @@ pub(crate) struct Net {
     pub(crate) idps: Vec<Idp>,
     pub(crate) sent: Vec<Sent>,
     pub(crate) signature_checks: usize,
+    /// The uses of proofs that were to be remembered elsewhere.
+    pub(crate) remembered: Vec<ProofUse>,
+    /// What whoever remembers them answers.
+    pub(crate) replay_store: Option<bool>,
     /// What must never be printed.
     secrets: Vec<String>,
 }
@@ -77,6 +81,8 @@ impl Net {
             idps,
             sent: Vec::new(),
             signature_checks: 0,
+            remembered: Vec::new(),
+            replay_store: None,
             secrets: Vec::new(),
         }
     }
@@ -179,6 +185,10 @@ impl Net {
                 Step::Verify(check) => {
                     self.signature_checks += 1;
                     Event::Signature(rust_crypto::verify(&check))
+                }
+                Step::Remember(proof) => {
+                    self.remembered.push(proof);
+                    Event::Remembered(self.replay_store)
                 }
                 Step::Done(output) => return Ok(output),
                 other => panic!("a step that nobody knows: {other:?}", other = other.name()),

@@ -1,0 +1,71 @@
+// What a request shows besides its token, and what JavaScript does for proofs of possession.
+
+import { toJson } from "./options.js";
+
+/** What a guard looks at of a request. Every `Request` is one. */
+export interface GuardedRequest {
+  readonly headers: Headers;
+  /** Needed for DPoP. */
+  readonly method?: string;
+  /** Absolute. Needed for DPoP. */
+  readonly url?: string;
+}
+
+/** What is known of the connection on which a request came. */
+export interface Connection {
+  /**
+   * The SHA-256 of the certificate with which the client proved itself on this connection (RFC 8705),
+   * in 64 hexadecimal digits or in base64url; empty or absent when there was none.
+   *
+   * It must come from whoever ended the TLS connection and only after the handshake was verified: on
+   * Cloudflare from `request.cf.tlsClientAuth.certFingerprintSHA256` where `certVerified` is
+   * `"SUCCESS"`. Never take it from a header that a client could have sent.
+   */
+  readonly certificateSha256?: string | undefined;
+}
+
+/** Remembers which proofs were used, for all isolates or servers that share it. */
+export interface ReplayStore {
+  /**
+   * Remembers a key for this many seconds: `true` when it is new, `false` when it is known.
+   *
+   * Looking and remembering must be one step, or two requests that come together are both new: in
+   * Redis `SET key 1 NX EX seconds`, on Cloudflare a Durable Object. Workers KV and the Cache API
+   * cannot do that. A store that throws refuses the request.
+   */
+  remember(key: string, seconds: number): boolean | Promise<boolean>;
+}
+
+export const isReplayStore = (value: unknown): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  typeof (value as Partial<ReplayStore>).remember === "function";
+
+/** A store as the core asks it. */
+export const asRemember =
+  (store: ReplayStore) =>
+  (key: string, seconds: number): unknown =>
+    store.remember(key, seconds);
+
+/**
+ * What a request shows besides its `Authorization` header, as JSON text; nothing in the usual case,
+ * which costs nothing then.
+ */
+export function shownBy(
+  request: GuardedRequest,
+  connection: Connection | undefined,
+): string | undefined {
+  const dpop = request.headers.get("dpop") ?? undefined;
+  const certificateSha256 = connection?.certificateSha256;
+  if (dpop === undefined && certificateSha256 === undefined) return undefined;
+  return toJson({ method: request.method, url: request.url, dpop, certificateSha256 });
+}
+
+/** A response that also tells the client its next nonce (RFC 9449 section 8.2). */
+export function withNonce(response: Response, nonce: string): Response {
+  // The answer to an upgrade belongs to the runtime and cannot be made anew.
+  if (response.status === 101) return response;
+  const copy = new Response(response.body, response);
+  copy.headers.set("dpop-nonce", nonce);
+  return copy;
+}
