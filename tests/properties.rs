@@ -437,6 +437,74 @@ proptest! {
         prop_assert!(done.is_none());
         prop_assert_eq!(guard.tally().accepted(), 0);
     }
+
+    #[test]
+    fn answers_about_opaque_tokens_never_panic_and_open_nothing_unless_they_say_so(
+        members in vec((answer_name(), answer_value()), 0..7),
+        body in nearly_json(),
+        good in any::<bool>(),
+        is_object in any::<bool>(),
+        now in timestamp(),
+    ) {
+        let start = if good { r#""active":true,"aud":"api""# } else { r#""x":0"# };
+        let members = members.iter().map(|(name, value)| format!("{name}:{value}"));
+        let members: Vec<_> = std::iter::once(start.into()).chain(members).collect();
+        let text = format!("{{{}}}", members.join(","));
+        let answer = if is_object { text.clone().into_bytes() } else { body };
+        let mut guard = asking_guard();
+        let mut check = Check::new(&guard, Ok(BearerToken::new("opaque")), &Need::nothing());
+        let asked = check.step(&mut guard, now, Event::Start);
+        prop_assert!(matches!(asked, Ok(Step::Send(_))));
+        let json = vec![("content-type", "application/json".into())];
+        let event = Event::Answer(HttpResponse::new(200, json, answer));
+        match check.step(&mut guard, now, event) {
+            Ok(Step::Done(principal)) => {
+                prop_assert!(is_object && text.contains("\"active\":true"));
+                prop_assert!(principal.audience().contains(&"api".into()));
+                prop_assert!(principal.expires_at().is_none_or(|end| now < end));
+            }
+            Ok(_) => prop_assert!(false, "it asks once"),
+            Err(error) => prop_assert_ne!(error.code(), "flow_misused"),
+        }
+    }
+}
+
+fn answer_name() -> impl Strategy<Value = String> {
+    let names = [
+        "active",
+        "active",
+        "aud",
+        "aud",
+        "exp",
+        "iat",
+        "nbf",
+        "iss",
+        "sub",
+        "scope",
+        "client_id",
+        "token_type",
+        "cnf",
+        "typ",
+    ];
+    prop::sample::select(names.map(|name| format!("\"{name}\"")).to_vec())
+}
+
+fn answer_value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => Just("true".into()),
+        3 => Just("\"api\"".into()),
+        1 => Just("[\"other\",\"api\"]".into()),
+        1 => Just("9999999999.5".into()),
+        1 => Just("\"Bearer\"".into()),
+        2 => json_text(),
+    ]
+}
+
+/// A guard that asks about opaque tokens, and has no tolerance.
+fn asking_guard() -> Guard {
+    let options = r#"{"issuer":"https://as.example","audience":"api","clockTolerance":0,
+        "introspection":{"clientId":"rs","clientSecret":"x","endpoint":"https://as.example/i"}}"#;
+    Guard::from_options(&object(options)).unwrap()
 }
 
 fn base64url(bytes: &[u8]) -> String {

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_leaves_nothing_but_its_last_entries() {
+    fn int_26_a_flood_of_a_million_leaves_nothing_but_its_last_entries() {
         let mut cache = Cache::new(1000, 1 << 20);
         for number in 0..1_000_000 {
             cache.keep(key(number), (), 0, (at(0), at(100)));
