@@ -214,6 +214,8 @@ error_kinds! {
         AudienceMismatch "audience_mismatch" "The token is meant for another audience; check audience here and resource or audience at the client."
         /// The login is older than max_age allows.
         AuthTooOld "auth_too_old" "The user signed in longer ago than max_age allows; sign in again."
+        /// How or when the user signed in is not enough for the request (RFC 9470).
+        AuthenticationInsufficient "authentication_insufficient" "The request needs a stronger or more recent sign-in than the token tells of; sign in again with the acr_values or max_age of the challenge."
         /// The authorized party is another client.
         AzpMismatch "azp_mismatch" "The ID token's azp is missing beside several audiences or names another client."
         /// The token is bound to a key that the request does not prove, or the reverse.
@@ -238,6 +240,12 @@ error_kinds! {
         KeyUnsuitable "key_unsuitable" "The key is too weak, malformed or not meant for this algorithm."
         /// The nonce is missing, another one or unexpected.
         NonceMismatch "nonce_mismatch" "The ID token's nonce is not the one of this sign-in."
+        /// The token lacks a permission that the request needs.
+        PermissionInsufficient "permission_insufficient" "The token lacks a permission that this request needs; check where the profile looks for permissions."
+        /// The program's own predicate said no.
+        PredicateRefused "predicate_refused" "The predicate of this request's need returned something else than true, or threw."
+        /// The token lacks a role that the request needs.
+        RoleInsufficient "role_insufficient" "The token lacks a role that this request needs; check where the profile looks for roles."
         /// The token lacks a scope that the request needs.
         ScopeInsufficient "scope_insufficient" "The token lacks a scope that this request needs."
         /// The signature does not fit.
@@ -250,6 +258,8 @@ error_kinds! {
         TokenMalformed "token_malformed" "The token is not a well-formed signed JWT (JWS compact serialization)."
         /// The token's life has not begun.
         TokenNotActive "token_not_active" "The token is not valid yet (nbf); check both clocks."
+        /// Issued longer ago, or for longer, than this guard allows.
+        TokenTooOld "token_too_old" "The token was issued too long ago or lives longer than maxTokenAge or maxTokenLifetime allow; get a new one."
         /// Longer than the limit.
         TokenTooLarge "token_too_large" "The token or its header is larger than allowed."
         /// The token is of another kind.
@@ -288,6 +298,17 @@ impl Field {
         } else {
             Self(Cow::Borrowed("option"))
         }
+    }
+
+    /// The name of a claim that a profile of the program gave; other text than a name becomes
+    /// `claim`. Never the name of a claim that a token brought.
+    #[cfg(feature = "guard")]
+    pub(crate) fn claim(name: &str) -> Self {
+        let is_name = (1..=128).contains(&name.len())
+            && name.bytes().all(|byte| {
+                byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'/')
+            });
+        Self(Cow::Owned(if is_name { name } else { "claim" }.into()))
     }
 
     /// The name.

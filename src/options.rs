@@ -70,7 +70,6 @@ impl<'a> Options<'a> {
     }
 
     /// Whole seconds within a range.
-    #[cfg(feature = "client")]
     pub(crate) fn whole_seconds(
         &self,
         name: &'static str,

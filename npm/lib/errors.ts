@@ -50,6 +50,7 @@ export type ErrorCode =
   | "alg_not_allowed"
   | "audience_mismatch"
   | "auth_too_old"
+  | "authentication_insufficient"
   | "azp_mismatch"
   | "binding_mismatch"
   | "claim_invalid"
@@ -62,6 +63,9 @@ export type ErrorCode =
   | "key_not_found"
   | "key_unsuitable"
   | "nonce_mismatch"
+  | "permission_insufficient"
+  | "predicate_refused"
+  | "role_insufficient"
   | "scope_insufficient"
   | "signature_invalid"
   | "binding_mismatch"
@@ -70,6 +74,7 @@ export type ErrorCode =
   | "token_malformed"
   | "token_not_active"
   | "token_too_large"
+  | "token_too_old"
   | "typ_mismatch";
 
 /** In which part of a conversation an error came up. */

@@ -77,13 +77,16 @@ export interface IntrospectionOptions {
 
 /** What a guard demands. An unknown option or a value of the wrong type is refused. */
 export interface GuardOptions {
-  /** The issuers whose tokens are accepted, letter by letter, or their metadata. */
+  /**
+   * The issuers whose tokens are accepted, letter by letter, or their metadata. In an issuer of
+   * Microsoft Entra `{tenantid}` stands for each of {@link GuardOptions.tenants | tenants}.
+   */
   readonly issuer: string | IssuerMetadata | readonly (string | IssuerMetadata)[];
   /** The names of this API; a token must be meant for one of them. */
   readonly audience: string | readonly string[];
   /**
-   * The accepted signature algorithms. `none` and HMAC cannot be among them.
-   * @defaultValue RS, PS and ES with 256, 384 and 512, Ed25519 and EdDSA
+   * The accepted signature algorithms. `none` cannot be among them, HMAC only with a secret.
+   * @defaultValue RS, PS and ES with 256, 384 and 512, Ed25519 and EdDSA; with a secret HS256
    */
   readonly algorithms?: string | readonly string[];
   /**
@@ -124,6 +127,36 @@ export interface GuardOptions {
    * @defaultValue the origin of `request.url`
    */
   readonly publicOrigin?: string;
+  /** What the tokens look like: of a vendor, or your own. @defaultValue `"rfc9068"` */
+  readonly profile?: ProfileName | CustomProfile;
+  /** The same for single issuers, by their identifiers. */
+  readonly profiles?: Readonly<Record<string, ProfileName | CustomProfile>>;
+  /** The tenants (GUIDs in lower case) for which `{tenantid}` in an issuer stands. */
+  readonly tenants?: string | readonly string[];
+  /** How long ago a token may have been issued, in whole seconds. @defaultValue no bound */
+  readonly maxTokenAge?: number;
+  /** How long a token may live from its issue to its end, in whole seconds. @defaultValue no bound */
+  readonly maxTokenLifetime?: number;
+  /**
+   * A secret that you share with the one issuer, for HS256, HS384 and HS512: text, which stands for
+   * its UTF-8 bytes, or bytes; at least as long as the hash. Nothing is fetched then. A public key as
+   * PEM, DER or JWK is refused, and so is `undefined`: a variable that is not set.
+   */
+  readonly secret?: string | Uint8Array | { readonly base64url: string };
+  /** The realm that challenges name. @defaultValue none */
+  readonly realm?: string;
+  /**
+   * The identifier of this API, an https URL (RFC 9728). Challenges then say where its metadata is,
+   * and {@link Guard.metadata} serves it.
+   */
+  readonly resource?: string;
+  /** More members of that metadata (RFC 9728 section 2), such as `scopes_supported`. */
+  readonly resourceMetadata?: ResourceMetadata;
+  /**
+   * Answers the CORS preflight requests that come to {@link Guard.protect}, which carry no token.
+   * @defaultValue none: they are refused like every request without a token
+   */
+  readonly preflight?: (request: Request) => Response | Promise<Response>;
   /** How far clocks may differ, in seconds, 0 to 300. @defaultValue 30 */
   readonly clockTolerance?: number;
   /** How long one request to the provider may take, in seconds, 1 to 120. @defaultValue 5 */
@@ -144,10 +177,75 @@ export interface CacheOptions {
   readonly maxBytes?: number;
 }
 
+/** Access tokens as RFC 9068 has them, or as a vendor does. */
+export type ProfileName =
+  "rfc9068" | "auth0" | "okta" | "entra" | "entra-v1" | "keycloak" | "cognito" | "google";
+
+/** A claim, or the way to one inside others: `["realm_access", "roles"]`. */
+export type ClaimPath = string | readonly string[];
+
+/** A named profile with changes. Each member that is given replaces that of the base. */
+export interface CustomProfile {
+  /** @defaultValue `"rfc9068"` */
+  readonly base?: ProfileName;
+  /**
+   * The accepted values of the header's `typ`. With `JWT` an ID token of the same issuer is kept out
+   * by its audience and by what stands for the client only.
+   */
+  readonly typ?: string | readonly string[];
+  /** Whether a header without `typ` is accepted. */
+  readonly typOptional?: boolean;
+  /** Claims that must be there beyond `iss`, `sub`, `exp`, the audience and the client. */
+  readonly required?: string | readonly string[];
+  /** What stands for the client: the first of these claims that is there. */
+  readonly client?: string | readonly string[];
+  /** What stands for the audience: the first of these claims that is there. */
+  readonly audience?: string | readonly string[];
+  /** Claims that hold scopes, as one string or as an array. */
+  readonly scopes?: string | readonly string[];
+  /** Where roles stand. `{audience}` in a path stands for this API's own names. */
+  readonly roles?: string | readonly ClaimPath[];
+  /** Where permissions stand. */
+  readonly permissions?: string | readonly ClaimPath[];
+}
+
+/** What an API says of itself (RFC 9728 section 2); texts and URLs may carry a language (`#de`). */
+export interface ResourceMetadata {
+  readonly scopes_supported?: readonly string[];
+  readonly resource_name?: string;
+  readonly resource_documentation?: string;
+  readonly resource_policy_uri?: string;
+  readonly resource_tos_uri?: string;
+  readonly jwks_uri?: string;
+  readonly resource_signing_alg_values_supported?: readonly string[];
+  readonly tls_client_certificate_bound_access_tokens?: boolean;
+  readonly authorization_details_types_supported?: readonly string[];
+  readonly dpop_signing_alg_values_supported?: readonly string[];
+  readonly dpop_bound_access_tokens_required?: boolean;
+  readonly [localized: `${string}#${string}`]: string;
+}
+
 /** What a request needs beyond a valid token. */
 export interface Need {
   /** All of these scopes. */
   readonly scopes?: string | readonly string[];
+  /** One of these scopes. */
+  readonly anyScopes?: string | readonly string[];
+  /** All of these roles. */
+  readonly roles?: string | readonly string[];
+  /** One of these roles. */
+  readonly anyRoles?: string | readonly string[];
+  /** All of these permissions. */
+  readonly permissions?: string | readonly string[];
+  /** One of these authentication contexts (RFC 9470): else the client is told to sign in again. */
+  readonly acr?: string | readonly string[];
+  /** A sign-in at most this many whole seconds ago (RFC 9470). */
+  readonly maxAge?: number;
+  /**
+   * Asked after everything else. Anything but `true`, and whatever it throws, refuses the request
+   * with 403.
+   */
+  readonly predicate?: (principal: Principal) => boolean | Promise<boolean>;
 }
 
 /** The bearer of a valid access token. It is frozen, with everything in it: make a copy to change. */
@@ -164,6 +262,10 @@ export interface Principal {
    */
   readonly clientId?: string;
   readonly scopes: readonly string[];
+  /** The roles at this API, where the issuer's profile has any. */
+  readonly roles: readonly string[];
+  /** The permissions at this API, where the issuer's profile has any. */
+  readonly permissions: readonly string[];
   readonly audience: readonly string[];
   /** When the token ends, in seconds since 1970, if the provider says so. */
   readonly expiresAt?: number;
@@ -178,7 +280,7 @@ export interface Refusal {
   readonly status: number;
   /** The value of `WWW-Authenticate` (RFC 6750 section 3); absent where no token would help. */
   readonly challenge?: string;
-  /** The value of `Retry-After`, in seconds, where it is worth asking again. */
+  /** The value of `Retry-After`, in seconds; present where no token would help. */
   readonly retryAfter?: number;
   /** The value of `DPoP-Nonce`: what the client's next proof must carry. */
   readonly dpopNonce?: string;
@@ -255,9 +357,9 @@ export type Tally = {
 /** Checks the access tokens of an API's requests. Make one and keep it: it keeps the keys. */
 export interface Guard {
   /**
-   * Checks the `Authorization` header of a request by RFC 6750 and its token by RFC 9068, or by
-   * asking its provider (RFC 7662) where `introspection` is configured and the token has not the
-   * shape of a signed one.
+   * Checks the `Authorization` header of a request by RFC 6750 and its token by RFC 9068 or the
+   * issuer's profile, or by asking its provider (RFC 7662) where `introspection` is configured and
+   * the token has not the shape of a signed one.
    *
    * It is rejected only when `need` cannot be read; a refused request is an outcome, with the
    * response to send.
@@ -274,6 +376,11 @@ export interface Guard {
     need?: Need,
     connectionOf?: (request: Q) => Connection,
   ): (request: Q, ...rest: R) => Promise<Response>;
+  /**
+   * The answer to a request for the metadata of this API (RFC 9728): at the well-known path of
+   * {@link GuardOptions.resource | resource} and at the root; `null` for every other path.
+   */
+  metadata(request: { readonly method: string; readonly url: string }): Response | null;
   /** The outcomes so far. */
   tally(): Tally;
   /** Frees the memory. Nothing can be called afterwards. */
@@ -291,38 +398,78 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
   const { host, rest } = split(options, {
     fetch: isFunction,
     onEvent: isFunction,
+    preflight: isFunction,
     replayStore: isReplayStore,
   });
-  const json = toJson(rest);
+  const json = toJson(Object.hasOwn(rest, "secret") ? { ...rest, secret: secretOf(rest) } : rest);
   const { onEvent } = host;
   const listener = onEvent && ((text: string) => onEvent(JSON.parse(text) as GuardEvent));
   return call(async () => {
     const glue = await guardEngine.ready();
     const core = new glue.Guard(json, host.fetch, listener);
     if (host.replayStore) core.setReplayStore(asRemember(host.replayStore));
-    return new RequestGuard(core);
+    return new RequestGuard(core, host.preflight);
   });
 }
 
 type Accepted = Extract<Checked, { principal: Principal }>;
 type Outcome = (Accepted & { verdict?: Verdict }) | { readonly refusal: Refusal };
 
-const NOTHING = "{}";
+const NOTHING: Needed = { json: "{}", predicate: undefined };
 const encoder = new TextEncoder();
+
+/** Bytes as JSON can say them. A secret that is there and not set must not make another guard. */
+function secretOf({ secret }: Pick<GuardOptions, "secret">): unknown {
+  if (!(secret instanceof Uint8Array)) return secret ?? null;
+  const base64 = btoa(Array.from(secret, (byte) => String.fromCharCode(byte)).join(""));
+  const base64url = base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return { base64url };
+}
+
+/** A need as it goes to the core, and what only JavaScript can ask afterwards. */
+interface Needed {
+  readonly json: string;
+  readonly predicate: Need["predicate"];
+}
+
+function readNeed(need: Need | undefined): Needed {
+  if (need === undefined) return NOTHING;
+  const { host, rest } = split(need, { predicate: isFunction });
+  return { json: toJson(rest), predicate: host.predicate };
+}
+
+/** Whether a need's predicate, where there is one, answers `true`. What it throws is a no. */
+async function saysYes({ predicate }: Needed, principal: Principal): Promise<boolean> {
+  if (!predicate) return true;
+  try {
+    return (await predicate(principal)) === true;
+  } catch {
+    return false;
+  }
+}
+
+/** A request with which a browser asks whether it may send another one (Fetch, CORS protocol). */
+function isPreflight(request: { readonly headers: Headers }): request is Request {
+  const { headers } = request;
+  const isOptions = "method" in request && request.method === "OPTIONS";
+  return isOptions && headers.has("origin") && headers.has("access-control-request-method");
+}
 
 class RequestGuard implements Guard {
   #core: Core | undefined;
+  readonly #preflight: GuardOptions["preflight"];
   /** By `Authorization` header and by token: the one is no substitute for the other. */
   readonly #headers: Verdicts<Accepted>;
   readonly #tokens: Verdicts<Accepted>;
   readonly #holds = ([from, until, place, generation]: Verdict): boolean =>
     this.#alive.recall(from, until, place, generation);
 
-  constructor(core: Core) {
+  constructor(core: Core, preflight: GuardOptions["preflight"]) {
     this.#core = core;
     const [entries = 0, bytes = 0] = core.cacheLimits();
     this.#headers = new Verdicts(entries, bytes);
     this.#tokens = new Verdicts(entries, bytes);
+    this.#preflight = preflight;
   }
 
   get #alive(): Core {
@@ -331,31 +478,46 @@ class RequestGuard implements Guard {
   }
 
   async check(request: GuardedRequest, need?: Need, connection?: Connection): Promise<Checked> {
-    return this.#check(request, need === undefined ? NOTHING : toJson(need), connection);
+    return this.#check(request, readNeed(need), connection);
   }
 
   async #check(
     request: GuardedRequest,
-    need: string,
+    need: Needed,
     connection: Connection | undefined,
   ): Promise<Checked> {
     const authorization = request.headers.get("authorization") ?? undefined;
-    const known = authorization && this.#headers.find(authorization, need, this.#holds);
-    if (known) return known;
+    const known = authorization && this.#headers.find(authorization, need.json, this.#holds);
+    const outcome = known || (await this.#decide(request, authorization, need.json, connection));
+    if (!("principal" in outcome)) return refused(outcome.refusal);
+    if (!need.predicate || (await saysYes(need, outcome.principal))) return outcome;
+    return refused(JSON.parse(this.#alive.withdraw(need.json, authorization)) as Refusal);
+  }
+
+  async #decide(
+    request: GuardedRequest,
+    authorization: string | undefined,
+    need: string,
+    connection: Connection | undefined,
+  ) {
     const shown = shownBy(request, connection);
     const text = await call(() => this.#alive.check(authorization, need, shown));
-    const outcome = read(text, this.#headers, authorization, need);
-    if ("principal" in outcome) return outcome;
-    return { refusal: outcome.refusal, response: respond(outcome.refusal) };
+    return read(text, this.#headers, authorization, need);
   }
 
   async verify(token: string, need?: Need): Promise<Principal> {
-    const needed = need === undefined ? NOTHING : toJson(need);
-    const known = this.#tokens.find(token, needed, this.#holds);
-    if (known) return known.principal;
-    const text = await call(() => this.#alive.verify(encoder.encode(token), needed));
-    const outcome = read(text, this.#tokens, token, needed);
-    return (outcome as Accepted).principal;
+    const needed = readNeed(need);
+    const known = this.#tokens.find(token, needed.json, this.#holds);
+    const { principal } = known ?? (await this.#decideToken(token, needed.json));
+    if (needed.predicate && !(await saysYes(needed, principal))) {
+      await call(() => this.#alive.withdraw());
+    }
+    return principal;
+  }
+
+  async #decideToken(token: string, need: string): Promise<Accepted> {
+    const text = await call(() => this.#alive.verify(encoder.encode(token), need));
+    return read(text, this.#tokens, token, need) as Accepted;
   }
 
   protect<Q extends GuardedRequest, R extends readonly unknown[]>(
@@ -364,13 +526,21 @@ class RequestGuard implements Guard {
     connectionOf?: (request: Q) => Connection,
   ): (request: Q, ...rest: R) => Promise<Response> {
     // The need is read once: changing it later has no effect.
-    const needed = toJson(need);
+    const needed = readNeed(need);
     return async (request, ...rest) => {
+      if (this.#preflight && isPreflight(request)) return this.#preflight(request);
       const checked = await this.#check(request, needed, connectionOf?.(request));
       if (!checked.principal) return checked.response;
       const response = await handler(request, checked.principal, ...rest);
       return checked.dpopNonce === undefined ? response : withNonce(response, checked.dpopNonce);
     };
+  }
+
+  metadata(request: { readonly method: string; readonly url: string }): Response | null {
+    const text = this.#alive.metadata(request.method, request.url);
+    if (text === undefined) return null;
+    const { status, headers, body } = JSON.parse(text) as Answer;
+    return new Response(body ?? null, { status, headers });
   }
 
   tally(): Tally {
@@ -409,6 +579,17 @@ function sum(a: CacheStatistics, b: CacheStatistics): CacheStatistics {
     bytes: a.bytes + b.bytes,
     evicted: a.evicted + b.evicted,
   };
+}
+
+/** A public answer of the core. */
+interface Answer {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly body?: string;
+}
+
+function refused(refusal: Refusal): Checked {
+  return { refusal, response: respond(refusal) };
 }
 
 /** The response of a refusal: no body, since the client is told nothing that the challenge does not say. */

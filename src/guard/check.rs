@@ -73,7 +73,7 @@ impl Check {
 
     /// What to answer when this check has failed with this error.
     pub fn refusal(&self, guard: &Guard, error: Error) -> Refusal {
-        let schemes = Schemes::new(&guard.config.dpop, self.shown.scheme);
+        let schemes = Schemes::new(&guard.config, self.shown.scheme);
         Refusal::answering(error, &self.need, &schemes, self.nonce.clone())
     }
 
@@ -106,11 +106,14 @@ impl Check {
                     // Everything that can be refused without a key is refused before one is fetched.
                     let token =
                         Unverified::parse(token.expose(), MAX_TOKEN, &guard.config.algorithms)?;
-                    access_token::check_type(token.header())?;
                     // The issuer's keys come from its configuration, never from the token.
-                    let place = guard
-                        .place_of(token.claimed_issuer()?)
-                        .ok_or(ErrorKind::IssuerMismatch)?;
+                    let issuer = token.claimed_issuer()?;
+                    let place = guard.place_of(issuer).ok_or(ErrorKind::IssuerMismatch)?;
+                    guard
+                        .profiles
+                        .get(place)
+                        .ok_or(ErrorKind::FlowMisused)?
+                        .check_type(token.header())?;
                     (
                         Box::new(Verify::new(token, KeyTrials::UpToFour)),
                         place,
@@ -125,7 +128,7 @@ impl Check {
                     return self.proved(guard, *principal, now, event);
                 }
                 (Stage::Remembering(principal), Event::Remembered(first)) => {
-                    return self.remembered(*principal, first);
+                    return self.remembered(guard, *principal, first, now);
                 }
                 _ => return Err(ErrorKind::FlowMisused.into()),
             };
@@ -149,11 +152,13 @@ impl Check {
             Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
             Step::Done(verified) => {
                 let issuer = provider.issuer().as_str();
-                let principal = access_token::check_claims(verified, issuer, &guard.config, now)?;
+                let profile = guard.profiles.get(place).ok_or(ErrorKind::FlowMisused)?;
+                let principal =
+                    access_token::check_claims(verified, issuer, profile, &guard.config, now)?;
                 self.verdict = self.generation.and_then(|generation| {
-                    Verdict::of(&principal, place, generation, &guard.config)
+                    Verdict::of(&principal, &self.need, place, generation, &guard.config)
                 });
-                self.bind(guard, principal)
+                self.bind(guard, principal, now)
             }
         }
     }
@@ -166,7 +171,7 @@ impl Check {
         event: Event,
     ) -> Result<Step<Principal>, Error> {
         match introspect.step(guard, now, event)? {
-            Step::Done(principal) => self.bind(guard, principal),
+            Step::Done(principal) => self.bind(guard, principal, now),
             step => {
                 self.stage = Stage::Introspecting(introspect);
                 Ok(step)
@@ -195,7 +200,12 @@ impl Check {
     }
 
     /// Goes on with a good token, wherever its claims come from: is its bearer whom it was issued to?
-    fn bind(&mut self, guard: &Guard, mut principal: Principal) -> Result<Step<Principal>, Error> {
+    fn bind(
+        &mut self,
+        guard: &Guard,
+        mut principal: Principal,
+        now: Timestamp,
+    ) -> Result<Step<Principal>, Error> {
         let proof = self.proven.as_ref().map(|proven| &proven.proof);
         let checked = binding::check(
             principal.claims().as_object(),
@@ -207,7 +217,7 @@ impl Check {
             principal.note(check);
         }
         match proof {
-            None => self.admit(principal),
+            None => self.admit(guard, principal, now),
             Some(proof) => {
                 let check = proof.signature_check()?;
                 self.stage = Stage::Proving(principal.into());
@@ -241,7 +251,7 @@ impl Check {
         match &mut guard.replays {
             Replays::Here(memory) => {
                 let first = memory.is_first(name, ends_at, now);
-                self.remembered(principal, Some(first))
+                self.remembered(guard, principal, Some(first), now)
             }
             Replays::Elsewhere => {
                 self.stage = Stage::Remembering(principal.into());
@@ -255,13 +265,15 @@ impl Check {
 
     fn remembered(
         &self,
+        guard: &Guard,
         mut principal: Principal,
         first: Option<bool>,
+        now: Timestamp,
     ) -> Result<Step<Principal>, Error> {
         match first {
             Some(true) => {
                 principal.note("dpop jti");
-                self.admit(principal)
+                self.admit(guard, principal, now)
             }
             Some(false) => Err(ErrorKind::DpopReplayed.into()),
             None => Err(ErrorKind::ReplayStoreUnavailable.into()),
@@ -269,8 +281,14 @@ impl Check {
     }
 
     /// The last question: has this bearer what the request needs?
-    fn admit(&self, mut principal: Principal) -> Result<Step<Principal>, Error> {
-        self.need.check(&mut principal)?;
+    fn admit(
+        &self,
+        guard: &Guard,
+        mut principal: Principal,
+        now: Timestamp,
+    ) -> Result<Step<Principal>, Error> {
+        let tolerance = guard.config.clock_tolerance;
+        self.need.check(&mut principal, now, tolerance)?;
         Ok(Step::Done(principal))
     }
 }

@@ -2,8 +2,11 @@
 
 use crate::error::{Error, Phase};
 use crate::guard::opaque::Introspection;
+use crate::guard::profile::Profiles;
 use crate::guard::replay::Replays;
-use crate::guard::{Dpop, Guard, Need, Tally, VerdictLimits};
+use crate::guard::{
+    ChallengeContext, Dpop, Guard, Need, Profile, ResourceMetadata, Tally, VerdictLimits, secret,
+};
 use crate::http::Transport;
 use crate::http::json::{Object, Value};
 use crate::issuer::Provider;
@@ -21,6 +24,14 @@ pub struct GuardConfig {
     pub algorithms: Algorithms,
     /// How far clocks may differ.
     pub clock_tolerance: Lifetime,
+    /// How long ago a token may have been issued.
+    pub max_token_age: Option<Lifetime>,
+    /// How long a token may live from its issue to its end.
+    pub max_token_lifetime: Option<Lifetime>,
+    /// What every challenge says.
+    pub challenge: ChallengeContext,
+    /// What this API says of itself.
+    pub resource: Option<ResourceMetadata>,
     /// What every request needs.
     pub need: Need,
     /// How much a cache of verdicts may hold.
@@ -45,6 +56,15 @@ impl Guard {
     /// | `publicOrigin` | the origin under which clients know this API, where a proxy hides it | that of the request |
     /// | `requiredScopes` | scopes that every request needs | none |
     /// | `clockTolerance` | seconds, 0 to 300 | 30 |
+    /// | `profile` | what tokens look like, see [`crate::guard::Profile`] | `rfc9068` |
+    /// | `profiles` | the same for single issuers, by their identifiers | none |
+    /// | `tenants` | the tenants (GUIDs) for which `{tenantid}` in an issuer stands | none |
+    /// | `maxTokenAge` | whole seconds since `iat`, 1 second to a year | no bound |
+    /// | `maxTokenLifetime` | whole seconds from `iat` to `exp`, 1 second to a year | no bound |
+    /// | `secret` | for HS256 to HS512 in place of keys: text, or `{ base64url }` | none |
+    /// | `realm` | the realm of challenges | none |
+    /// | `resource` | the identifier of this API (RFC 9728 section 1.2) | none |
+    /// | `resourceMetadata` | more members of its metadata (RFC 9728 section 2) | none |
     /// | `timeout` | seconds for one request, 1 to 120 | 5 |
     /// | `dangerouslyAllowHttpLoopback` | http to this machine itself | false |
     ///
@@ -76,6 +96,9 @@ impl Guard {
     }
 }
 
+/// The longest `maxTokenAge` and `maxTokenLifetime`: a year, which no access token lives.
+const MOST_TOKEN_AGE: u32 = 366 * 24 * 3600;
+
 fn read(object: &Object) -> Result<Guard, Error> {
     let options = Options::new(
         object,
@@ -90,8 +113,17 @@ fn read(object: &Object) -> Result<Guard, Error> {
             "dpopNonce",
             "introspection",
             "issuer",
+            "maxTokenAge",
+            "maxTokenLifetime",
+            "profile",
+            "profiles",
             "publicOrigin",
+            "realm",
             "requiredScopes",
+            "resource",
+            "resourceMetadata",
+            "secret",
+            "tenants",
             "timeout",
         ],
     )?;
@@ -104,9 +136,46 @@ fn read(object: &Object) -> Result<Guard, Error> {
     let audience = options
         .strings("audience")?
         .ok_or_else(|| invalid("audience"))?;
-    let algorithms = algorithms(&options, "algorithms")?;
+    let profiles = Profiles::from_options(options.value("profile"), options.value("profiles"))?;
+    let tenants = options.strings("tenants")?;
+    let issuers = issuers(options.value("issuer"), tenants.as_deref(), &profiles)?;
+    let mut providers = Vec::with_capacity(issuers.len());
+    for (issuer, profile) in issuers {
+        let provider = Provider::from_option(Some(&issuer), transport, timeout)?;
+        providers.push((provider, profile));
+    }
+    let (mut providers, profiles) = in_order(providers)?;
+    let algorithms = match (options.value("secret"), providers.as_slice()) {
+        (None, _) => algorithms(&options, "algorithms")?,
+        // A secret stands beside no key set and no discovery: one issuer, by its name alone.
+        (Some(secret), [one])
+            if one.metadata().is_none() && options.value("introspection").is_none() =>
+        {
+            let (key, algorithms) = secret::from_options(secret, options.strings("algorithms")?)?;
+            for provider in &mut providers {
+                provider.share_secret(&key);
+            }
+            algorithms
+        }
+        (Some(_), _) => return Err(invalid("secret")),
+    };
+    let names: Vec<String> = providers
+        .iter()
+        .map(|provider| provider.issuer().as_str().into())
+        .collect();
+    let resource = match (options.value("resource"), options.value("resourceMetadata")) {
+        (None, None) => None,
+        // What is said of an API that has no name would be said nowhere.
+        (None, Some(_)) => return Err(invalid("resourceMetadata")),
+        (Some(resource), more) => {
+            let resource = resource.as_str().ok_or_else(|| invalid("resource"))?;
+            let more = more
+                .map(|more| more.as_object().ok_or_else(|| invalid("resourceMetadata")))
+                .transpose()?;
+            Some(ResourceMetadata::new(resource, names, more, transport)?)
+        }
+    };
     let scopes = options.strings("requiredScopes")?.unwrap_or_default();
-    let providers = providers(options.value("issuer"), transport, timeout)?;
     let introspection = options
         .object("introspection")?
         .map(|object| Introspection::from_option(object, &providers, transport, timeout))
@@ -116,11 +185,19 @@ fn read(object: &Object) -> Result<Guard, Error> {
             audience: audience.into_iter().map(String::from).collect(),
             algorithms,
             clock_tolerance: options.seconds("clockTolerance", 0..=300, 30)?,
+            max_token_age: bound(&options, "maxTokenAge")?,
+            max_token_lifetime: bound(&options, "maxTokenLifetime")?,
+            challenge: ChallengeContext {
+                realm: realm(options.value("realm"))?,
+                resource_metadata: resource.as_ref().map(|resource| resource.url().to_owned()),
+            },
+            resource,
             need: Need::of_scopes(scopes).ok_or_else(|| invalid("requiredScopes"))?,
             cache: VerdictLimits::from_option(options.value("cache"))?,
             dpop: Dpop::from_options(&options)?,
         },
         providers,
+        profiles,
         introspection: introspection.map(Box::new),
         replays: Replays::default(),
         tally: Tally::default(),
@@ -128,41 +205,122 @@ fn read(object: &Object) -> Result<Guard, Error> {
     })
 }
 
-/// A list of algorithms, all of them when there is none.
+/// The accepted algorithms where keys are public, all of them when there is no list: "none" and
+/// HMAC never are among them.
 pub(super) fn algorithms(options: &Options<'_>, name: &'static str) -> Result<Algorithms, Error> {
-    match options.strings(name)? {
-        None => Ok(Algorithms::all()),
-        Some(names) => {
-            // Every name must be one that can be accepted: "none" and HMAC never are.
-            let list: Option<Vec<_>> = names.into_iter().map(Algorithm::from_name).collect();
-            list.and_then(Algorithms::only).ok_or_else(|| invalid(name))
-        }
+    let Some(names) = options.strings(name)? else {
+        return Ok(Algorithms::all());
+    };
+    let list: Option<Vec<_>> = names
+        .into_iter()
+        .map(|one| Algorithm::from_name(one).filter(|algorithm| !algorithm.is_symmetric()))
+        .collect();
+    list.and_then(Algorithms::only).ok_or_else(|| invalid(name))
+}
+
+fn bound(options: &Options<'_>, name: &'static str) -> Result<Option<Lifetime>, Error> {
+    match options.whole_seconds(name, MOST_TOKEN_AGE)? {
+        Some(0) => Err(invalid(name)),
+        seconds => Ok(seconds.map(Lifetime::from_seconds)),
     }
 }
 
-/// One issuer or several, none twice.
-fn providers(
+/// Text that stands in a quoted string as it is (RFC 9110 section 5.6.4).
+fn realm(value: Option<&Value>) -> Result<Option<String>, Error> {
+    let Some(value) = value else { return Ok(None) };
+    let is_plain = |c: char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+    match value.as_str() {
+        Some(text) if !text.is_empty() && text.chars().all(is_plain) => Ok(Some(text.into())),
+        _ => Err(invalid("realm")),
+    }
+}
+
+/// What stands for the tenant in the issuer of an Entra application for several tenants.
+const TENANT: &str = "{tenantid}";
+
+/// One issuer or several with their profiles, and one issuer for each tenant in place of a template.
+///
+/// Which tenants are trusted is said by name: tokens of Entra are signed with the same keys for
+/// everybody who opens a tenant.
+fn issuers(
     value: Option<&Value>,
-    transport: Transport,
-    timeout: Lifetime,
-) -> Result<Vec<Provider>, Error> {
-    let providers: Vec<Provider> = match value {
-        Some(Value::Array(items)) => items
-            .iter()
-            .map(|item| Provider::from_option(Some(item), transport, timeout))
-            .collect::<Result<_, _>>()?,
-        value => vec![Provider::from_option(value, transport, timeout)?],
+    tenants: Option<&[&str]>,
+    profiles: &Profiles<'_>,
+) -> Result<Vec<(Value, Profile)>, Error> {
+    let given = match value {
+        None => return Err(invalid("issuer")),
+        Some(Value::Array(items)) => items.as_slice(),
+        Some(item) => core::slice::from_ref(item),
     };
-    let mut names: Vec<_> = providers
+    let mut names: Vec<&str> = Vec::new();
+    let mut issuers = Vec::new();
+    let mut has_template = false;
+    for item in given {
+        let name = match item {
+            Value::Object(metadata) => metadata.get("issuer").and_then(Value::as_str),
+            item => item.as_str(),
+        };
+        let name = name.ok_or_else(|| invalid("issuer"))?;
+        names.push(name);
+        let profile = profiles.of(name);
+        let Some((before, after)) = name.split_once(TENANT) else {
+            issuers.push((item.clone(), profile.clone()));
+            continue;
+        };
+        has_template = true;
+        // Only a profile that compares the token's own tenant makes a template safe.
+        if item.as_str().is_none() || !profile.has_tenant() {
+            return Err(invalid("issuer"));
+        }
+        for tenant in tenants.ok_or_else(|| invalid("tenants"))? {
+            if !is_guid(tenant) {
+                return Err(invalid("tenants"));
+            }
+            let issuer = [before, *tenant, after].concat();
+            issuers.push((Value::String(issuer), profile.clone()));
+        }
+    }
+    // A profile for an issuer that is not there, and tenants of no template, are mistakes.
+    if !profiles.named().all(|name| names.contains(&name)) {
+        return Err(invalid("profiles"));
+    }
+    if tenants.is_some() && !has_template {
+        return Err(invalid("tenants"));
+    }
+    Ok(issuers)
+}
+
+/// 8-4-4-4-12 hexadecimal digits in lower case, as `tid` has them.
+fn is_guid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        })
+}
+
+/// The providers in the order of their names, none twice, and their profiles at the same places.
+fn in_order(given: Vec<(Provider, Profile)>) -> Result<(Vec<Provider>, Vec<Profile>), Error> {
+    let names: Vec<String> = given
         .iter()
-        .map(|provider| provider.issuer().as_str())
+        .map(|(provider, _)| provider.issuer().as_str().into())
         .collect();
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let count = names.len();
     names.sort_unstable();
     names.dedup();
-    if names.is_empty() || names.len() != providers.len() {
+    if count == 0 || names.len() != count {
         return Err(invalid("issuer"));
     }
-    Ok(providers)
+    let mut slots: Vec<Option<(Provider, Profile)>> = Vec::new();
+    slots.resize_with(count, || None);
+    for pair in given {
+        let place = names.binary_search(&pair.0.issuer().as_str());
+        if let Some(slot) = place.ok().and_then(|place| slots.get_mut(place)) {
+            *slot = Some(pair);
+        }
+    }
+    Ok(slots.into_iter().flatten().unzip())
 }
 
 #[cfg(test)]

@@ -7,12 +7,13 @@
 //! 2. [`Check`] takes it apart, chooses the issuer among those that are configured, fetches that
 //!    issuer's metadata and keys when needed, and asks for the signature.
 //!    A token that only its provider can read is asked about instead.
-//! 3. The claims are checked by RFC 9068 ([`GuardConfig`] says against what), then what this request
-//!    needs ([`Need`]). What comes out is a [`Principal`].
+//! 3. The claims are checked by RFC 9068 or by the [`Profile`] of the issuer ([`GuardConfig`] says
+//!    against what), then what this request needs ([`Need`]). What comes out is a [`Principal`].
 //! 4. A token that is bound to a key or a certificate is good only with its proof: a DPoP proof
 //!    ([`Dpop`]), which is good for one request, or the certificate of the connection.
 //! 5. Whatever fails becomes a [`Refusal`]: a status and a challenge that tell the client what to
-//!    do and an attacker nothing.
+//!    do and an attacker nothing. A client that does not know where to get a token finds that in
+//!    the [`ResourceMetadata`].
 //!
 //! What was accepted once is a [`Verdict`]: as long as it holds, [`Guard::recall`] accepts the same
 //! token for the same need again without looking at its signature.
@@ -29,9 +30,12 @@ mod dpop;
 mod opaque;
 mod policy;
 mod principal;
+mod profile;
 mod refusal;
 mod replay;
 mod request;
+mod resource_metadata;
+mod secret;
 mod tally;
 mod verdict;
 
@@ -42,12 +46,14 @@ pub use dpop::{Dpop, DpopMode};
 pub use opaque::IntrospectionTally;
 pub use policy::Need;
 pub use principal::Principal;
-pub use refusal::Refusal;
+pub use profile::Profile;
+pub use refusal::{ChallengeContext, Refusal};
 pub use request::RequestFacts;
+pub use resource_metadata::{Answer, ResourceMetadata};
 pub use tally::Tally;
 pub use verdict::{Recall, Verdict, VerdictLimits};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::Reports;
 use crate::guard::replay::Replays;
 use crate::http::json::Value;
@@ -58,9 +64,12 @@ use opaque::Introspection;
 #[derive(Debug)]
 pub struct Guard {
     config: GuardConfig,
+    /// In the order of their names, none twice.
     providers: Vec<Provider>,
     introspection: Option<Box<Introspection>>,
     replays: Replays,
+    /// What the tokens of each look like, at the same places.
+    profiles: Vec<Profile>,
     tally: Tally,
     alerts: Vec<Error>,
 }
@@ -119,10 +128,17 @@ impl Guard {
         self.introspection.as_deref().is_some_and(wants)
     }
 
-    /// The provider of this issuer, by its place.
+    /// Takes an acceptance back, because the program's own predicate did not say yes.
+    pub fn withdraw(&mut self) -> Error {
+        let error = Error::from(ErrorKind::PredicateRefused).during(Phase::Guard);
+        self.tally.withdraw(&error);
+        error
+    }
+
+    /// The provider of this issuer, by its place; the cost grows with the logarithm of their number.
     fn place_of(&self, issuer: &str) -> Option<usize> {
         self.providers
-            .iter()
-            .position(|provider| provider.issuer().as_str() == issuer)
+            .binary_search_by(|provider| provider.issuer().as_str().cmp(issuer))
+            .ok()
     }
 }

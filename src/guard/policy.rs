@@ -4,11 +4,42 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::guard::Principal;
 use crate::http::json::Object;
 use crate::options::{Options, invalid};
+use crate::time::{Lifetime, Timestamp};
+
+/// The longest `maxAge`: a sign-in of a year ago is as good as none.
+const MOST_MAX_AGE: u32 = 366 * 24 * 3600;
+
+/// One thing that a request needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rule {
+    Scopes(Vec<String>),
+    AnyScope(Vec<String>),
+    Roles(Vec<String>),
+    AnyRole(Vec<String>),
+    Permissions(Vec<String>),
+    /// One of these authentication contexts (RFC 9470 section 3).
+    Acr(Vec<String>),
+    /// A sign-in at most this many seconds ago.
+    MaxAge(u32),
+}
+
+/// An option that is a list: its name, the rule that it makes, and what may stand in it.
+type ListOption = (&'static str, fn(Vec<String>) -> Rule, fn(&str) -> bool);
+
+const LISTS: [ListOption; 6] = [
+    ("scopes", Rule::Scopes, is_scope),
+    ("anyScopes", Rule::AnyScope, is_scope),
+    ("roles", Rule::Roles, |_| true),
+    ("anyRoles", Rule::AnyRole, |_| true),
+    ("permissions", Rule::Permissions, |_| true),
+    // acr_values is a list separated by spaces.
+    ("acr", Rule::Acr, is_scope),
+];
 
 /// What a request needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Need {
-    scopes: Vec<String>,
+    rules: Vec<Rule>,
 }
 
 impl Need {
@@ -19,70 +50,200 @@ impl Need {
 
     /// All of these scopes; `None` when one has characters that no scope has (RFC 6749 section 3.3).
     pub fn of_scopes<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Option<Self> {
-        let is_scope = |scope: &str| {
-            !scope.is_empty()
-                && scope
-                    .bytes()
-                    .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
-        };
         let scopes: Vec<String> = scopes.into_iter().map(String::from).collect();
-        scopes
-            .iter()
-            .all(|scope| is_scope(scope))
-            .then_some(Self { scopes })
+        if !scopes.iter().all(|scope| is_scope(scope)) {
+            return None;
+        }
+        let mut need = Self::default();
+        if !scopes.is_empty() {
+            need.rules.push(Rule::Scopes(scopes));
+        }
+        Some(need)
     }
 
-    /// Reads `scopes`.
+    /// Reads what a request needs.
+    ///
+    /// | member | the token must have |
+    /// |---|---|
+    /// | `scopes`, `roles`, `permissions` | all of these |
+    /// | `anyScopes`, `anyRoles` | one of these |
+    /// | `acr` | one of these authentication contexts |
+    /// | `maxAge` | a sign-in at most this many whole seconds ago, up to a year |
     ///
     /// # Errors
     ///
     /// `config_invalid`.
     pub fn from_options(object: &Object) -> Result<Self, Error> {
-        let read = || {
-            let options = Options::new(object, &["scopes"])?;
-            let scopes = options.strings("scopes")?.unwrap_or_default();
-            Self::of_scopes(scopes).ok_or_else(|| invalid("scopes"))
-        };
-        read().map_err(|error: Error| error.during(Phase::Config))
+        Self::read(object).map_err(|error| error.during(Phase::Config))
+    }
+
+    fn read(object: &Object) -> Result<Self, Error> {
+        let options = Options::new(
+            object,
+            &[
+                "acr",
+                "anyRoles",
+                "anyScopes",
+                "maxAge",
+                "permissions",
+                "roles",
+                "scopes",
+            ],
+        )?;
+        let mut rules = Vec::new();
+        for (name, rule, is_valid) in LISTS {
+            let Some(list) = options.strings(name)? else {
+                continue;
+            };
+            if !list.iter().all(|item| is_valid(item)) {
+                return Err(invalid(name));
+            }
+            rules.push(rule(list.into_iter().map(String::from).collect()));
+        }
+        if let Some(seconds) = options.whole_seconds("maxAge", MOST_MAX_AGE)? {
+            rules.push(Rule::MaxAge(seconds));
+        }
+        Ok(Self { rules })
     }
 
     /// Both needs together.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
-        let mut scopes = self.scopes.clone();
-        scopes.extend(
-            other
-                .scopes
-                .iter()
-                .filter(|scope| !self.scopes.contains(scope))
-                .cloned(),
-        );
-        Self { scopes }
+        let mut rules = self.rules.clone();
+        let more = other.rules.iter().filter(|rule| !self.rules.contains(rule));
+        rules.extend(more.cloned());
+        Self { rules }
     }
 
-    /// The scopes, separated by spaces, as a challenge names them.
+    /// The scopes, separated by spaces, as a challenge names them: all that are needed and all of
+    /// which one is needed, each once.
     pub fn scope(&self) -> String {
-        self.scopes.join(" ")
+        let mut scopes: Vec<&str> = Vec::new();
+        for rule in &self.rules {
+            if let Rule::Scopes(list) | Rule::AnyScope(list) = rule {
+                for scope in list {
+                    if !scopes.contains(&scope.as_str()) {
+                        scopes.push(scope);
+                    }
+                }
+            }
+        }
+        scopes.join(" ")
+    }
+
+    /// The authentication contexts that are enough, separated by spaces; `None` when any is.
+    pub fn acr_values(&self) -> Option<String> {
+        let mut lists = self.rules.iter().filter_map(|rule| match rule {
+            Rule::Acr(list) => Some(list),
+            _ => None,
+        });
+        let mut values = lists.next()?.clone();
+        for list in lists {
+            values.retain(|value| list.contains(value));
+        }
+        Some(values.join(" "))
+    }
+
+    /// How long ago the user may have signed in, in seconds; `None` when that does not matter.
+    pub fn max_age(&self) -> Option<u32> {
+        let ages = self.rules.iter().filter_map(|rule| match rule {
+            Rule::MaxAge(seconds) => Some(*seconds),
+            _ => None,
+        });
+        ages.min()
     }
 
     /// Whether this principal has what is needed.
     ///
     /// # Errors
     ///
-    /// `scope_insufficient`.
-    pub(super) fn check(&self, principal: &mut Principal) -> Result<(), Error> {
-        if self.scopes.is_empty() {
-            return Ok(());
-        }
-        if self
-            .scopes
+    /// `scope_insufficient`, `role_insufficient`, `permission_insufficient`; then
+    /// `authentication_insufficient` at `acr` or `auth_time`, also when the token says nothing of
+    /// them (RFC 9470 section 5); `claim_invalid` when they have the wrong type.
+    pub(super) fn check(
+        &self,
+        principal: &mut Principal,
+        now: Timestamp,
+        tolerance: Lifetime,
+    ) -> Result<(), Error> {
+        // What nobody can sign in for is told before what a new sign-in would give.
+        let (later, sooner): (Vec<_>, Vec<_>) = self
+            .rules
             .iter()
-            .all(|scope| principal.scopes().contains(scope))
-        {
-            principal.note("scope");
-            Ok(())
-        } else {
-            Err(ErrorKind::ScopeInsufficient.into())
+            .partition(|rule| matches!(rule, Rule::Acr(_) | Rule::MaxAge(_)));
+        for rule in sooner.into_iter().chain(later) {
+            let (holds, check, refusal) = rule.judge(principal, now, tolerance)?;
+            if !holds {
+                return Err(refusal);
+            }
+            principal.note(check);
         }
+        Ok(())
     }
+}
+
+impl Rule {
+    /// Whether it holds, what the report calls it, and the error when it does not.
+    fn judge(
+        &self,
+        principal: &Principal,
+        now: Timestamp,
+        tolerance: Lifetime,
+    ) -> Result<(bool, &'static str, Error), Error> {
+        let all = |wanted: &[String], had: &[String]| wanted.iter().all(|one| had.contains(one));
+        let any = |wanted: &[String], had: &[String]| wanted.iter().any(|one| had.contains(one));
+        let (scopes, roles) = (principal.scopes(), principal.roles());
+        Ok(match self {
+            Self::Scopes(list) => (
+                all(list, scopes),
+                "scope",
+                ErrorKind::ScopeInsufficient.into(),
+            ),
+            Self::AnyScope(list) => (
+                any(list, scopes),
+                "scope",
+                ErrorKind::ScopeInsufficient.into(),
+            ),
+            Self::Roles(list) => (
+                all(list, roles),
+                "roles",
+                ErrorKind::RoleInsufficient.into(),
+            ),
+            Self::AnyRole(list) => (
+                any(list, roles),
+                "roles",
+                ErrorKind::RoleInsufficient.into(),
+            ),
+            Self::Permissions(list) => (
+                all(list, principal.permissions()),
+                "permissions",
+                ErrorKind::PermissionInsufficient.into(),
+            ),
+            Self::Acr(list) => {
+                let acr = principal.claims().string("acr")?;
+                let holds = acr.is_some_and(|acr| list.iter().any(|one| one == acr));
+                (holds, "acr", stronger_sign_in("acr"))
+            }
+            Self::MaxAge(seconds) => {
+                let signed_in = principal.claims().date("auth_time")?;
+                let holds = signed_in.is_some_and(|at| {
+                    at <= now.after(tolerance)
+                        && now <= at.after(Lifetime::from_seconds(*seconds)).after(tolerance)
+                });
+                (holds, "auth_time", stronger_sign_in("auth_time"))
+            }
+        })
+    }
+}
+
+fn stronger_sign_in(at: &'static str) -> Error {
+    Error::new(ErrorKind::AuthenticationInsufficient, at)
+}
+
+/// RFC 6749 section 3.3.
+fn is_scope(scope: &str) -> bool {
+    !scope.is_empty()
+        && scope
+            .bytes()
+            .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }

@@ -1,6 +1,7 @@
 //! Who makes a request, as a checked token tells.
 
 use crate::error::Error;
+use crate::guard::{GuardConfig, Profile};
 use crate::http::json::{Object, Value};
 use crate::jose::Claims;
 use crate::time::Timestamp;
@@ -17,24 +18,33 @@ pub struct Principal {
     client_id: Option<String>,
     audience: Vec<String>,
     scopes: Vec<String>,
+    roles: Vec<String>,
+    permissions: Vec<String>,
     expires_at: Option<Timestamp>,
     checked: Vec<&'static str>,
 }
 
 impl Principal {
-    /// Reads what a checked token says of its bearer.
+    /// Reads what a checked token of this shape says of its bearer.
     ///
     /// # Errors
     ///
-    /// `claim_invalid` when `scope` is no string.
-    pub(super) fn read(claims: Claims, checked: Vec<&'static str>) -> Result<Self, Error> {
-        let scopes = scopes(&claims)?;
+    /// `claim_invalid` when scopes, roles or permissions have another form than the profile's.
+    pub(super) fn read(
+        claims: Claims,
+        profile: &Profile,
+        config: &GuardConfig,
+        checked: Vec<&'static str>,
+    ) -> Result<Self, Error> {
+        let audience = profile.audience(&claims)?;
         Ok(Self {
             subject: Some(claims.required_string("sub")?.into()),
             issuer: claims.required_string("iss")?.into(),
-            client_id: Some(claims.required_string("client_id")?.into()),
-            audience: claims.audience()?.into_iter().map(String::from).collect(),
-            scopes,
+            client_id: Some(profile.client(&claims)?.into()),
+            audience: audience.into_iter().map(String::from).collect(),
+            scopes: profile.scopes(&claims)?,
+            roles: profile.roles(&claims, &config.audience)?,
+            permissions: profile.permissions(&claims, &config.audience)?,
             expires_at: Some(claims.required_date("exp")?),
             claims,
             checked,
@@ -42,7 +52,8 @@ impl Principal {
     }
 
     /// Reads what a provider's answer, judged before, says of the bearer of a token. RFC 7662
-    /// section 2.2 lets it leave out whatever it likes.
+    /// section 2.2 lets it leave out whatever it likes; roles and permissions stand where the
+    /// issuer's profile says.
     ///
     /// # Errors
     ///
@@ -50,6 +61,8 @@ impl Principal {
     pub(super) fn introspected(
         claims: Claims,
         issuer: &str,
+        profile: &Profile,
+        config: &GuardConfig,
         checked: Vec<&'static str>,
     ) -> Result<Self, Error> {
         let audience = match claims.as_object().get("aud") {
@@ -62,6 +75,8 @@ impl Principal {
             client_id: claims.string("client_id")?.map(String::from),
             audience,
             scopes: scopes(&claims)?,
+            roles: profile.roles(&claims, &config.audience)?,
+            permissions: profile.permissions(&claims, &config.audience)?,
             expires_at: claims.date("exp")?,
             claims,
             checked,
@@ -97,6 +112,16 @@ impl Principal {
         &self.scopes
     }
 
+    /// The bearer's roles at this API, where the issuer's profile has any.
+    pub fn roles(&self) -> &[String] {
+        &self.roles
+    }
+
+    /// The bearer's permissions at this API, where the issuer's profile has any.
+    pub fn permissions(&self) -> &[String] {
+        &self.permissions
+    }
+
     /// When it ends, if the provider says so.
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at
@@ -109,7 +134,9 @@ impl Principal {
 
     /// Something that the request needed was found too.
     pub(super) fn note(&mut self, check: &'static str) {
-        self.checked.push(check);
+        if !self.checked.contains(&check) {
+            self.checked.push(check);
+        }
     }
 
     /// Every claim.
@@ -125,6 +152,8 @@ impl Principal {
                 .with("issuer", self.issuer.as_str())
                 .with_some("clientId", self.client_id())
                 .with("scopes", self.scopes.clone())
+                .with("roles", self.roles.clone())
+                .with("permissions", self.permissions.clone())
                 .with("audience", self.audience.clone())
                 .with_some("expiresAt", self.expires_at.map(Timestamp::seconds)),
         )

@@ -2,9 +2,23 @@
 
 use crate::error::{Blame, Error, ErrorKind, Phase};
 use crate::guard::request::Scheme;
-use crate::guard::{Dpop, DpopMode, Need};
+use crate::guard::{DpopMode, GuardConfig, Need};
 use crate::http::challenge::Challenge;
 use crate::http::json::{Object, Value};
+
+/// What every challenge of a guard says beside the reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChallengeContext {
+    /// The realm (RFC 9110 section 11.5).
+    pub realm: Option<String>,
+    /// Where the metadata of this API is (RFC 9728 section 5.1).
+    pub resource_metadata: Option<String>,
+}
+
+/// After how many seconds a client may ask again when no token would help and nobody knows
+/// better: about as long as the first pauses between attempts to reach a provider.
+const RETRY_AFTER: u32 = 5;
 
 /// A refused request: why, for us, and what the client is told, which is less.
 ///
@@ -19,15 +33,17 @@ pub struct Refusal {
 
 /// The schemes of a challenge: the one that the client used, and the other one where both are
 /// accepted. Whoever uses `DPoP` is not told of `Bearer`.
-pub(super) struct Schemes {
+pub(super) struct Schemes<'a> {
     first: &'static str,
     /// The algorithms of proofs, where `DPoP` is accepted.
     algorithms: Option<String>,
+    context: &'a ChallengeContext,
 }
 
-impl Schemes {
+impl<'a> Schemes<'a> {
     /// The schemes that are accepted, for a request that used this one.
-    pub(super) fn new(dpop: &Dpop, used: Scheme) -> Self {
+    pub(super) fn new(config: &'a GuardConfig, used: Scheme) -> Self {
+        let dpop = &config.dpop;
         let is_dpop = match dpop.mode() {
             DpopMode::Off => false,
             DpopMode::Accept => used == Scheme::Dpop,
@@ -36,11 +52,26 @@ impl Schemes {
         Self {
             first: if is_dpop { "DPoP" } else { "Bearer" },
             algorithms: (dpop.mode() != DpopMode::Off).then(|| dpop.algorithms().names()),
+            context: &config.challenge,
         }
     }
 
-    /// Adds what the challenge of `DPoP` carries, or that challenge behind the other one.
+    /// The challenge of the first scheme, with its realm.
+    fn begin(&self) -> Challenge {
+        let challenge = Challenge::new(self.first);
+        match &self.context.realm {
+            Some(realm) => challenge.with("realm", realm),
+            None => challenge,
+        }
+    }
+
+    /// Adds where the metadata is and what the challenge of `DPoP` carries, or that challenge behind
+    /// the other one.
     fn complete(&self, challenge: Challenge) -> Challenge {
+        let challenge = match &self.context.resource_metadata {
+            Some(url) => challenge.with("resource_metadata", url),
+            None => challenge,
+        };
         match &self.algorithms {
             // RFC 9449 section 7.1: algs says which algorithms a proof may have.
             Some(algorithms) if self.first == "DPoP" => challenge.with("algs", algorithms),
@@ -57,6 +88,7 @@ impl Refusal {
         let schemes = Schemes {
             first: "Bearer",
             algorithms: None,
+            context: &ChallengeContext::default(),
         };
         Self::answering(error, need, &schemes, None)
     }
@@ -64,10 +96,10 @@ impl Refusal {
     pub(super) fn answering(
         error: Error,
         need: &Need,
-        schemes: &Schemes,
+        schemes: &Schemes<'_>,
         dpop_nonce: Option<String>,
     ) -> Self {
-        let challenge = || Challenge::new(schemes.first);
+        let with_error = |code: &str| schemes.begin().with("error", code);
         // What fails while a provider is asked is nothing of the client's, also where the same rule
         // broken by a token would be.
         let blame = match error.phase() {
@@ -75,26 +107,44 @@ impl Refusal {
             _ => error.kind().blame(),
         };
         let (status, challenge) = match (error.kind(), blame) {
-            // 3.1: a request without credentials is told the scheme and nothing else.
-            (ErrorKind::CredentialMissing, _) => (401, Some(challenge())),
+            // RFC 6750 section 3.1: a request without credentials is told the scheme and nothing
+            // of an error.
+            (ErrorKind::CredentialMissing, _) => (401, Some(schemes.begin())),
             // 3.1: all scopes that are needed stand in one challenge.
             (ErrorKind::ScopeInsufficient, _) => {
-                let challenge = challenge()
-                    .with("error", "insufficient_scope")
-                    .with("scope", &need.scope());
+                let challenge = with_error("insufficient_scope").with("scope", &need.scope());
                 (403, Some(challenge))
+            }
+            // 3.1: higher privileges than the token gives; no scope is known that would give them.
+            (
+                ErrorKind::RoleInsufficient
+                | ErrorKind::PermissionInsufficient
+                | ErrorKind::PredicateRefused,
+                _,
+            ) => (403, Some(with_error("insufficient_scope"))),
+            // RFC 9470 section 3.
+            (ErrorKind::AuthenticationInsufficient, _) => {
+                let mut challenge = with_error("insufficient_user_authentication").with(
+                    "error_description",
+                    "A different or more recent sign-in is needed",
+                );
+                if let Some(values) = need.acr_values() {
+                    challenge = challenge.with("acr_values", &values);
+                }
+                if let Some(seconds) = need.max_age() {
+                    challenge = challenge.with("max_age", &seconds.to_string());
+                }
+                (401, Some(challenge))
             }
             // RFC 9449 section 7.1: what is wrong with the proof is 401 too; section 9: the client
             // gets a nonce and tries again.
             (ErrorKind::DpopInvalid | ErrorKind::DpopReplayed, _) => {
-                (401, Some(challenge().with("error", "invalid_dpop_proof")))
+                (401, Some(with_error("invalid_dpop_proof")))
             }
-            (ErrorKind::UseDpopNonce, _) => {
-                (401, Some(challenge().with("error", "use_dpop_nonce")))
-            }
-            (_, Blame::Request) => (400, Some(challenge().with("error", "invalid_request"))),
+            (ErrorKind::UseDpopNonce, _) => (401, Some(with_error("use_dpop_nonce"))),
+            (_, Blame::Request) => (400, Some(with_error("invalid_request"))),
             (_, Blame::Token) => {
-                let challenge = challenge().with("error", "invalid_token").with(
+                let challenge = with_error("invalid_token").with(
                     "error_description",
                     "The access token is not valid for this request",
                 );
@@ -126,10 +176,10 @@ impl Refusal {
         self.challenge.as_ref().map(Challenge::as_str)
     }
 
-    /// The value of `Retry-After` in seconds (RFC 9110 section 10.2.3), if it is known.
+    /// The value of `Retry-After` in seconds (RFC 9110 section 10.2.3); none where a token would help.
     pub fn retry_after(&self) -> Option<u32> {
-        let details = self.error.details().filter(|_| self.status == 503);
-        details.and_then(|details| details.retry_after)
+        let known = self.error.details().and_then(|details| details.retry_after);
+        (self.status == 503).then_some(known.unwrap_or(RETRY_AFTER))
     }
 
     /// The value of `DPoP-Nonce`: what the client's next proof must carry (RFC 9449 section 9).
@@ -176,7 +226,18 @@ mod tests {
     fn all_bad_tokens_get_one_answer() {
         let answers: Vec<_> = ErrorKind::ALL
             .iter()
-            .filter(|kind| kind.blame() == Blame::Token && **kind != ErrorKind::ScopeInsufficient)
+            .filter(|kind| kind.blame() == Blame::Token)
+            // What says that the token is good, and not good enough.
+            .filter(|kind| {
+                !matches!(
+                    kind,
+                    ErrorKind::AuthenticationInsufficient
+                        | ErrorKind::PermissionInsufficient
+                        | ErrorKind::PredicateRefused
+                        | ErrorKind::RoleInsufficient
+                        | ErrorKind::ScopeInsufficient
+                )
+            })
             .map(|kind| {
                 (
                     refusal(*kind).status(),

@@ -26,6 +26,12 @@ impl Tally {
         }
     }
 
+    /// A request that was accepted is refused after all.
+    pub(super) fn withdraw(&mut self, error: &Error) {
+        self.accepted = self.accepted.saturating_sub(1);
+        self.refuse(error);
+    }
+
     /// How many requests were accepted.
     pub fn accepted(&self) -> u32 {
         self.accepted

@@ -4,10 +4,10 @@
 //! [`Guard::recall`] each time: the token does not change, but the time does, and so do the keys.
 
 use crate::error::Error;
-use crate::guard::{Guard, GuardConfig, Principal};
+use crate::guard::{Guard, GuardConfig, Need, Principal};
 use crate::http::json::{Number, Value};
 use crate::options::{Options, invalid};
-use crate::time::Timestamp;
+use crate::time::{Lifetime, Timestamp};
 
 /// How much a cache of verdicts may hold. The cache itself stands where tokens come in, because
 /// looking one up costs less there than bringing it here.
@@ -89,6 +89,7 @@ impl Verdict {
     /// The verdict on a token that was just accepted; `None` when it must be checked each time.
     pub(super) fn of(
         principal: &Principal,
+        need: &Need,
         place: usize,
         generation: u32,
         config: &GuardConfig,
@@ -101,14 +102,29 @@ impl Verdict {
         }
         let tolerance = config.clock_tolerance;
         let mut from = 0;
-        for name in ["nbf", "iat"] {
+        for name in ["nbf", "iat", "auth_time"] {
+            // What nobody asked for may be anything.
+            if name == "auth_time" && need.max_age().is_none() {
+                continue;
+            }
             if let Some(date) = claims.date(name).ok()? {
                 from = from.max(date.before(tolerance).millis());
             }
         }
+        let mut until = principal.expires_at()?.after(tolerance).millis();
+        // A bound of an age holds to the millisecond, the end of a token ends it just before.
+        for (name, age) in [
+            ("iat", config.max_token_age),
+            ("auth_time", need.max_age().map(Lifetime::from_seconds)),
+        ] {
+            if let Some(age) = age {
+                let last = claims.date(name).ok()??.after(age).after(tolerance);
+                until = until.min(last.millis().saturating_add(1));
+            }
+        }
         Some(Self {
             from,
-            until: principal.expires_at()?.after(tolerance).millis(),
+            until,
             place,
             generation,
         })
@@ -148,7 +164,8 @@ impl Guard {
         let keys = provider.keys();
         // RFC 7519 sections 4.1.4 and 4.1.5, as at the first time.
         let is_alive = (verdict.from..verdict.until).contains(&now.millis());
-        if is_alive && keys.generation() == verdict.generation && keys.is_usable(now) {
+        let is_usable = provider.shares_secret() || keys.is_usable(now);
+        if is_alive && keys.generation() == verdict.generation && is_usable {
             self.tally.accept();
             Recall::Holds
         } else {

@@ -23,11 +23,16 @@ pub(crate) use authenticate::bearer;
 #[cfg(feature = "guard")]
 pub(crate) use pause::Pause as AskingPause;
 
+#[cfg(feature = "guard")]
+use std::sync::Arc;
+
 use crate::error::Error;
 use crate::flow::{Checked, Reports};
 use crate::http::Transport;
 use crate::http::json::Value;
 use crate::issuer::pause::Pause;
+#[cfg(feature = "guard")]
+use crate::jose::VerificationKey;
 use crate::options::invalid;
 use crate::time::{Lifetime, Timestamp};
 
@@ -48,6 +53,9 @@ pub struct Provider {
     discovery_failure: Option<Error>,
     discovery_pause: Pause,
     keys: KeyCache,
+    /// In place of metadata and keys: what it signs with and somebody shares.
+    #[cfg(feature = "guard")]
+    secret: Option<Arc<VerificationKey>>,
     reports: Vec<Checked>,
 }
 
@@ -72,6 +80,8 @@ impl Provider {
             discovery_failure: None,
             discovery_pause: Pause::default(),
             keys: KeyCache::default(),
+            #[cfg(feature = "guard")]
+            secret: None,
             reports: Vec::new(),
         }
     }
@@ -106,6 +116,18 @@ impl Provider {
             }
             _ => Err(invalid("issuer")),
         }
+    }
+
+    /// Says that it signs with a shared secret: nothing is fetched from it, and no other key is tried.
+    #[cfg(feature = "guard")]
+    pub(crate) fn share_secret(&mut self, secret: &Arc<VerificationKey>) {
+        self.secret = Some(Arc::clone(secret));
+    }
+
+    /// Whether it signs with a shared secret, which is there as long as the guard is.
+    #[cfg(feature = "guard")]
+    pub(crate) fn shares_secret(&self) -> bool {
+        self.secret.is_some()
     }
 
     /// The issuer identifier.

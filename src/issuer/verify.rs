@@ -127,6 +127,10 @@ impl Flow for Verify {
         event: Event,
     ) -> Result<Step<Verified>, Error> {
         match (core::mem::replace(&mut self.stage, Stage::Over), event) {
+            #[cfg(feature = "guard")]
+            (Stage::Ready, Event::Start) if provider.secret.is_some() => {
+                self.try_next(provider.secret.iter().cloned().collect())
+            }
             (Stage::Ready, Event::Start) => {
                 self.discover(Discover::paced(), provider, now, Event::Start)
             }

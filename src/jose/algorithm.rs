@@ -2,7 +2,8 @@
 
 use crate::jose::Curve;
 
-/// A signature algorithm for tokens that others verify. HMAC and `none` do not exist here.
+/// A signature algorithm. `none` does not exist here; HMAC is accepted where a program says so and
+/// gives the secret, and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -16,6 +17,12 @@ pub enum Algorithm {
     Es384,
     /// ECDSA with P-521 and SHA-512
     Es512,
+    /// HMAC with SHA-256
+    Hs256,
+    /// HMAC with SHA-384
+    Hs384,
+    /// HMAC with SHA-512
+    Hs512,
     /// RSASSA-PSS with SHA-256
     Ps256,
     /// RSASSA-PSS with SHA-384
@@ -70,6 +77,8 @@ pub enum Kind {
     Ecdsa(Curve),
     /// Ed25519
     Ed25519,
+    /// HMAC, with a secret that both sides know
+    Hmac,
     /// RSASSA-PKCS1-v1_5
     RsaPkcs1,
     /// RSASSA-PSS
@@ -114,6 +123,24 @@ const TABLE: &[Row] = &[
         Hash::Sha512,
     ),
     (
+        Algorithm::Hs256,
+        "signature HS256",
+        Kind::Hmac,
+        Hash::Sha256,
+    ),
+    (
+        Algorithm::Hs384,
+        "signature HS384",
+        Kind::Hmac,
+        Hash::Sha384,
+    ),
+    (
+        Algorithm::Hs512,
+        "signature HS512",
+        Kind::Hmac,
+        Hash::Sha512,
+    ),
+    (
         Algorithm::Ps256,
         "signature PS256",
         Kind::RsaPss,
@@ -152,7 +179,7 @@ const TABLE: &[Row] = &[
 ];
 
 impl Algorithm {
-    /// All of them.
+    /// All of them, also those with a secret.
     pub fn all() -> impl Iterator<Item = Self> {
         TABLE.iter().map(|(algorithm, ..)| *algorithm)
     }
@@ -180,6 +207,11 @@ impl Algorithm {
         self.row().2
     }
 
+    /// Whether whoever can check a signature can make one.
+    pub fn is_symmetric(self) -> bool {
+        self.kind() == Kind::Hmac
+    }
+
     /// The hash; also that of `at_hash` (OpenID Connect Core section 3.1.3.6).
     pub fn hash(self) -> Hash {
         self.row().3
@@ -200,10 +232,14 @@ impl Algorithm {
 pub struct Algorithms(Vec<Algorithm>);
 
 impl Algorithms {
-    /// Every algorithm of the table: all are asymmetric and none is weak, so they differ in what
-    /// the provider uses, not in what is safe.
+    /// Every asymmetric algorithm of the table: none is weak, so they differ in what the provider
+    /// uses, not in what is safe.
     pub fn all() -> Self {
-        Self(Algorithm::all().collect())
+        Self(
+            Algorithm::all()
+                .filter(|algorithm| !algorithm.is_symmetric())
+                .collect(),
+        )
     }
 
     /// Only these; `None` when there are none.
@@ -249,7 +285,8 @@ mod tests {
         for name in [
             "none",
             "None",
-            "HS256",
+            "hs256",
+            "HS1",
             "rs256",
             "RS256 ",
             "",
@@ -266,11 +303,22 @@ mod tests {
     fn every_variant_has_a_row() {
         use Algorithm::*;
         for algorithm in [
-            Ed25519, EdDsa, Es256, Es384, Es512, Ps256, Ps384, Ps512, Rs256, Rs384, Rs512,
+            Ed25519, EdDsa, Es256, Es384, Es512, Hs256, Hs384, Hs512, Ps256, Ps384, Ps512, Rs256,
+            Rs384, Rs512,
         ] {
             assert_eq!(algorithm.row().0, algorithm);
         }
-        assert_eq!(Algorithm::all().count(), 11);
+        assert_eq!(Algorithm::all().count(), 14);
+    }
+
+    #[test]
+    fn hmac_is_not_among_all_that_may_be_accepted() {
+        use Algorithm::*;
+        for algorithm in [Hs256, Hs384, Hs512] {
+            assert!(algorithm.is_symmetric());
+            assert!(!Algorithms::all().contains(algorithm));
+        }
+        assert!(Algorithms::all().contains(Rs256) && !Rs256.is_symmetric());
     }
 
     #[test]

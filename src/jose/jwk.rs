@@ -3,8 +3,13 @@
 //! Hosts do arithmetic, they do not judge: WebCrypto imports RSA keys of 512 bits and Ed25519
 //! points of small order. So the judgement is here, before a host sees a key.
 
+#[cfg(feature = "guard")]
+use subtle::ConstantTimeEq as _;
+
 use crate::http::json::{Object, Value};
 use crate::jose::{Algorithm, Kind, base64url};
+#[cfg(feature = "guard")]
+use crate::secret::Secret;
 
 /// A curve of ECDSA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,7 +74,7 @@ impl Curve {
     }
 }
 
-/// The public numbers of a key.
+/// The numbers of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Material {
     /// Modulus without leading zeros, exponent
@@ -82,7 +87,26 @@ pub(crate) enum Material {
     },
     /// The encoded point
     Ed25519 { point: Vec<u8> },
+    /// Not public: what both sides of HMAC know. It is in no key set.
+    #[cfg(feature = "guard")]
+    Shared { secret: Shared },
 }
+
+/// What both sides of HMAC know. Comparing two tells nothing by its duration but their lengths.
+#[cfg(feature = "guard")]
+#[derive(Clone, Debug)]
+pub(crate) struct Shared(pub(crate) Secret<Vec<u8>>);
+
+#[cfg(feature = "guard")]
+impl PartialEq for Shared {
+    fn eq(&self, other: &Self) -> bool {
+        // EXPOSE: it is compared in constant time.
+        self.0.expose().ct_eq(other.0.expose()).into()
+    }
+}
+
+#[cfg(feature = "guard")]
+impl Eq for Shared {}
 
 /// A public key that is strong enough, well formed and meant for checking signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,6 +194,29 @@ impl VerificationKey {
             .then_some(key)
     }
 
+    /// The key of HMAC, which both sides know. Only an option of the program is one.
+    ///
+    /// What it does not check: whether it is long enough.
+    #[cfg(feature = "guard")]
+    pub(crate) fn of_secret(bytes: Vec<u8>) -> Self {
+        Self {
+            key_id: None,
+            algorithm: None,
+            material: Material::Shared {
+                secret: Shared(Secret::new(bytes)),
+            },
+        }
+    }
+
+    /// The bytes of a shared secret, to be handed to whoever does the arithmetic.
+    #[cfg(all(feature = "guard", target_arch = "wasm32"))]
+    pub(crate) fn secret(&self) -> Option<&Secret<Vec<u8>>> {
+        match &self.material {
+            Material::Shared { secret } => Some(&secret.0),
+            _ => None,
+        }
+    }
+
     /// The key's name.
     pub fn key_id(&self) -> Option<&str> {
         self.key_id.as_deref()
@@ -191,6 +238,8 @@ impl VerificationKey {
             (Material::Rsa { .. }, Kind::RsaPkcs1 | Kind::RsaPss)
             | (Material::Ed25519 { .. }, Kind::Ed25519) => true,
             (Material::Ec { curve, .. }, Kind::Ecdsa(wanted)) => *curve == wanted,
+            #[cfg(feature = "guard")]
+            (Material::Shared { .. }, Kind::Hmac) => true,
             _ => false,
         }
     }
@@ -203,7 +252,7 @@ impl VerificationKey {
         }
     }
 
-    /// The public numbers.
+    /// The numbers.
     #[cfg(all(feature = "rust-crypto", not(target_arch = "wasm32")))]
     pub(super) fn material(&self) -> &Material {
         &self.material
@@ -226,6 +275,9 @@ impl VerificationKey {
                 .with("kty", "OKP")
                 .with("crv", "Ed25519")
                 .with("x", encode(point)),
+            // Nothing of it is public.
+            #[cfg(feature = "guard")]
+            Material::Shared { .. } => Object::new().with("kty", "oct"),
         }
     }
 }

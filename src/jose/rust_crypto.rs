@@ -33,6 +33,16 @@ pub fn verify(check: &SignatureCheck) -> bool {
             Hash::Sha384 => rsa_pss!(Sha384, modulus, exponent, message, signature),
             Hash::Sha512 => rsa_pss!(Sha512, modulus, exponent, message, signature),
         },
+        #[cfg(feature = "guard")]
+        (Kind::Hmac, Material::Shared { secret }) => {
+            // EXPOSE: it is the key of the arithmetic.
+            let secret = secret.0.expose().as_slice();
+            match hash {
+                Hash::Sha256 => hmac!(Sha256, secret, message, signature),
+                Hash::Sha384 => hmac!(Sha384, secret, message, signature),
+                Hash::Sha512 => hmac!(Sha512, secret, message, signature),
+            }
+        }
         // A check is made only for a key of the algorithm's family.
         _ => false,
     }
@@ -74,6 +84,18 @@ macro_rules! rsa_pss {
     };
 }
 
+/// The comparison is the crate's own, in constant time.
+#[cfg(feature = "guard")]
+macro_rules! hmac {
+    ($hash:ident, $secret:expr, $message:expr, $signature:expr) => {{
+        use hmac::{KeyInit as _, Mac as _};
+        hmac::Hmac::<$hash>::new_from_slice($secret)
+            .is_ok_and(|mac| mac.chain_update($message).verify_slice($signature).is_ok())
+    }};
+}
+
+#[cfg(feature = "guard")]
+use hmac;
 use {ecdsa, rsa_pkcs1, rsa_pss};
 
 fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Option<rsa::RsaPublicKey> {

@@ -119,11 +119,13 @@ impl SignatureCheck {
             return Err(ErrorKind::KeyUnsuitable.into());
         }
         // RFC 7518 sections 3.3 to 3.5: RSA signatures are as long as the modulus, ECDSA ones are
-        // R and S at full length. RFC 8032: Ed25519 ones have 64 bytes.
+        // R and S at full length. RFC 8032: Ed25519 ones have 64 bytes. RFC 7518 section 3.2: HMAC
+        // ones are the whole hash.
         let expected = match algorithm.kind() {
             Kind::RsaPkcs1 | Kind::RsaPss => key.modulus_length(),
             Kind::Ecdsa(curve) => curve.coordinate_length().saturating_mul(2),
             Kind::Ed25519 => 64,
+            Kind::Hmac => usize::try_from(algorithm.hash().length()).unwrap_or(usize::MAX),
         };
         if signature.len() != expected {
             return Err(ErrorKind::SignatureInvalid.into());

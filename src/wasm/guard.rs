@@ -134,6 +134,38 @@ impl JsGuard {
         holds
     }
 
+    /// Takes an acceptance back, because the program's predicate did not say yes: the refusal of a
+    /// request with this need and this `Authorization` header as JSON text.
+    ///
+    /// # Errors
+    ///
+    /// `predicate_refused` without a need, for a token that came alone.
+    pub fn withdraw(
+        &self,
+        need_json: Option<String>,
+        authorization: Option<String>,
+    ) -> Result<String, JsValue> {
+        let need = need_json.as_deref().map(need).transpose()?;
+        let error = self.0.guard.borrow_mut().withdraw();
+        self.0.report(Err(&error));
+        let Some(need) = need else {
+            return Err(to_js(&error));
+        };
+        let guard = self.0.guard.borrow();
+        let facts = RequestFacts::read(authorization.as_deref());
+        Ok(Check::new(&guard, facts, &need)
+            .refusal(&guard, error)
+            .to_json())
+    }
+
+    /// The answer to a request for the metadata of this API, `{ status, headers, body }` as JSON text;
+    /// nothing when the request is for something else.
+    pub fn metadata(&self, method: &str, url: &str) -> Option<String> {
+        let guard = self.0.guard.borrow();
+        let resource = guard.config().resource.as_ref()?;
+        Some(resource.answer(method, url)?.to_json())
+    }
+
     /// How many verdicts may be kept, and in how many bytes.
     #[wasm_bindgen(js_name = cacheLimits)]
     pub fn cache_limits(&self) -> Vec<u32> {
@@ -161,16 +193,18 @@ impl JsGuard {
         let mut flow = Check::new(&state.guard.borrow(), request, need);
         match state.host.begin(&state.guard, &mut flow, Event::Start) {
             Ok(Progress::Done(principal)) => {
-                let result = state.report(Ok(principal));
+                let result = Ok(principal);
+                state.report(result.as_ref());
                 told(&state.guard.borrow(), &flow, result)
             }
             Err(error) => {
-                let result = state.report(Err(error));
+                let result = Err(error);
+                state.report(result.as_ref());
                 told(&state.guard.borrow(), &flow, result)
             }
             Ok(progress) => Ok(future_to_promise(async move {
                 let result = state.host.finish(&state.guard, &mut flow, progress).await;
-                let result = state.report(result);
+                state.report(result.as_ref());
                 told(&state.guard.borrow(), &flow, result)
             })
             .into()),
@@ -246,16 +280,15 @@ impl State {
     }
 
     /// Tells the program what was decided.
-    fn report(&self, result: Result<Principal, Error>) -> Result<Principal, Error> {
+    fn report(&self, result: Result<&Principal, &Error>) {
         if self.host.listens() {
             let event = Object::new().with("type", "decided");
-            self.host.emit(match &result {
+            self.host.emit(match result {
                 Ok(principal) => event
                     .with("accepted", true)
                     .with("checks", principal.checked().to_vec()),
                 Err(error) => event.with("accepted", false).with("code", error.code()),
             });
         }
-        result
     }
 }

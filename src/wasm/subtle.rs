@@ -4,6 +4,8 @@
 use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
+#[cfg(feature = "guard")]
+use js_sys::Uint8Array;
 use js_sys::{Array, JSON, Object, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -82,6 +84,10 @@ impl ImportedKeys {
     /// Answers the question of a check without waiting; `None` where the host has no way to, or
     /// makes nothing of the key, so that WebCrypto has to be asked.
     pub(super) fn verify_at_once(&self, check: &SignatureCheck) -> Option<bool> {
+        // What it verifies with is public keys.
+        if check.algorithm().is_symmetric() {
+            return None;
+        }
         let node = self.node.get_or_init(ambient::node_crypto).as_ref()?;
         let prepared = match self.prepared.find(check) {
             Some(prepared) => prepared,
@@ -127,12 +133,10 @@ impl ImportedKeys {
         subtle: &web_sys::SubtleCrypto,
         check: &SignatureCheck,
     ) -> Result<CryptoKey, Error> {
-        let jwk = Value::from(check.key().to_public_jwk()).to_json();
-        let unsuitable = |_| Error::from(ErrorKind::KeyUnsuitable);
-        let jwk: Object = JSON::parse(&jwk).map_err(unsuitable)?.unchecked_into();
+        let (format, data) = key_data(check.key())?;
         let promise = subtle.import_key_with_object(
-            "jwk",
-            &jwk,
+            format,
+            &data,
             &parameters(check.algorithm()),
             false,
             &Array::of1(&"verify".into()),
@@ -168,7 +172,8 @@ fn prepare(node: &NodeCrypto, check: &SignatureCheck) -> Result<Prepared, JsValu
     match algorithm.kind() {
         // R and S at full length, as JWS writes them, and not the DER that is the default.
         Kind::Ecdsa(_) => set("dsaEncoding", "ieee-p1363".into())?,
-        Kind::Ed25519 => true,
+        // HMAC does not come here.
+        Kind::Ed25519 | Kind::Hmac => true,
         Kind::RsaPkcs1 => set("padding", RSA_PKCS1_PADDING.into())?,
         Kind::RsaPss => {
             set("saltLength", algorithm.hash().length().into())?;
@@ -193,6 +198,19 @@ const RSA_PKCS1_PADDING: u32 = 1;
 /// `crypto.constants.RSA_PKCS1_PSS_PADDING`, a number of OpenSSL.
 const RSA_PKCS1_PSS_PADDING: u32 = 6;
 
+/// A key in the form in which the host imports it, and the name of that form.
+fn key_data(key: &VerificationKey) -> Result<(&'static str, Object), Error> {
+    #[cfg(feature = "guard")]
+    if let Some(secret) = key.secret() {
+        // EXPOSE: it is the key of the arithmetic.
+        let bytes = Uint8Array::from(secret.expose().as_slice());
+        return Ok(("raw", bytes.unchecked_into()));
+    }
+    let jwk = Value::from(key.to_public_jwk()).to_json();
+    let jwk = JSON::parse(&jwk).map_err(|_| Error::from(ErrorKind::KeyUnsuitable))?;
+    Ok(("jwk", jwk.unchecked_into()))
+}
+
 async fn settle(promise: Result<Promise, JsValue>) -> Result<JsValue, JsValue> {
     JsFuture::from(promise?).await
 }
@@ -210,6 +228,7 @@ fn parameters(algorithm: Algorithm) -> Object {
             "ECDSA"
         }
         Kind::Ed25519 => "Ed25519",
+        Kind::Hmac => "HMAC",
         Kind::RsaPkcs1 => "RSASSA-PKCS1-v1_5",
         Kind::RsaPss => {
             set("saltLength", algorithm.hash().length().into());

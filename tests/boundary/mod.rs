@@ -841,3 +841,71 @@ async fn nonces_are_made_with_a_key_that_the_host_draws() {
     }
     assert_ne!(nonces[0], nonces[1]);
 }
+
+#[wasm_bindgen_test]
+async fn an_acceptance_that_is_taken_back_is_a_refusal() {
+    let provider = provider("").await;
+    let guard = guard_with(&get(&provider, "fetch"));
+    let token = run("return a.accessToken()", &[&provider]).await.unwrap();
+    decide(&guard, &token).await;
+    let refusal = parse(&guard.withdraw(Some("{}".into()), None).unwrap().into());
+    assert_eq!(text(&refusal, "code"), "predicate_refused");
+    assert_eq!(get(&refusal, "status"), JsValue::from(403));
+    let error = guard.withdraw(None, None).unwrap_err();
+    assert_eq!(text(&error, "code"), "predicate_refused");
+    assert!(guard.tally().contains("\"predicate_refused\":2"));
+}
+
+/// A token that WebCrypto signs with a secret.
+const HMAC_TOKEN: &str = r#"
+    const bytes = new TextEncoder();
+    const encode = (data) => btoa(String.fromCharCode(...data))
+        .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+    const part = (value) => encode(bytes.encode(JSON.stringify(value)));
+    const now = Math.floor(Date.now() / 1000);
+    const input = part({ alg: b, typ: "at+jwt" }) + "." + part({ iss: "https://as.example",
+        aud: "https://api.example", sub: "alice", client_id: "spa", jti: "1", iat: now, exp: now + 300 });
+    const algorithm = { name: "HMAC", hash: b.replace("HS", "SHA-") };
+    const key = await crypto.subtle.importKey("raw", bytes.encode(a), algorithm, false, ["sign"]);
+    return input + "." + encode(new Uint8Array(await crypto.subtle.sign("HMAC", key, bytes.encode(input))));
+"#;
+
+#[wasm_bindgen_test]
+async fn the_hosts_crypto_checks_signatures_with_a_secret() {
+    let provider = provider("").await;
+    let secret = "0123456789abcdef".repeat(4);
+    let other = "fedcba9876543210".repeat(4);
+    for alg in ["HS256", "HS384", "HS512"] {
+        let options = format!(
+            r#"{{"issuer":"https://as.example","audience":"https://api.example","secret":"{secret}","algorithms":"{alg}"}}"#
+        );
+        for (with, expected) in [(&secret, ""), (&other, "signature_invalid")] {
+            let token = run(HMAC_TOKEN, &[&with.as_str().into(), &alg.into()])
+                .await
+                .unwrap();
+            let fetch = get(&provider, "fetch").unchecked_into();
+            let guard = JsGuard::new(&options, Some(fetch), None).unwrap();
+            let outcome = decide(&guard, &token).await;
+            let code = match get(&outcome, "refusal") {
+                refusal if refusal.is_undefined() => String::new(),
+                refusal => text(&refusal, "code"),
+            };
+            assert_eq!(code, expected, "{alg}");
+        }
+    }
+    assert_eq!(count(&provider, "/jwks").await, 0.0);
+}
+
+#[wasm_bindgen_test]
+fn the_metadata_of_an_api_is_served_where_it_belongs() {
+    let options =
+        r#"{"issuer":"https://as.example","audience":"api","resource":"https://api.example/mcp"}"#;
+    let guard = JsGuard::new(options, None, None).unwrap();
+    let url = "https://api.example/.well-known/oauth-protected-resource/mcp";
+    let answer = parse(&guard.metadata("GET", url).unwrap().into());
+    assert_eq!(get(&answer, "status"), JsValue::from(200));
+    assert!(text(&answer, "body").contains("\"resource\":\"https://api.example/mcp\""));
+    assert!(guard.metadata("GET", "https://api.example/mcp").is_none());
+    let without = JsGuard::new(GUARD, None, None).unwrap();
+    assert!(without.metadata("GET", url).is_none());
+}

@@ -85,7 +85,7 @@ fn hdr_10_11_12_a_list_that_is_empty_or_names_none_or_hmac_is_config_invalid() {
     }
 }
 
-/// HMAC with SHA-256 (RFC 2104), which the core does not know.
+/// HMAC with SHA-256 (RFC 2104), with which no guard with key sets checks anything.
 fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     let mut block = [0; 64];
     if key.len() > 64 {

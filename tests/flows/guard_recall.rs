@@ -3,14 +3,22 @@
 use gatepass::flow::Event;
 use gatepass::guard::{BearerToken, Check, Need, Recall, Verdict};
 use gatepass::http::{Purpose, Unreachable};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{GuardWorld, Key, Reply};
+use crate::support::{GuardWorld, Key, Reply, options};
 
 /// The verdict on a token that is accepted now.
 fn verdict_on(world: &mut GuardWorld, token: &str) -> Option<Verdict> {
     let mut flow = Check::new(&world.guard, Ok(BearerToken::new(token)), &Need::nothing());
     assert!(flow.verdict().is_none());
+    world.net.run(&mut flow, &mut world.guard).unwrap();
+    flow.verdict()
+}
+
+/// The same for a request with this need.
+fn verdict_for(world: &mut GuardWorld, token: &str, need: Value) -> Option<Verdict> {
+    let need = Need::from_options(&options(&need)).unwrap();
+    let mut flow = Check::new(&world.guard, Ok(BearerToken::new(token)), &need);
     world.net.run(&mut flow, &mut world.guard).unwrap();
     flow.verdict()
 }
@@ -193,4 +201,43 @@ fn what_is_recalled_counts_as_accepted() {
     world.net.pass(200_000);
     assert!(!holds(&mut world, verdict));
     assert_eq!(world.guard.tally().accepted(), 2);
+}
+
+#[test]
+fn a_verdict_ends_when_the_sign_in_is_too_old_for_the_need() {
+    let mut world = GuardWorld::new();
+    let token = world.edited(|token| {
+        token.claims.set("auth_time", 1_800_000_000 - 500);
+    });
+    let strict = verdict_for(&mut world, &token, json!({"maxAge": 600})).unwrap();
+    let usual = verdict_for(&mut world, &token, json!({})).unwrap();
+    world.net.pass(130);
+    assert!(holds(&mut world, strict));
+    world.net.pass(1);
+    assert!(!holds(&mut world, strict));
+    assert!(holds(&mut world, usual));
+    let refusal = world.needing(&token, json!({"maxAge": 600})).unwrap_err();
+    assert_eq!(refusal.error().code(), "authentication_insufficient");
+}
+
+#[test]
+fn a_verdict_ends_when_the_token_is_older_than_the_guard_allows() {
+    let mut world = GuardWorld::with(json!({"maxTokenAge": 60}));
+    let token = world.good();
+    let verdict = verdict_on(&mut world, &token).unwrap();
+    world.net.pass(90);
+    assert!(holds(&mut world, verdict));
+    world.net.pass(1);
+    assert!(!holds(&mut world, verdict));
+    assert_eq!(world.code(&token), "token_too_old");
+}
+
+#[test]
+fn an_auth_time_that_nobody_asks_for_may_be_anything() {
+    let mut world = GuardWorld::new();
+    let token = world.edited(|token| {
+        token.claims.set("auth_time", json!("yesterday"));
+    });
+    let verdict = verdict_on(&mut world, &token).unwrap();
+    assert!(holds(&mut world, verdict));
 }

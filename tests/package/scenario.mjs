@@ -58,6 +58,7 @@ export async function scenario({ createClient, GatepassError }, { createGuard },
   const misled = await (
     await introspecting({ clientSecret: "wrong" })
   ).check(request(`Bearer ${opaque}`));
+  const rules = await ruleOutcomes(createGuard, provider, token);
 
   const codeOf = (promise) =>
     promise.then(
@@ -95,6 +96,7 @@ export async function scenario({ createClient, GatepassError }, { createGuard },
     alerts,
     questions: provider.count("/introspect"),
     introspection: { ...asker.tally().introspection, durationMs: 0 },
+    rules,
     verify: [verified.subject, verified === again],
     verifyCode,
     signOut: signOutUrl.origin + signOutUrl.pathname,
@@ -103,6 +105,89 @@ export async function scenario({ createClient, GatepassError }, { createGuard },
     events: [...new Set(events)],
     tally,
     cache: [cache.hits, cache.misses, cache.entries],
+  };
+}
+
+/** What a guard counted, with how many tokens it remembered. */
+function counts(guard) {
+  const { cache, ...tally } = guard.tally();
+  return { ...tally, hits: cache.hits };
+}
+
+/** A guard with everything that only JavaScript can say: functions, bytes, responses. */
+async function ruleOutcomes(createGuard, { issuer, audience, fetch }, token) {
+  const resource = "https://api.example/mcp";
+  const wellKnown = "https://api.example/.well-known/oauth-protected-resource";
+  const guard = await createGuard({
+    issuer,
+    audience,
+    fetch,
+    resource,
+    resourceMetadata: { scopes_supported: ["read"] },
+    preflight: () => new Response(null, { status: 204, headers: { "x-answered": "here" } }),
+  });
+  const request = (method, headers) => new Request(resource, { method, headers });
+  const authorization = `Bearer ${token}`;
+  const codeOf = (promise) => promise.then(String, (error) => error.code);
+  const guarded = guard.protect(() => new Response("served"));
+  const asked = (principal) => principal.claims.sub === "alice";
+  const status = async (need) =>
+    (await guard.check(request("GET", { authorization }), need)).response?.status ?? 200;
+
+  const cors = { origin: "https://app.example", "access-control-request-method": "POST" };
+  const preflight = await guarded(request("OPTIONS", cors));
+  const options = await guarded(request("OPTIONS", {}));
+  const head = await guarded(request("HEAD", {}));
+  const served = guard.metadata(new Request(`${wellKnown}/mcp`));
+  const strict = await createGuard({ issuer, audience, fetch });
+  const stepUp = await strict.check(request("GET", { authorization }), { acr: "mfa", maxAge: 60 });
+  const dead = await createGuard({
+    issuer,
+    audience,
+    fetch: () => new Response("", { status: 500 }),
+  });
+  const down = await dead.check(request("GET", { authorization }));
+  const secret = (value) =>
+    createGuard({ issuer, audience, secret: value }).then(
+      () => "made",
+      (error) => `${error.code} ${error.at}`,
+    );
+
+  return {
+    predicate: [
+      await status({ predicate: asked }),
+      await status({ predicate: async () => false }),
+      await status({
+        predicate: () => {
+          throw new Error("no");
+        },
+      }),
+      // Only true is a yes, also for a token that is remembered.
+      await status({ predicate: () => 1 }),
+      await codeOf(guard.verify(token, { predicate: () => undefined })),
+      await status({ predicate: "yes" }).catch((error) => `${error.code} ${error.at}`),
+    ],
+    tally: counts(guard),
+    preflight: [preflight.status, preflight.headers.get("x-answered")],
+    notPreflight: [options.status, head.status],
+    challenge: options.headers.get("www-authenticate"),
+    metadata: [served.status, served.headers.get("content-type"), await served.json()],
+    root: guard.metadata(new Request(wellKnown)).status,
+    head: await guard.metadata(new Request(wellKnown, { method: "HEAD" })).text(),
+    post: guard.metadata(new Request(wellKnown, { method: "POST" })).status,
+    elsewhere: [guard.metadata(new Request(resource)), strict.metadata(new Request(wellKnown))],
+    stepUp: [stepUp.response.status, stepUp.response.headers.get("www-authenticate")],
+    down: [
+      down.response.status,
+      down.response.headers.get("retry-after"),
+      down.response.headers.get("cache-control"),
+    ],
+    secrets: [
+      await secret(new Uint8Array(32).fill(250)),
+      await secret(new Uint8Array(31)),
+      await secret(undefined),
+      await secret(() => "x"),
+    ],
   };
 }
 
@@ -153,6 +238,34 @@ export const EXPECTED = {
   alerts: ["credentials_refused"],
   questions: 3,
   introspection: { asked: 2, failed: 0, cached: 1, cachedRefusals: 0, durationMs: 0 },
+  rules: {
+    predicate: [200, 403, 403, 403, "predicate_refused", "config_invalid predicate"],
+    tally: { accepted: 1, predicate_refused: 4, credential_missing: 2, hits: 3 },
+    preflight: [204, "here"],
+    notPreflight: [401, 401],
+    challenge:
+      'Bearer resource_metadata="https://api.example/.well-known/oauth-protected-resource/mcp"',
+    metadata: [
+      200,
+      "application/json",
+      {
+        resource: "https://api.example/mcp",
+        authorization_servers: ["https://as.example"],
+        bearer_methods_supported: ["header"],
+        scopes_supported: ["read"],
+      },
+    ],
+    root: 200,
+    head: "",
+    post: 405,
+    elsewhere: [null, null],
+    stepUp: [
+      401,
+      'Bearer error="insufficient_user_authentication", error_description="A different or more recent sign-in is needed", acr_values="mfa", max_age="60"',
+    ],
+    down: [503, "5", "no-store"],
+    secrets: ["made", "config_invalid secret", "config_invalid secret", "config_invalid secret"],
+  },
   verify: ["alice", true],
   verifyCode: "token_malformed",
   signOut: "https://as.example/logout",

@@ -6,9 +6,11 @@ import type {
   Connection,
   ErrorCode,
   Guard,
+  Need,
   Principal,
   Refusal,
   ReplayStore,
+  ResourceMetadata,
 } from "gatepass/guard";
 
 type Equal<A, B> =
@@ -50,6 +52,38 @@ proof<Equal<ReturnType<Guard["tally"]>["cache"], CacheStatistics>>();
 await createGuard({ issuer: "https://a.example", audience: "api", cache: true });
 // @ts-expect-error a principal is frozen
 (await guard.verify("")).scopes.push("admin");
+// Profiles by name, with changes, and for single issuers.
+await createGuard({
+  issuer: "https://login.microsoftonline.com/{tenantid}/v2.0",
+  audience: "api",
+  profile: { base: "entra", roles: ["roles", ["realm_access", "roles"]] },
+  profiles: { "https://a.example": "auth0" },
+  tenants: ["11111111-2222-4333-8444-555555555555"],
+  maxTokenAge: 3600,
+  resource: "https://api.example",
+  resourceMetadata: { scopes_supported: ["read"], "resource_name#de": "Dateien" },
+  preflight: () => new Response(null, { status: 204 }),
+});
+await createGuard({ issuer: "https://a.example", audience: "api", secret: new Uint8Array(32) });
+// @ts-expect-error a profile has a known name
+await createGuard({ issuer: "https://a.example", audience: "api", profile: "Auth0" });
+// @ts-expect-error what the guard writes itself cannot be given
+const written: ResourceMetadata = { bearer_methods_supported: ["query"] };
+
+// A need is judged by the core, and last by a predicate that knows the principal.
+const need: Need = {
+  anyScopes: ["read"],
+  roles: "editor",
+  permissions: ["files:read"],
+  acr: ["phr"],
+  maxAge: 600,
+  predicate: (principal) => principal.claims["tenant"] === "t",
+};
+await guard.verify("token", need);
+// @ts-expect-error a predicate says yes or no
+await guard.verify("token", { predicate: () => "yes" });
+proof<Equal<ReturnType<Guard["metadata"]>, Response | null>>();
+proof<Equal<Principal["roles"], readonly string[]>>();
 
 // What a provider may leave out is not promised.
 proof<Equal<Principal["subject"], string | undefined>>();

@@ -8,7 +8,7 @@ use crate::guard::cache::Key;
 use crate::guard::opaque::answer::{self, Active, SIGNED_TYPE};
 use crate::guard::opaque::load::Place;
 use crate::guard::opaque::{Form, Introspection, Known};
-use crate::guard::{BearerToken, Guard, GuardConfig, Principal};
+use crate::guard::{BearerToken, Guard, GuardConfig, Principal, Profile, access_token};
 use crate::http::form::Form as Parameters;
 use crate::http::json::Object;
 use crate::http::{HttpRequest, HttpResponse, Purpose, Unreachable, Url};
@@ -49,6 +49,7 @@ enum Stage {
 struct Parts<'a> {
     introspection: &'a mut Introspection,
     provider: &'a mut Provider,
+    profile: &'a Profile,
     config: &'a GuardConfig,
     /// What the operator should know.
     alerts: &'a mut Vec<Error>,
@@ -82,9 +83,14 @@ impl Introspect {
             .providers
             .get_mut(introspection.provider)
             .ok_or(ErrorKind::FlowMisused)?;
+        let profile = guard
+            .profiles
+            .get(introspection.provider)
+            .ok_or(ErrorKind::FlowMisused)?;
         let mut parts = Parts {
             introspection,
             provider,
+            profile,
             config: &guard.config,
             alerts: &mut guard.alerts,
         };
@@ -377,6 +383,7 @@ impl Introspect {
 }
 
 /// How far an answer was read.
+#[allow(clippy::large_enum_variant)] // It is looked at at once and never kept.
 enum Read {
     /// To its end; `None` when the token is not active.
     Answer(Option<Active>),
@@ -421,7 +428,10 @@ fn judge(parts: &Parts<'_>, active: &Active, now: Timestamp) -> Result<Vec<&'sta
 fn principal(parts: &Parts<'_>, active: Active, now: Timestamp) -> Result<Principal, Error> {
     let checked = judge(parts, &active, now)?;
     let issuer = parts.provider.issuer().as_str();
-    Principal::introspected(active.into_claims(), issuer, checked)
+    let claims = active.into_claims();
+    access_token::check_age(&claims, parts.config, now)?;
+    access_token::check_actors(&claims)?;
+    Principal::introspected(claims, issuer, parts.profile, parts.config, checked)
 }
 
 fn read_user(answer: Result<HttpResponse, Unreachable>) -> Result<Object, Error> {

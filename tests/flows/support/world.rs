@@ -239,6 +239,12 @@ impl GuardWorld {
             .unwrap_err()
     }
 
+    /// Checks a token for a request with this need.
+    pub(crate) fn needing(&mut self, token: &str, need: Value) -> Result<Principal, Refusal> {
+        let need = Need::from_options(&options(&need)).unwrap();
+        self.check_need(Ok(BearerToken::new(token)), &need)
+    }
+
     fn check_need(
         &mut self,
         token: Result<BearerToken, Error>,
@@ -247,7 +253,7 @@ impl GuardWorld {
         self.net.assert_silent(&format!("{token:?}"));
         let mut flow = Check::new(&self.guard, token, need);
         let checked = self.net.run(&mut flow, &mut self.guard);
-        checked.map_err(|error| Refusal::new(error, flow.need()))
+        checked.map_err(|error| flow.refusal(&self.guard, error))
     }
 
     /// The code of a check, or `accepted`. The token must not be printed by anything.
