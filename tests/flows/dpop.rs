@@ -238,11 +238,23 @@ fn dpp_10_a_point_off_its_curve_is_refused() {
 
 #[test]
 fn dpp_10_a_key_that_the_host_refuses_is_the_proofs_fault() {
-    use gatepass::flow::{Event, Flow as _, Step};
+    use gatepass::flow::{Event, Flow as _};
     let mut world = DpopWorld::new();
-    let token = world.bound();
+    let mut flow = up_to_the_proof(&mut world);
+    let now = world.world.net.now;
+    let error = flow
+        .step(&mut world.world.guard, now, Event::KeyRefused)
+        .err()
+        .unwrap();
+    assert_eq!((error.kind(), error.at()), (ErrorKind::DpopInvalid, "jwk"));
+}
+
+/// A check of a good request up to where it waits for the signature of its proof.
+fn up_to_the_proof(world: &mut DpopWorld) -> Check {
+    use gatepass::flow::{Event, Flow as _, Step};
     // The issuer's keys are fetched with the first check.
     assert_eq!(world.edited(|_| {}), accepted());
+    let token = world.bound();
     let proof = world.proof(&token).sign(&world.key);
     let facts = RequestFacts::read(Some(&format!("DPoP {token}")))
         .at("GET", &world.url)
@@ -256,8 +268,52 @@ fn dpp_10_a_key_that_the_host_refuses_is_the_proofs_fault() {
     ));
     let step = flow.step(guard, now, Event::Signature(true));
     assert!(matches!(step, Ok(Step::Verify(_))));
-    let error = flow.step(guard, now, Event::KeyRefused).err().unwrap();
-    assert_eq!((error.kind(), error.at()), (ErrorKind::DpopInvalid, "jwk"));
+    flow
+}
+
+#[test]
+fn events_that_do_not_fit_a_proof_are_misuse() {
+    use gatepass::flow::{Event, Flow as _, Step};
+    use gatepass::http::Unreachable;
+    let mut world = DpopWorld::new();
+    world.world.net.replay_store = Some(true);
+    world.world.guard.remember_proofs_elsewhere();
+    let now = world.world.net.now;
+    let unfit = [
+        || Event::Start,
+        || Event::Remembered(Some(true)),
+        || Event::Unreachable(Unreachable::Network),
+    ];
+    for event in unfit {
+        let mut flow = up_to_the_proof(&mut world);
+        let error = flow.step(&mut world.world.guard, now, event());
+        assert_eq!(error.err().unwrap().code(), "flow_misused");
+    }
+    let unfit = [
+        || Event::Start,
+        || Event::Signature(true),
+        || Event::KeyRefused,
+        || Event::Unreachable(Unreachable::Network),
+    ];
+    for event in unfit {
+        let mut flow = up_to_the_proof(&mut world);
+        let guard = &mut world.world.guard;
+        let step = flow.step(guard, now, Event::Signature(true));
+        assert!(matches!(step, Ok(Step::Remember(_))));
+        let error = flow.step(guard, now, event());
+        assert_eq!(error.err().unwrap().code(), "flow_misused");
+    }
+}
+
+#[test]
+fn a_bound_token_has_no_verdict() {
+    use gatepass::flow::{Event, Flow as _, Step};
+    let mut world = DpopWorld::new();
+    let mut flow = up_to_the_proof(&mut world);
+    let now = world.world.net.now;
+    let step = flow.step(&mut world.world.guard, now, Event::Signature(true));
+    assert!(matches!(step, Ok(Step::Done(_))));
+    assert!(flow.verdict().is_none());
 }
 
 #[test]
