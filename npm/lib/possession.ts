@@ -31,7 +31,8 @@ export interface ReplayStore {
    *
    * Looking and remembering must be one step, or two requests that come together are both new: in
    * Redis `SET key 1 NX EX seconds`, on Cloudflare a Durable Object. Workers KV and the Cache API
-   * cannot do that. A store that throws refuses the request.
+   * cannot do that. A store that throws refuses the request; one
+   * that never answers keeps it waiting, so give it a time limit of its own.
    */
   remember(key: string, seconds: number): boolean | Promise<boolean>;
 }
