@@ -54,7 +54,8 @@ export interface IntrospectionOptions {
   readonly jwtResponse?: boolean;
   /**
    * For tokens with the scope `openid` the claims of UserInfo are added, once its `sub` is the
-   * token's. They never change what the token is good for. @defaultValue false
+   * token's. They never change what the token is good for. Tokens that are bound to a key or a
+   * certificate are not shown there, because only their bearer can. @defaultValue false
    */
   readonly userinfo?: boolean;
   /** How many questions may be under way at a time, 1 to 1024; beyond that 503. @defaultValue 16 */

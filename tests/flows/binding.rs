@@ -1,5 +1,6 @@
 //! Tokens that are bound to a client's certificate (RFC 8705), or to something unknown.
 
+use gatepass::http::Purpose;
 use serde_json::json;
 
 use crate::support::{DpopWorld, code_at, thumbprint};
@@ -91,6 +92,21 @@ fn a_token_that_is_bound_to_something_unknown_is_refused() {
         let refusal = world.send(&token, None).unwrap_err();
         assert_eq!(refusal.error().code(), "claim_invalid", "{cnf}");
     }
+}
+
+#[test]
+fn a_bound_opaque_token_is_not_shown_to_userinfo() {
+    let introspection = json!({"clientId": "rs", "clientSecret": "S3CRET-of-rs", "userinfo": true});
+    let mut world = DpopWorld::with(json!({"dpop": "accept", "introspection": introspection}));
+    let jkt = thumbprint(&world.key);
+    let token = world.world.opaque_with(|answer| {
+        answer
+            .set("scope", json!("openid"))
+            .set("cnf", json!({"jkt": jkt}));
+    });
+    let proof = world.proof(&token).sign(&world.key);
+    assert!(world.send(&token, Some(&proof)).is_ok());
+    assert_eq!(world.world.net.count(Purpose::UserInfo), 0);
 }
 
 #[test]

@@ -197,6 +197,11 @@ impl Active {
         Ok(())
     }
 
+    /// Whether the token is bound to a key or a certificate.
+    pub(super) fn is_bound(&self) -> bool {
+        self.confirmation().is_some()
+    }
+
     /// Until when it may be kept: so long from when it was asked for, and never past `exp`.
     pub(super) fn good_until(&self, asked_at: Timestamp, ttl: Lifetime) -> Timestamp {
         let end = asked_at.after(ttl);

@@ -300,7 +300,9 @@ impl Introspect {
         };
         // What is no good anyway is not worth another question.
         judge(parts, &active, now).map_err(|error| self.refused(parts, error, asked_at))?;
-        if parts.introspection.asks_userinfo && active.grants(&["openid".into()]) {
+        // A bound token is good with its proof only, which nobody but its bearer can make.
+        let is_shown = !active.is_bound() && active.grants(&["openid".into()]);
+        if parts.introspection.asks_userinfo && is_shown {
             let url = parts
                 .provider
                 .metadata()
