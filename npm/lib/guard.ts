@@ -166,6 +166,12 @@ export interface GuardOptions {
   readonly fetch?: typeof fetch;
   /** Is told of everything that happens; never of a token. */
   readonly onEvent?: (event: GuardEvent) => void;
+  /**
+   * Keeps the runtime awake for work that outlives a request: keys are renewed behind the back of
+   * requests when four fifths of their time are over. On Workers give `waitUntil` of
+   * `cloudflare:workers`; where there is none, a renewal that is cut off is made up for later.
+   */
+  readonly waitUntil?: (work: Promise<unknown>) => void;
   /** Accepts http for 127.0.0.1, [::1] and localhost. For development only. @defaultValue false */
   readonly dangerouslyAllowHttpLoopback?: boolean;
 }
@@ -401,6 +407,7 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
     onEvent: isFunction,
     preflight: isFunction,
     replayStore: isReplayStore,
+    waitUntil: isFunction,
   });
   const json = toJson(Object.hasOwn(rest, "secret") ? { ...rest, secret: secretOf(rest) } : rest);
   const { onEvent } = host;
@@ -409,7 +416,7 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
     const glue = await guardEngine.ready();
     const core = new glue.Guard(json, host.fetch, listener);
     if (host.replayStore) core.setReplayStore(asRemember(host.replayStore));
-    return new RequestGuard(core, host.preflight);
+    return new RequestGuard(core, host);
   });
 }
 
@@ -459,18 +466,20 @@ function isPreflight(request: { readonly headers: Headers }): request is Request
 class RequestGuard implements Guard {
   #core: Core | undefined;
   readonly #preflight: GuardOptions["preflight"];
+  readonly #waitUntil: GuardOptions["waitUntil"];
   /** By `Authorization` header and by token: the one is no substitute for the other. */
   readonly #headers: Verdicts<Accepted>;
   readonly #tokens: Verdicts<Accepted>;
   readonly #holds = ([from, until, place, generation]: Verdict): boolean =>
     this.#alive.recall(from, until, place, generation);
 
-  constructor(core: Core, preflight: GuardOptions["preflight"]) {
+  constructor(core: Core, host: Partial<Pick<GuardOptions, "preflight" | "waitUntil">>) {
     this.#core = core;
+    this.#waitUntil = host.waitUntil;
     const [entries = 0, bytes = 0] = core.cacheLimits();
     this.#headers = new Verdicts(entries, bytes);
     this.#tokens = new Verdicts(entries, bytes);
-    this.#preflight = preflight;
+    this.#preflight = host.preflight;
   }
 
   get #alive(): Core {
@@ -490,6 +499,7 @@ class RequestGuard implements Guard {
     const authorization = request.headers.get("authorization") ?? undefined;
     const known = authorization && this.#headers.find(authorization, need.json, this.#holds);
     const outcome = known || (await this.#decide(request, authorization, need.json, connection));
+    this.#renew();
     if (!("principal" in outcome)) return refused(outcome.refusal);
     if (!need.predicate || (await saysYes(need, outcome.principal))) return outcome;
     return refused(JSON.parse(this.#alive.withdraw(need.json, authorization)) as Refusal);
@@ -510,6 +520,7 @@ class RequestGuard implements Guard {
     const needed = readNeed(need);
     const known = this.#tokens.find(token, needed.json, this.#holds);
     const { principal } = known ?? (await this.#decideToken(token, needed.json));
+    this.#renew();
     if (needed.predicate && !(await saysYes(needed, principal))) {
       await call(() => this.#alive.withdraw());
     }
@@ -542,6 +553,17 @@ class RequestGuard implements Guard {
     if (text === undefined) return null;
     const { status, headers, body } = JSON.parse(text) as Answer;
     return new Response(body ?? null, { status, headers });
+  }
+
+  /** Begins what a decision left to be done, which nobody waits for. */
+  #renew(): void {
+    const renewal = this.#core?.renew();
+    if (!renewal) return;
+    try {
+      this.#waitUntil?.(renewal);
+    } catch {
+      // The renewal goes on or not; the decision stands.
+    }
   }
 
   tally(): Tally {

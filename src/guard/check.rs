@@ -158,6 +158,7 @@ impl Check {
                 self.verdict = self.generation.and_then(|generation| {
                     Verdict::of(&principal, &self.need, place, generation, &guard.config)
                 });
+                guard.note_age(place, now);
                 self.bind(guard, principal, now)
             }
         }

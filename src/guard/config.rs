@@ -202,6 +202,7 @@ fn read(object: &Object) -> Result<Guard, Error> {
         replays: Replays::default(),
         tally: Tally::default(),
         alerts: Vec::new(),
+        due: None,
     })
 }
 

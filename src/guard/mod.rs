@@ -32,6 +32,7 @@ mod policy;
 mod principal;
 mod profile;
 mod refusal;
+mod renewal;
 mod replay;
 mod request;
 mod resource_metadata;
@@ -48,6 +49,7 @@ pub use policy::Need;
 pub use principal::Principal;
 pub use profile::Profile;
 pub use refusal::{ChallengeContext, Refusal};
+pub use renewal::Renewal;
 pub use request::RequestFacts;
 pub use resource_metadata::{Answer, ResourceMetadata};
 pub use tally::Tally;
@@ -72,6 +74,8 @@ pub struct Guard {
     profiles: Vec<Profile>,
     tally: Tally,
     alerts: Vec<Error>,
+    /// The place of an issuer whose keys should be renewed.
+    due: Option<usize>,
 }
 
 // What was checked of a token stands in its principal.
@@ -102,6 +106,16 @@ impl Guard {
     /// earlier key stays.
     pub fn give_nonce_key(&mut self, key: [u8; 32]) {
         self.config.dpop.give_nonce_key(key);
+    }
+
+    /// Spreads attempts after failures by this seed, which is drawn anew for each guard.
+    #[must_use]
+    pub fn spread_by(mut self, seed: u32) -> Self {
+        for (provider, step) in self.providers.iter_mut().zip(1_u32..) {
+            // Never zero, which would spread nothing.
+            provider.spread(seed.wrapping_add(step.wrapping_mul(0x9E37_79B1)) | 1);
+        }
+        self
     }
 
     /// The outcomes so far.

@@ -167,6 +167,7 @@ impl Guard {
         let is_usable = provider.shares_secret() || keys.is_usable(now);
         if is_alive && keys.generation() == verdict.generation && is_usable {
             self.tally.accept();
+            self.note_age(verdict.place, now);
             Recall::Holds
         } else {
             Recall::CheckAnew

@@ -33,6 +33,7 @@ impl From<Unreachable> for Error {
 }
 
 /// An answer as a value. Its `Debug` shows the status only.
+#[derive(Clone)]
 pub struct HttpResponse {
     status: u16,
     headers: Vec<(&'static str, String)>,

@@ -37,6 +37,8 @@ pub struct KeyCache {
     pause: Pause,
     /// Before this an unknown key name causes no fetch.
     cool_down_until: Option<Timestamp>,
+    /// Before this no other renewal is begun.
+    renewal_until: Option<Timestamp>,
     /// How often a key that was trusted stood in the next set no more.
     generation: u32,
 }
@@ -97,6 +99,30 @@ impl KeyCache {
         self.set
             .as_ref()
             .is_some_and(|set| set.is_fresh(now) || !(self.pause.is_over(now) || set.is_spent(now)))
+    }
+
+    /// Whether the keys are still good but not for long: four fifths of their time are over.
+    pub fn is_ageing(&self, now: Timestamp) -> bool {
+        self.set.as_ref().is_some_and(|set| {
+            let age = now.since(set.fetched_at).millis().saturating_mul(5);
+            set.is_fresh(now) && age >= set.fresh_for.millis().saturating_mul(4)
+        })
+    }
+
+    /// Whether to renew them now, behind the back of those who use them. A yes is given once for
+    /// `longest`, in which the answer comes or does not.
+    pub fn begin_renewal(&mut self, now: Timestamp, longest: Lifetime) -> bool {
+        let begins = self.is_ageing(now)
+            && self.pause.is_over(now)
+            && is_past(self.renewal_until, now, longest);
+        if begins {
+            self.renewal_until = Some(now.after(longest));
+        }
+        begins
+    }
+
+    pub(super) fn spread(&mut self, seed: u32) {
+        self.pause.spread(seed);
     }
 
     /// Takes the answer of a fetch that was asked for at `asked_at`. A set that is there stays when

@@ -9,6 +9,7 @@ mod discovery;
 mod keys;
 mod metadata;
 mod pause;
+mod renew;
 mod verify;
 
 #[cfg(feature = "guard")]
@@ -16,6 +17,7 @@ pub use authenticate::ClientAuthentication;
 pub use discovery::{Discover, well_known_urls};
 pub use keys::{KeyCache, Plan};
 pub use metadata::{Issuer, Metadata};
+pub use renew::Renew;
 pub use verify::{KeyTrials, Verify};
 
 #[cfg(feature = "guard")]
@@ -138,6 +140,18 @@ impl Provider {
     /// What is known of its keys.
     pub fn keys(&self) -> &KeyCache {
         &self.keys
+    }
+
+    /// Whether its keys are renewed now; a yes is given once for as long as a request may take.
+    pub fn begin_renewal(&mut self, now: Timestamp) -> bool {
+        self.metadata.is_some() && self.keys.begin_renewal(now, self.timeout)
+    }
+
+    /// Spreads attempts after failures by this seed, so that many who failed together do not come
+    /// back together.
+    pub fn spread(&mut self, seed: u32) {
+        self.discovery_pause.spread(seed);
+        self.keys.spread(seed.rotate_left(16));
     }
 
     /// The metadata, once it was fetched.

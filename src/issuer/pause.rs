@@ -10,6 +10,8 @@ const LONGEST: u32 = 60;
 pub(crate) struct Pause {
     failures: u32,
     until: Option<Timestamp>,
+    /// What shortens the next pause; zero shortens none.
+    spread: u32,
 }
 
 impl Pause {
@@ -34,12 +36,27 @@ impl Pause {
             .unwrap_or(LONGEST)
             .min(LONGEST);
         self.failures = self.failures.saturating_add(1).min(16);
-        self.until = Some(now.after(Lifetime::from_seconds(seconds)));
+        // Xorshift: good enough to come at another moment than others do.
+        self.spread ^= self.spread << 13;
+        self.spread ^= self.spread >> 17;
+        self.spread ^= self.spread << 5;
+        // Up to a quarter less.
+        let less = i64::from(seconds).saturating_mul(i64::from(self.spread % 251));
+        let pause = i64::from(seconds).saturating_mul(1000).saturating_sub(less);
+        self.until = Some(now.after(Lifetime::from_millis(pause)));
+    }
+
+    /// Spreads the pauses by a seed of one's own.
+    pub(super) fn spread(&mut self, seed: u32) {
+        self.spread = seed;
     }
 
     /// An attempt succeeded.
     pub(crate) fn end(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            spread: self.spread,
+            ..Self::default()
+        };
     }
 }
 
@@ -71,6 +88,27 @@ mod tests {
         pause.end();
         pause.begin(now);
         assert!(pause.is_over(at(now.seconds() + 1)));
+    }
+
+    #[test]
+    fn with_a_seed_the_pause_is_up_to_a_quarter_shorter_and_each_is_another() {
+        let mut ends = Vec::new();
+        for seed in 1..=20 {
+            let mut pause = Pause::default();
+            pause.spread(0x9E37_79B1_u32.wrapping_mul(seed));
+            for _ in 0..6 {
+                pause.begin(at(1000));
+            }
+            assert!(!pause.is_over(at(1000 + 23)), "{seed}");
+            assert!(pause.is_over(at(1000 + 32)), "{seed}");
+            ends.push(pause.until.unwrap().millis());
+            pause.end();
+            pause.begin(at(1000));
+            assert!(pause.is_over(at(1001)));
+        }
+        ends.sort_unstable();
+        ends.dedup();
+        assert!(ends.len() > 15);
     }
 
     #[test]

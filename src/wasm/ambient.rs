@@ -85,3 +85,26 @@ pub(super) fn node_crypto() -> Option<super::subtle::NodeCrypto> {
         .all(|name| Reflect::get(&module, &(*name).into()).is_ok_and(|it| it.is_function()))
         .then(|| module.unchecked_into())
 }
+
+/// Whether one request may await a promise that another one made. On Cloudflare Workers it hangs
+/// or is refused there.
+pub(super) fn shares_promises() -> bool {
+    let agent = Reflect::get(&js_sys::global(), &"navigator".into())
+        .and_then(|navigator| Reflect::get(&navigator, &"userAgent".into()));
+    agent.ok().and_then(|agent| agent.as_string()).as_deref() != Some("Cloudflare-Workers")
+}
+
+/// A number to spread attempts by; nothing secret hangs on it.
+#[cfg(feature = "guard")]
+pub(super) fn spread() -> u32 {
+    // Not crypto.getRandomValues: Workers refuse it where guards are usually made, at the top.
+    // A float within the range of the integer loses its fraction and nothing else.
+    #[allow(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::disallowed_methods
+    )]
+    let seed = (js_sys::Math::random() * f64::from(u32::MAX)) as u32;
+    seed
+}

@@ -9,8 +9,9 @@ use wasm_bindgen_futures::JsFuture;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Checked, Event, Flow, ProofUse, Reports as _, Step};
 use crate::http::json::{Object, Value};
-use crate::http::{HttpRequest, HttpResponse, Unreachable};
+use crate::http::{HttpRequest, HttpResponse, Purpose, Unreachable};
 use crate::jose::SignatureCheck;
+use crate::wasm::flight::Flights;
 use crate::wasm::subtle::ImportedKeys;
 use crate::wasm::{ambient, fetch};
 
@@ -22,6 +23,7 @@ pub(super) struct Host {
     /// Where events go, as JSON text.
     on_event: Option<Function>,
     keys: ImportedKeys,
+    flights: Flights,
     /// What remembers used proofs, that the program gave: `(key, seconds) => boolean`, or a promise.
     replay_store: RefCell<Option<Function>>,
 }
@@ -44,6 +46,7 @@ impl Host {
             fetch,
             on_event,
             keys: ImportedKeys::default(),
+            flights: Flights::default(),
             replay_store: RefCell::default(),
         }
     }
@@ -88,7 +91,7 @@ impl Host {
     ) -> Result<F::Output, Error> {
         loop {
             let event = match progress {
-                Progress::Sends(request) => match self.send(&request).await {
+                Progress::Sends(request) => match self.ask(&request).await {
                     Ok(response) => Event::Answer(response),
                     Err(cause) => Event::Unreachable(cause),
                 },
@@ -142,6 +145,17 @@ impl Host {
                 Step::Remember(proof) => return Ok(Progress::Remembers(proof)),
                 Step::Done(output) => return Ok(Progress::Done(output)),
             };
+        }
+    }
+
+    /// Sends a request. What is only read is read once for all who ask for it meanwhile.
+    async fn ask(&self, request: &HttpRequest) -> Result<HttpResponse, Unreachable> {
+        match request.purpose {
+            Purpose::Discovery | Purpose::Keys => {
+                let send = self.send(request);
+                self.flights.join(request.url.as_str(), send).await
+            }
+            _ => self.send(request).await,
         }
     }
 

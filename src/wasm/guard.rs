@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::Function;
+use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
@@ -166,6 +166,29 @@ impl JsGuard {
         Some(resource.answer(method, url)?.to_json())
     }
 
+    /// Renews keys that the last decision found to be ageing; nothing where there are none. What
+    /// comes back is never rejected, and nobody has to await it.
+    #[wasm_bindgen(unchecked_return_type = "Promise<void> | undefined")]
+    pub fn renew(&self) -> Option<Promise> {
+        if !self.0.guard.borrow().wants_renewal() {
+            return None;
+        }
+        let now = ambient::now().ok()?;
+        let mut renewal = self.0.guard.borrow_mut().take_renewal(now)?;
+        let state = Rc::clone(&self.0);
+        Some(future_to_promise(async move {
+            let begun = state.host.begin(&state.guard, &mut renewal, Event::Start);
+            // A failure is told by the event of its request; the keys that are there serve on.
+            if let Ok(progress) = begun {
+                let _ = state
+                    .host
+                    .finish(&state.guard, &mut renewal, progress)
+                    .await;
+            }
+            Ok(JsValue::UNDEFINED)
+        }))
+    }
+
     /// How many verdicts may be kept, and in how many bytes.
     #[wasm_bindgen(js_name = cacheLimits)]
     pub fn cache_limits(&self) -> Vec<u32> {
@@ -216,7 +239,9 @@ impl JsGuard {
         fetch: Option<Function>,
         on_event: Option<Function>,
     ) -> Result<Self, JsValue> {
-        let guard = Guard::from_options(options).map_err(|error| to_js(&error))?;
+        let guard = Guard::from_options(options)
+            .map_err(|error| to_js(&error))?
+            .spread_by(ambient::spread());
         Ok(Self(Rc::new(State {
             guard: RefCell::new(guard),
             host: Host::new(fetch, on_event),

@@ -12,6 +12,7 @@ mod ambient;
 mod drive;
 mod error;
 mod fetch;
+mod flight;
 mod subtle;
 
 #[cfg(feature = "client")]

@@ -40,6 +40,7 @@ mod guard_secret;
 mod guard_structure;
 mod id_token;
 mod key_cache;
+mod key_renewal;
 mod leaks;
 mod misuse;
 mod refresh;

@@ -140,6 +140,10 @@ binding.protect(
 await createGuard({ issuer: "https://a.example", audience: "api", dpop: true });
 // @ts-expect-error a store answers with a boolean
 await createGuard({ issuer: "a", audience: "api", replayStore: { remember: () => "OK" } });
+// Keys are renewed with the runtime kept awake.
+declare const waitUntil: (work: Promise<unknown>) => void;
+await createGuard({ issuer: "https://a.example", audience: "api", waitUntil });
+
 // @ts-expect-error an audience is required
 await createGuard({ issuer: "https://a.example" });
 // @ts-expect-error scopes are strings

@@ -1,0 +1,242 @@
+//! Keys are renewed before they are due, and nobody waits for it.
+
+use gatepass::flow::Step;
+use gatepass::guard::{BearerToken, Check, Need, Recall};
+use gatepass::http::{Purpose, Unreachable};
+use serde_json::json;
+
+use crate::support::{GuardWorld, Key, Reply};
+
+/// A guard that has keys for ten minutes.
+fn warm() -> GuardWorld {
+    let mut world = GuardWorld::new();
+    good(&mut world);
+    world.net.clear();
+    world
+}
+
+#[track_caller]
+fn good(world: &mut GuardWorld) {
+    let token = world.good();
+    assert_eq!(world.code(&token), "accepted");
+}
+
+fn fetches(world: &GuardWorld) -> usize {
+    world.net.count(Purpose::Keys)
+}
+
+/// Runs what the last decision left to be done; says whether it left anything.
+fn renew(world: &mut GuardWorld) -> bool {
+    let Some(mut renewal) = world.guard.take_renewal(world.net.now) else {
+        return false;
+    };
+    let _ = world.net.run(&mut renewal, &mut world.guard);
+    true
+}
+
+#[test]
+fn net_35_keys_are_renewed_at_four_fifths_of_their_age_and_no_request_waits() {
+    let mut world = warm();
+    world.net.pass(479);
+    good(&mut world);
+    assert!(!renew(&mut world));
+    world.net.pass(1);
+    good(&mut world);
+    // The request was decided with the keys that were there.
+    assert_eq!(fetches(&world), 0);
+    assert!(renew(&mut world));
+    assert_eq!(fetches(&world), 1);
+    // They are new again: ten minutes after the first fetch nobody has to wait.
+    world.net.pass(300);
+    good(&mut world);
+    assert!(!renew(&mut world));
+    assert_eq!(fetches(&world), 1);
+}
+
+#[test]
+fn net_35_the_age_is_what_the_answer_says() {
+    let mut world = GuardWorld::new();
+    world.idp().cache_control = Some("max-age=100".into());
+    good(&mut world);
+    world.net.pass(79);
+    good(&mut world);
+    assert!(!renew(&mut world));
+    world.net.pass(1);
+    good(&mut world);
+    assert!(renew(&mut world));
+}
+
+#[test]
+fn a_renewal_is_begun_once_for_many_requests() {
+    let mut world = warm();
+    world.net.pass(500);
+    good(&mut world);
+    assert!(world.guard.take_renewal(world.net.now).is_some());
+    for _ in 0..1000 {
+        good(&mut world);
+        assert!(world.guard.take_renewal(world.net.now).is_none());
+    }
+}
+
+#[test]
+fn net_33_a_renewal_that_is_cut_off_is_begun_anew_after_its_time() {
+    let mut world = warm();
+    world.net.pass(500);
+    good(&mut world);
+    // The worker is stopped before the answer comes.
+    assert!(world.guard.take_renewal(world.net.now).is_some());
+    world.net.pass(4);
+    good(&mut world);
+    assert!(!renew(&mut world));
+    world.net.pass(1);
+    good(&mut world);
+    assert!(renew(&mut world));
+    assert_eq!(fetches(&world), 1);
+}
+
+#[test]
+fn a_renewal_that_fails_changes_nothing_but_the_next_attempt() {
+    let mut world = warm();
+    world.idp().always(Purpose::Keys, Reply::status(503));
+    world.net.pass(500);
+    good(&mut world);
+    assert!(renew(&mut world));
+    good(&mut world);
+    // The pause after a failure and the time of the first attempt are kept.
+    assert!(!renew(&mut world));
+    assert_eq!(fetches(&world), 1);
+    world.net.pass(5);
+    good(&mut world);
+    assert!(renew(&mut world));
+    assert_eq!(fetches(&world), 2);
+}
+
+#[test]
+fn a_token_that_is_recalled_renews_keys_too() {
+    let mut world = warm();
+    let token = world.edited(|token| {
+        token.claims.set("exp", 1_800_000_000 + 100_000);
+    });
+    let mut flow = Check::new(&world.guard, Ok(BearerToken::new(&token)), &Need::nothing());
+    world.net.run(&mut flow, &mut world.guard).unwrap();
+    let verdict = flow.verdict().unwrap();
+    for _ in 0..50 {
+        world.net.pass(120);
+        let recalled = world.guard.recall(verdict, world.net.now);
+        assert_eq!(recalled, Recall::Holds);
+        renew(&mut world);
+    }
+    // A hundred minutes, at each tenth of which keys of ten minutes are renewed once or less.
+    assert!((9..=13).contains(&fetches(&world)), "{}", fetches(&world));
+}
+
+#[test]
+fn a_renewal_ends_the_verdicts_on_what_a_withdrawn_key_signed() {
+    let mut world = warm();
+    let token = world.edited(|token| {
+        token.claims.set("exp", 1_800_000_000 + 100_000);
+    });
+    let mut flow = Check::new(&world.guard, Ok(BearerToken::new(&token)), &Need::nothing());
+    world.net.run(&mut flow, &mut world.guard).unwrap();
+    let verdict = flow.verdict().unwrap();
+    world.net.pass(500);
+    world.idp().rotate_to(Key::new("k2", "ES256", 9));
+    // Until the renewal nobody knows.
+    assert_eq!(world.guard.recall(verdict, world.net.now), Recall::Holds);
+    assert!(renew(&mut world));
+    assert_eq!(
+        world.guard.recall(verdict, world.net.now),
+        Recall::CheckAnew
+    );
+}
+
+#[test]
+fn net_34_a_renewal_that_was_asked_for_earlier_does_not_replace_a_newer_set() {
+    let mut world = warm();
+    world.net.pass(500);
+    good(&mut world);
+    let mut renewal = world.guard.take_renewal(world.net.now).unwrap();
+    let step = world
+        .net
+        .step(&mut renewal, &mut world.guard, gatepass::flow::Event::Start);
+    let Ok(Step::Send(request)) = step else {
+        panic!("a renewal asks for keys");
+    };
+    let late = world.net.answer(&request);
+    // Meanwhile the keys change and a token with the new one fetches them.
+    world.net.pass(1);
+    world.idp().rotate_to(Key::new("k2", "ES256", 9));
+    good(&mut world);
+    let step = world.net.step(&mut renewal, &mut world.guard, late);
+    assert!(matches!(step, Ok(Step::Done(()))));
+    // The new key is still the one that counts.
+    world.net.clear();
+    good(&mut world);
+    assert_eq!(fetches(&world), 0);
+}
+
+#[test]
+fn net_27_no_valid_token_is_refused_while_the_provider_is_down_for_an_hour() {
+    let mut world = warm();
+    for purpose in [Purpose::Keys, Purpose::Discovery] {
+        world
+            .idp()
+            .always(purpose, Reply::none(Unreachable::Network));
+    }
+    for _ in 0..360 {
+        world.net.pass(10);
+        good(&mut world);
+        renew(&mut world);
+    }
+    // It is asked again and again, but not by every request.
+    assert!((30..100).contains(&fetches(&world)), "{}", fetches(&world));
+    world.idp().recover(Purpose::Keys);
+    world.net.pass(60);
+    world.net.clear();
+    good(&mut world);
+    renew(&mut world);
+    good(&mut world);
+    assert_eq!(fetches(&world), 1);
+}
+
+#[test]
+fn each_issuer_is_renewed_by_itself() {
+    let mut world =
+        GuardWorld::with(json!({"issuer": ["https://as.example", "https://b.example"]}));
+    good(&mut world);
+    world.net.pass(500);
+    let idp = &world.net.idps[1];
+    let other = idp.access_token(world.net.now).sign(idp.key());
+    assert_eq!(world.code(&other), "accepted");
+    assert!(!renew(&mut world));
+    good(&mut world);
+    world.net.clear();
+    assert!(renew(&mut world));
+    assert_eq!(world.net.sent[0].url, "https://as.example/jwks");
+}
+
+#[test]
+fn net_30_guards_that_failed_together_do_not_come_back_together() {
+    let ends = |seed: u32| {
+        let mut world = GuardWorld::new();
+        world.guard = world.guard.spread_by(seed);
+        world
+            .idp()
+            .always(Purpose::Discovery, Reply::none(Unreachable::Network));
+        let mut last = 0;
+        for second in 0..120 {
+            let token = world.good();
+            let before = world.net.sent.len();
+            assert!(world.check(&token).is_err());
+            if world.net.sent.len() > before {
+                last = second;
+            }
+            world.net.pass(1);
+        }
+        last
+    };
+    let mut all: Vec<u32> = (1..=8).map(|seed| ends(seed * 0x0123_4567)).collect();
+    all.sort_unstable();
+    all.dedup();
+    assert!(all.len() >= 4, "{all:?}");
+}
