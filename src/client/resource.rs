@@ -88,6 +88,7 @@ mod tests {
         Client::from_options(&options).unwrap().config().clone()
     }
 
+    // RFR-14, RFR-15.
     #[test]
     fn rfr_14_15_only_listed_origins_get_the_token() {
         let config = config(r#","allowedOrigins":["https://api.example","http://localhost:8080"]"#);

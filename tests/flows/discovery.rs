@@ -397,6 +397,7 @@ fn net_01_http_on_demand_is_for_this_machine_alone() {
     }
 }
 
+// NET-02, NET-03.
 #[test]
 fn net_02_03_an_issuer_has_no_query_no_fragment_and_no_userinfo() {
     for issuer in [

@@ -228,6 +228,7 @@ fn other_statuses_than_200_are_no_answer() {
     }
 }
 
+// TOK-12, TOK-13.
 #[test]
 fn tok_12_13_an_error_with_status_200_is_malformed() {
     assert_eq!(

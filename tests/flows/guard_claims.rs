@@ -81,6 +81,7 @@ fn clm_04_an_exp_of_zero_is_token_expired() {
     assert_eq!(zero.0, "token_expired");
 }
 
+// CLM-07, CLM-16.
 #[test]
 fn clm_07_16_a_date_beyond_a_double_is_token_malformed() {
     for name in ["exp", "nbf", "iat"] {
@@ -118,6 +119,7 @@ fn clm_09_a_date_may_have_a_fraction() {
     assert_eq!(just_over(format!("{}.5", NOW - 1)), "token_expired");
 }
 
+// CLM-10, CLM-11, CLM-12.
 #[test]
 fn clm_10_11_12_the_current_time_is_before_exp() {
     let ends = |tolerance: u32, exp: i64| {
@@ -133,6 +135,7 @@ fn clm_10_11_12_the_current_time_is_before_exp() {
     assert_eq!(ends(300, NOW - 299), "accepted");
 }
 
+// CLM-13, CLM-14.
 #[test]
 fn clm_13_14_an_nbf_of_another_type_is_claim_invalid() {
     malformed(
@@ -141,6 +144,7 @@ fn clm_13_14_an_nbf_of_another_type_is_claim_invalid() {
     );
 }
 
+// CLM-15, CLM-17.
 #[test]
 fn clm_15_17_the_current_time_is_not_before_nbf() {
     let begins = |nbf: i64| {
@@ -155,6 +159,7 @@ fn clm_15_17_the_current_time_is_not_before_nbf() {
     assert_eq!(begins(0), "accepted");
 }
 
+// CLM-18, CLM-23.
 #[test]
 fn clm_18_23_a_token_does_not_begin_after_its_end() {
     for name in ["nbf", "iat"] {
@@ -196,6 +201,7 @@ fn clm_25_the_tolerance_is_a_number_up_to_300() {
     }
 }
 
+// CLM-27, CLM-28, CLM-29.
 #[test]
 fn clm_27_28_29_an_issuer_is_compared_letter_by_letter() {
     for iss in [
@@ -227,6 +233,7 @@ fn clm_28_a_configured_slash_is_needed() {
     assert_eq!(without.0, "issuer_mismatch");
 }
 
+// CLM-35, CLM-36.
 #[test]
 fn clm_35_36_the_audience_is_a_string_or_stands_in_an_array() {
     for aud in [json!("api"), json!(["api"]), json!(["other", "api"])] {
@@ -247,6 +254,7 @@ fn clm_37_another_audience_is_audience_mismatch() {
     }
 }
 
+// CLM-38, CLM-39.
 #[test]
 fn clm_38_39_an_audience_of_another_type_is_claim_invalid() {
     malformed(

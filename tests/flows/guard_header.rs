@@ -21,6 +21,7 @@ fn member(name: &str, value: impl ToString) -> (&'static str, String) {
     })
 }
 
+// HDR-01, HDR-02.
 #[test]
 fn hdr_01_02_none_is_alg_not_allowed_with_and_without_signature() {
     let mut world = GuardWorld::new();
@@ -35,6 +36,7 @@ fn hdr_01_02_none_is_alg_not_allowed_with_and_without_signature() {
     assert_eq!(world.net.count(Purpose::Keys), 0);
 }
 
+// HDR-03, HDR-07.
 #[test]
 fn hdr_03_07_names_are_compared_letter_by_letter() {
     for alg in [
@@ -66,6 +68,7 @@ fn hdr_09_an_algorithm_that_is_not_on_the_list_is_alg_not_allowed() {
     assert_eq!(world.code(&token), "accepted");
 }
 
+// HDR-10, HDR-11, HDR-12.
 #[test]
 fn hdr_10_11_12_a_list_that_is_empty_or_names_none_or_hmac_is_config_invalid() {
     for list in [
@@ -105,6 +108,7 @@ fn the_hmac_of_these_tests_is_that_of_rfc_4231() {
     assert_eq!(mac[..4], [0x5b, 0xdc, 0xc1, 0x46]);
 }
 
+// HDR-13, HDR-14, HDR-15, HDR-16, HDR-17.
 #[test]
 fn hdr_13_to_17_hmac_with_the_public_key_as_its_secret_is_alg_not_allowed() {
     let mut world = GuardWorld::new();
@@ -178,6 +182,7 @@ fn with_key(alg: &'static str, published: Value) -> &'static str {
     world.code(&token)
 }
 
+// HDR-20, HDR-22, HDR-23.
 #[test]
 fn hdr_20_22_23_a_key_of_another_algorithm_is_key_unsuitable() {
     let named = |alg| Key::new("k1", alg, 1).jwk();
@@ -216,6 +221,7 @@ fn hdr_21_a_signature_of_another_padding_is_signature_invalid() {
     assert_eq!(world.code(&good), "accepted");
 }
 
+// HDR-26, HDR-27.
 #[test]
 fn hdr_26_27_both_names_of_ed25519_are_accepted() {
     for (alg, published) in [
@@ -236,6 +242,7 @@ fn hdr_28_ed448_is_not_supported() {
     assert_eq!(with_key("EdDSA", jwk), "key_unsuitable");
 }
 
+// HDR-29, HDR-30.
 #[test]
 fn hdr_29_30_ml_dsa_is_not_supported() {
     for alg in ["ML-DSA-44", "ML-DSA-65", "ML-DSA-87"] {
@@ -256,6 +263,7 @@ fn injected(edit: impl FnOnce(&mut Token, &Key)) -> (&'static str, usize) {
     (code, world.net.sent.len())
 }
 
+// HDR-31, HDR-32.
 #[test]
 fn hdr_31_32_an_embedded_key_is_ignored() {
     let expected = ("signature_invalid", 2);
@@ -273,6 +281,7 @@ fn hdr_31_32_an_embedded_key_is_ignored() {
     );
 }
 
+// HDR-33, HDR-34, NET-39.
 #[test]
 fn hdr_33_34_net_39_urls_and_certificates_in_the_header_are_ignored() {
     for (name, value) in [
@@ -302,6 +311,7 @@ fn a_good_token_that_names_a_url_is_accepted_without_asking_there() {
     assert_eq!(world.net.sent.len(), 2);
 }
 
+// HDR-35, HDR-37, HDR-38, HDR-39, HDR-40, HDR-41, HDR-42, HDR-43, HDR-44, HDR-45.
 #[test]
 fn hdr_35_to_45_every_crit_is_crit_unsupported() {
     let names: Vec<_> = (0..500).map(|index| format!("{index}")).collect();
@@ -339,6 +349,7 @@ fn hdr_42_ten_thousand_critical_names_are_too_large() {
     assert_eq!(member("crit", json!(names)).0, "token_too_large");
 }
 
+// HDR-46, HDR-58.
 #[test]
 fn hdr_46_58_other_forms_of_payload_are_token_malformed() {
     for (name, value) in [

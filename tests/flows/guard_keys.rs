@@ -76,6 +76,7 @@ fn key_05_a_token_without_kid_uses_the_one_key_that_fits() {
     );
 }
 
+// KEY-06, CCH-10.
 #[test]
 fn key_06_cch_10_a_token_without_kid_may_try_four_keys_and_not_five() {
     let keys = |count: u8| -> Vec<Key> {
@@ -156,6 +157,7 @@ fn key_11_a_kid_that_is_no_string_is_token_malformed() {
     }
 }
 
+// KEY-12, KEY-13, KEY-14, KEY-15.
 #[test]
 fn key_12_13_14_15_a_kid_is_a_name_and_nothing_else() {
     let thumbprint = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs";
@@ -191,6 +193,7 @@ fn key_14_names_are_not_normalised() {
     assert_eq!(world.code(&other), "key_not_found");
 }
 
+// KEY-16, KEY-17.
 #[test]
 fn key_16_17_a_key_of_one_issuer_never_checks_a_token_of_another() {
     let issuers = json!(["https://a.example", "https://b.example"]);
@@ -211,6 +214,7 @@ fn key_16_17_a_key_of_one_issuer_never_checks_a_token_of_another() {
     assert_eq!(world.net.count(Purpose::Keys), 2);
 }
 
+// KEY-19, KEY-20.
 #[test]
 fn key_19_20_a_key_for_something_else_is_key_unsuitable() {
     for operations in [
@@ -240,6 +244,7 @@ fn key_21_a_key_for_signatures_is_accepted() {
     );
 }
 
+// KEY-22, KEY-46.
 #[test]
 fn key_22_46_an_alg_that_does_not_fit_is_key_unsuitable() {
     for alg in ["RS256", "ES384", "EdDSA", "HS256", "none", "", "es256"] {
@@ -249,6 +254,7 @@ fn key_22_46_an_alg_that_does_not_fit_is_key_unsuitable() {
     assert_eq!(member("ES256", "alg", json!(1)), "key_unsuitable");
 }
 
+// KEY-23, KEY-24, KEY-25, KEY-26.
 #[test]
 fn key_23_24_25_26_keys_that_cannot_be_used_do_not_spoil_the_others() {
     let good = jwk("ES256", |_| {});
@@ -307,6 +313,7 @@ fn is_usable(jwk: &Value) -> bool {
     !set.is_empty()
 }
 
+// KEY-27, KEY-29.
 #[test]
 fn key_27_29_rsa_below_2048_and_above_8192_bits_is_key_unsuitable() {
     for bits in [512, 1024, 1536, 2041, 2047, 8193, 16_384] {
@@ -401,6 +408,7 @@ fn a_point_off_its_curve_checks_nothing() {
     );
 }
 
+// KEY-39, KEY-40.
 #[test]
 fn key_39_40_other_curves_are_key_unsuitable() {
     for curve in [
@@ -418,6 +426,7 @@ fn key_39_40_other_curves_are_key_unsuitable() {
     assert_eq!(code, "key_unsuitable");
 }
 
+// KEY-42, KEY-43.
 #[test]
 fn key_42_43_other_points_than_ed25519_are_key_unsuitable() {
     assert_eq!(member("EdDSA", "crv", json!("X25519")), "key_unsuitable");

@@ -494,6 +494,7 @@ fn a_custom_profile_keeps_what_it_does_not_change() {
     );
 }
 
+// CFG-01, CFG-02.
 #[test]
 fn cfg_01_02_a_profile_is_known_and_its_members_have_their_types() {
     for (at, profile) in [

@@ -19,6 +19,7 @@ fn refusal(header: Option<&str>) -> Refusal {
 const INVALID_TOKEN: &str = "Bearer error=\"invalid_token\", \
      error_description=\"The access token is not valid for this request\"";
 
+// RSR-01, RSR-02.
 #[test]
 fn rsr_01_02_a_request_without_a_bearer_token_gets_a_bare_challenge() {
     for header in [
@@ -46,6 +47,7 @@ fn rsr_03_the_scheme_is_compared_without_case() {
     }
 }
 
+// RSR-04, RSR-06.
 #[test]
 fn rsr_04_06_a_malformed_header_is_a_bad_request() {
     for header in [
@@ -124,6 +126,7 @@ fn refusals() -> Vec<Refusal> {
         .collect()
 }
 
+// RSR-12, LEAK-02.
 #[test]
 fn rsr_12_leak_02_all_bad_tokens_get_one_answer() {
     let refusals = refusals();
@@ -154,6 +157,7 @@ fn rsr_17_nothing_of_a_request_stands_in_a_challenge() {
     assert!(!refusal.to_json().contains("evil"));
 }
 
+// RSR-13, CLM-48.
 #[test]
 fn rsr_13_clm_48_a_missing_scope_is_forbidden_and_all_are_named() {
     let mut world = GuardWorld::new();
@@ -254,6 +258,7 @@ fn a_refusal_as_json_names_code_status_and_hint() {
     assert!(text.get("at").is_none());
 }
 
+// CLM-33, RSR-30.
 #[test]
 fn clm_33_rsr_30_an_issuer_that_is_not_configured_causes_no_request() {
     let mut world = GuardWorld::with(json!({
@@ -338,6 +343,7 @@ fn the_tally_counts_outcomes_by_code() {
     assert_eq!(world.guard.tally().accepted(), 3);
 }
 
+// CFG-01, CFG-02, CFG-05.
 #[test]
 fn cfg_01_02_05_options_of_a_guard_are_known_typed_and_not_empty() {
     for (name, value) in [

@@ -113,6 +113,7 @@ fn rsr_24_every_other_path_is_somebody_elses() {
     }
 }
 
+// RSR-20, RSR-21.
 #[test]
 fn rsr_20_21_the_document_can_be_read_and_nothing_else() {
     let world = world("https://api.example/mcp", json!({}));
@@ -182,6 +183,7 @@ fn a_refusal_that_no_token_would_help_says_when_to_ask_again() {
     assert_eq!(refusal.retry_after(), None);
 }
 
+// CFG-01, CFG-02.
 #[test]
 fn cfg_01_02_the_resource_is_an_https_url_and_its_members_are_known() {
     let configured = |more: Value| {

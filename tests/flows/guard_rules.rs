@@ -213,6 +213,7 @@ fn two_needs_are_both_needed_with_the_stricter_sign_in() {
     );
 }
 
+// CFG-02, CFG-05.
 #[test]
 fn cfg_02_05_a_need_has_known_members_of_the_right_type() {
     for (name, value) in [
@@ -246,6 +247,7 @@ fn cfg_02_05_a_need_has_known_members_of_the_right_type() {
     }
 }
 
+// CLM-21, CLM-22.
 #[test]
 fn clm_21_22_a_token_may_be_so_old_and_must_say_how_old_it_is() {
     // A profile that does not ask for iat.

@@ -176,6 +176,7 @@ fn hdr_18_a_secret_shorter_than_the_hash_is_config_invalid() {
     );
 }
 
+// HDR-17, CFG-06.
 #[test]
 fn hdr_17_cfg_06_a_secret_that_is_empty_or_not_there_is_config_invalid() {
     for secret in [
@@ -253,6 +254,7 @@ fn hdr_19_a_secret_that_is_a_key_in_pem_der_or_jwk_is_config_invalid() {
     );
 }
 
+// HDR-12, CFG-13.
 #[test]
 fn hdr_12_cfg_13_a_secret_stands_beside_no_keys() {
     for algorithms in [

@@ -59,6 +59,7 @@ fn a_good_token_is_accepted() {
     assert_eq!(signed_over(|input| input), "accepted");
 }
 
+// STR-01, STR-02, STR-03, STR-04, STR-05, STR-06, STR-07, STR-08, STR-09.
 #[test]
 fn str_01_to_09_other_numbers_of_segments_are_token_malformed() {
     for token in ["", "abc", "h.p", "..", "h..s", ".", "...."] {
@@ -85,6 +86,7 @@ fn str_10_a_million_dots_are_too_large_and_fewer_are_malformed() {
     assert_eq!(text(&".".repeat(MAX_TOKEN)), "token_malformed");
 }
 
+// STR-12, STR-14.
 #[test]
 fn str_12_14_other_serializations_are_token_malformed() {
     let mut world = GuardWorld::new();
@@ -102,6 +104,7 @@ fn str_12_14_other_serializations_are_token_malformed() {
     assert_eq!(world.code(&inside), "token_malformed");
 }
 
+// STR-15, STR-16, STR-17, STR-18.
 #[test]
 fn str_15_to_18_white_space_is_token_malformed() {
     for change in [" ", "\t"] {
@@ -131,6 +134,7 @@ fn str_19_a_line_end_that_was_signed_is_token_malformed() {
     );
 }
 
+// STR-20, STR-21.
 #[test]
 fn str_20_21_padding_is_token_malformed() {
     // One of three headers needs none; the others have what they need, and it was signed.
@@ -156,6 +160,7 @@ fn str_20_21_padding_is_token_malformed() {
     assert_eq!(changed(|token| token + "=="), "token_malformed");
 }
 
+// STR-22, STR-23.
 #[test]
 fn str_22_23_the_other_alphabet_is_token_malformed() {
     // A payload whose base64url has both characters of its own alphabet.
@@ -183,6 +188,7 @@ fn str_24_an_impossible_length_is_token_malformed() {
     assert_eq!(changed(cut), "token_malformed");
 }
 
+// STR-25, STR-26.
 #[test]
 fn str_25_26_unused_bits_that_are_set_are_token_malformed() {
     // 64 bytes leave four bits of the last character unused.
@@ -209,6 +215,7 @@ fn str_25_26_unused_bits_that_are_set_are_token_malformed() {
     assert_eq!(signed_over(payload), "token_malformed");
 }
 
+// STR-27, STR-28, STR-29, STR-30.
 #[test]
 fn str_27_28_29_30_other_characters_are_token_malformed() {
     for odd in ['!', '?', '\u{fc}', '"', '{', '%', '/'] {
@@ -230,6 +237,7 @@ fn str_27_28_29_30_other_characters_are_token_malformed() {
     );
 }
 
+// STR-32, HDR-47.
 #[test]
 fn str_32_hdr_47_an_empty_payload_is_token_malformed() {
     assert_eq!(payload(""), "token_malformed");
@@ -256,6 +264,7 @@ fn of_length(world: &GuardWorld, length: usize) -> String {
     panic!("no token has this length");
 }
 
+// STR-34, STR-35.
 #[test]
 fn str_34_35_a_token_has_at_most_16_kib() {
     let mut world = GuardWorld::new();
@@ -266,6 +275,7 @@ fn str_34_35_a_token_has_at_most_16_kib() {
     assert_eq!(world.code(&longer), "token_too_large");
 }
 
+// STR-36, STR-37.
 #[test]
 fn str_36_37_a_token_of_a_mebibyte_is_token_too_large() {
     let edit = |token: &mut Token| {
@@ -275,6 +285,7 @@ fn str_36_37_a_token_of_a_mebibyte_is_token_too_large() {
     assert_eq!(text(&"a.".repeat(50 << 20)), "token_too_large");
 }
 
+// JSN-02, JSN-03, JSN-04.
 #[test]
 fn jsn_02_03_04_a_header_that_is_no_json_object_is_token_malformed() {
     for text in [
@@ -296,6 +307,7 @@ fn jsn_02_03_04_a_header_that_is_no_json_object_is_token_malformed() {
     }
 }
 
+// JSN-05, JSN-06.
 #[test]
 fn jsn_05_06_a_payload_that_is_no_json_object_is_token_malformed() {
     for text in ["[]", "null", "\"x\"", "1", "true", "{", "{}{}", "[{}]", " "] {
@@ -303,6 +315,7 @@ fn jsn_05_06_a_payload_that_is_no_json_object_is_token_malformed() {
     }
 }
 
+// JSN-10, JSN-12.
 #[test]
 fn jsn_10_12_a_claim_that_stands_twice_is_token_malformed() {
     let twice = |token: &mut Token| {
@@ -312,6 +325,7 @@ fn jsn_10_12_a_claim_that_stands_twice_is_token_malformed() {
     assert_eq!(payload(r#"{"sub":"a","\u0073ub":"b"}"#), "token_malformed");
 }
 
+// JSN-13, JSN-14.
 #[test]
 fn jsn_13_14_a_header_name_that_stands_twice_is_token_malformed() {
     for (name, value) in [
@@ -351,6 +365,7 @@ fn jsn_16_proto_is_a_claim_like_others() {
     assert!(text.contains(r#""__proto__":{"admin":true},"constructor":1"#));
 }
 
+// JSN-18, JSN-19, JSN-22.
 #[test]
 fn jsn_18_19_22_text_that_is_not_utf8_is_token_malformed() {
     for bytes in [
@@ -392,6 +407,7 @@ fn jsn_24_a_nul_in_a_string_is_part_of_it() {
     );
 }
 
+// JSN-26, JSN-27, JSN-28.
 #[test]
 fn jsn_26_27_28_nesting_has_a_limit_of_64() {
     // The claims set itself is one level.
@@ -414,6 +430,7 @@ fn jsn_29_a_flood_of_members_is_token_too_large() {
     );
 }
 
+// JSN-31, JSN-34.
 #[test]
 fn jsn_31_34_numbers_that_are_not_json_or_endless_are_token_malformed() {
     for number in [

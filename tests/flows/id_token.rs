@@ -89,11 +89,13 @@ fn oid_37_an_encrypted_token_is_token_malformed() {
 
 // 2. The issuer.
 
+// OID-16, CLM-26.
 #[test]
 fn oid_16_clm_26_a_missing_iss_is_claim_missing() {
     assert_eq!(without("iss"), ("claim_missing", "iss".into()));
 }
 
+// CLM-27, CLM-28, CLM-29.
 #[test]
 fn clm_27_28_29_another_iss_is_issuer_mismatch() {
     for iss in [
@@ -141,6 +143,7 @@ fn clm_37_another_audience_is_audience_mismatch() {
     }
 }
 
+// CLM-38, CLM-39.
 #[test]
 fn clm_38_39_an_audience_of_another_type_is_claim_invalid() {
     malformed(
@@ -327,11 +330,13 @@ fn keys_that_were_rotated_between_two_sign_ins_are_fetched_once() {
 
 // 9. and 10. The time.
 
+// OID-16, CLM-01.
 #[test]
 fn oid_16_clm_01_a_missing_exp_is_claim_missing() {
     assert_eq!(without("exp"), ("claim_missing", "exp".into()));
 }
 
+// OID-16, CLM-12.
 #[test]
 fn oid_16_clm_12_an_expired_token_is_token_expired() {
     for exp in [NOW - 30, NOW - 360, 0] {
@@ -365,6 +370,7 @@ fn clm_10_without_tolerance_the_end_itself_is_too_late() {
     assert_eq!(at_end(NOW + 1), "accepted");
 }
 
+// CLM-03, CLM-08.
 #[test]
 fn clm_03_08_an_exp_that_is_no_date_is_claim_invalid() {
     malformed(
@@ -410,11 +416,13 @@ fn clm_23_an_iat_behind_exp_is_claim_invalid() {
     assert_eq!(claim("iat", NOW + 301), ("claim_invalid", "iat".into()));
 }
 
+// CLM-13, CLM-14.
 #[test]
 fn clm_13_14_an_nbf_of_another_type_is_claim_invalid() {
     malformed("nbf", &["\"1900000000\"", "null", "{}", "\"abc\""]);
 }
 
+// CLM-15, CLM-17.
 #[test]
 fn clm_15_17_an_nbf_in_the_future_is_token_not_active() {
     assert_eq!(claim("nbf", NOW + 31).0, "token_not_active");

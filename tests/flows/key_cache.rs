@@ -96,6 +96,7 @@ fn key_03_after_the_cool_down_a_new_key_is_found_with_one_fetch() {
     assert_eq!(fetches(&world), 1);
 }
 
+// KEY-04, CCH-20.
 #[test]
 fn key_04_cch_20_the_cool_down_is_one_for_all_names() {
     let mut world = warm();
@@ -248,6 +249,7 @@ fn net_37_a_clock_that_jumps_ahead_causes_one_fetch() {
     assert_eq!(fetches(&world), 1);
 }
 
+// NET-16, NET-17.
 #[test]
 fn net_16_17_a_redirect_of_the_key_endpoint_is_redirect_refused() {
     for status in [301, 302, 303, 307, 308] {
@@ -279,6 +281,7 @@ fn bad_sets() -> Vec<Reply> {
     ]
 }
 
+// NET-18, NET-22.
 #[test]
 fn net_18_22_what_is_no_key_set_is_jwks_invalid() {
     for reply in bad_sets() {
@@ -337,6 +340,7 @@ fn net_23_a_set_beyond_512_kib_is_response_too_large() {
     );
 }
 
+// NET-25, NET-26.
 #[test]
 fn net_25_26_a_slow_endpoint_and_none_are_told_apart() {
     assert_eq!(
@@ -362,6 +366,7 @@ fn net_27_old_keys_serve_on_for_a_day_while_the_endpoint_is_down() {
     }
 }
 
+// NET-27, KEY-53.
 #[test]
 fn net_27_key_53_old_keys_do_not_serve_longer_than_a_day() {
     let mut world = warm();

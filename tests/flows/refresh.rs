@@ -194,6 +194,7 @@ fn a_refreshed_id_token_of_the_same_user_is_accepted() {
     assert_eq!(claims(|_| {}), ("accepted", String::new(), true));
 }
 
+// OID-29, RFR-19.
 #[test]
 fn oid_29_rfr_19_another_sub_is_claim_invalid_and_ends_the_session() {
     let other = claims(|claims| {

@@ -345,6 +345,7 @@ fn req_36_a_client_secret_is_config_invalid() {
     }
 }
 
+// CFG-01, CFG-02, CFG-04.
 #[test]
 fn cfg_01_02_04_options_of_a_client_are_known_and_typed() {
     for (name, value) in [

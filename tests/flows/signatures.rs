@@ -83,6 +83,7 @@ fn sig_26_another_header_or_payload_under_the_same_signature_is_signature_invali
     );
 }
 
+// SIG-01, SIG-02, SIG-03.
 #[test]
 fn sig_01_02_03_numbers_out_of_range_are_signature_invalid() {
     let numbers = [
@@ -124,6 +125,7 @@ fn sig_04_a_der_signature_is_signature_invalid() {
     assert_eq!(changed("ES256", der), "signature_invalid");
 }
 
+// SIG-05, SIG-08, SIG-21.
 #[test]
 fn sig_05_08_21_signatures_of_another_length_are_signature_invalid() {
     for (alg, lengths) in [
