@@ -16,6 +16,17 @@ export interface TokenSource {
 /** How many redirects are followed, as browsers do. */
 const MOST_REDIRECTS = 20;
 
+/** What does not go along to another origin, besides the token (Fetch standard, HTTP-redirect fetch). */
+const OF_THE_ORIGIN = ["cookie", "proxy-authorization"];
+/** What describes a body, and goes where the body goes. */
+const OF_THE_BODY = [
+  "content-encoding",
+  "content-language",
+  "content-length",
+  "content-location",
+  "content-type",
+];
+
 /** A `fetch` that adds the token of a source. */
 export function wrapFetch(source: TokenSource, send: typeof fetch): typeof fetch {
   return async (input, init) => {
@@ -54,6 +65,8 @@ async function sendWith(
   const isPage = typeof document !== "undefined" || typeof location !== "undefined";
   if (isPage || request.redirect !== "follow") return send(authorized);
 
+  const headers = new Headers(authorized.headers);
+  const drop = (names: readonly string[]): void => names.forEach((name) => headers.delete(name));
   let current = new Request(authorized, { redirect: "manual" });
   for (let hops = 0; hops <= MOST_REDIRECTS; hops++) {
     const canReplay = current.body === null;
@@ -68,12 +81,15 @@ async function sendWith(
     // A body is not sent a second time to wherever the answer points.
     if (!becomesGet && !canReplay) return response;
     await response.body?.cancel();
-    const headers = new Headers(request.headers);
-    const isAllowed = (await source.tokenFor(next.href)) !== undefined;
-    if (isAllowed) headers.set("authorization", `Bearer ${token}`);
-    const nextMethod = becomesGet ? "GET" : method;
+    if (becomesGet) drop(OF_THE_BODY);
+    if (next.origin !== new URL(url).origin) {
+      drop(OF_THE_ORIGIN);
+      // Once taken off, the token does not come back: where the way led outside, someone else
+      // chose what comes next.
+      if ((await source.tokenFor(next.href)) === undefined) drop(["authorization"]);
+    }
     current = new Request(next, {
-      method: nextMethod,
+      method: becomesGet ? "GET" : method,
       headers,
       redirect: "manual",
       signal: request.signal,

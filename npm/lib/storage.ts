@@ -33,12 +33,16 @@ const LOCK_TIME = 20_000;
 export const lock: Lock = async (name, work) => {
   const locks = globalThis.navigator?.locks;
   if (!locks) return work();
+  let running: Promise<void> | undefined;
+  const begin = (): Promise<void> => (running = work());
   try {
-    return await locks.request(name, { signal: AbortSignal.timeout(LOCK_TIME) }, work);
+    return await locks.request(name, { signal: AbortSignal.timeout(LOCK_TIME) }, begin);
   } catch (cause) {
+    // It has begun: either it failed, or the lock was stolen while this tab slept and it goes on.
+    if (running) return running;
     const isLate = cause instanceof DOMException && cause.name === "TimeoutError";
     if (!isLate) throw cause;
-    return locks.request(name, { steal: true }, work);
+    return locks.request(name, { steal: true }, begin);
   }
 };
 

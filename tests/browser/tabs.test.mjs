@@ -140,3 +140,31 @@ test("a tab that holds the lock and hangs does not stop the others for ever", as
   assert.ok(Date.now() - started < 60_000);
   assert.match(await token(first), /^eyJ/);
 });
+
+test("a tab that sleeps through its turn goes on with what the others did", async (t) => {
+  let isSlow = false;
+  const { provider, tab, first } = await open(t, async (url) => {
+    if (isSlow && url.pathname === "/token") {
+      isSlow = false;
+      await nap(1000);
+    }
+    return undefined;
+  });
+  const other = await tab();
+  // The lock is taken away while the first tab waits for its answer, as if it had slept.
+  isSlow = true;
+  const sleeping = first.evaluate(() =>
+    window.client.refresh().then(
+      () => "renewed",
+      (error) => error.code,
+    ),
+  );
+  await nap(300);
+  await other.evaluate(() => {
+    const name = "gatepass:session:https://as.example spa";
+    return navigator.locks.request(name, { steal: true }, async () => {});
+  });
+  assert.equal(await sleeping, "renewed");
+  assert.match(await token(other), /^eyJ/);
+  assert.equal(provider.reuses(), 0);
+});

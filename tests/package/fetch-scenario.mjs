@@ -22,7 +22,8 @@ export async function fetchScenario(createClient, makeProvider) {
       if (typeof input === "string") return provider.fetch(input, init);
       const { url, method } = input;
       const token = input.headers.get("authorization");
-      seen.push({ url, method, token, body: await input.text() });
+      const [cookie, type] = ["cookie", "content-type"].map((name) => input.headers.get(name));
+      seen.push({ url, method, token, cookie, type, body: await input.text() });
       return answer(seen.at(-1), seen.length);
     },
   });
@@ -116,10 +117,25 @@ export async function fetchScenario(createClient, makeProvider) {
     async () => [await status(API), seen.map(({ token }) => token !== null)],
     (_, calls) => (calls === 1 ? redirect("https://other.example/", 302) : new Response("fine")),
   );
+  results.redirectAwayAndBack = await play(
+    async () => [
+      await status(API, { headers: { cookie: "a=b" } }),
+      seen.map(({ url, token, cookie }) => [url, token !== null, cookie]),
+    ],
+    (_, calls) =>
+      [redirect("https://other.example/", 302), redirect(`${API}/back`, 302)][calls - 1] ??
+      new Response("fine"),
+  );
   results.redirectWithin = await play(
     async () => [
       await status(API, post),
-      seen.map(({ url, method, body, token }) => [url, method, body, token !== null]),
+      seen.map(({ url, method, body, type, token }) => [
+        url,
+        method,
+        body,
+        type !== null,
+        token !== null,
+      ]),
     ],
     (_, calls) => (calls === 1 ? redirect("/next", 303) : new Response("fine")),
   );
@@ -171,12 +187,24 @@ export const EXPECTED_FETCH = {
     },
   }),
   redirectAway: { result: [200, [true, false]], calls: 2, refreshes: 0 },
+  redirectAwayAndBack: {
+    result: [
+      200,
+      [
+        ["https://api.example/", true, "a=b"],
+        ["https://other.example/", false, null],
+        ["https://api.example/back", false, null],
+      ],
+    ],
+    calls: 3,
+    refreshes: 0,
+  },
   redirectWithin: {
     result: [
       200,
       [
-        ["https://api.example/", "POST", "text", true],
-        ["https://api.example/next", "GET", "", true],
+        ["https://api.example/", "POST", "text", true, true],
+        ["https://api.example/next", "GET", "", false, true],
       ],
     ],
     calls: 2,
