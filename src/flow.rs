@@ -7,7 +7,8 @@
 
 use crate::error::Error;
 use crate::http::{HttpRequest, HttpResponse, Unreachable};
-use crate::jose::SignatureCheck;
+use crate::jose::{SignatureCheck, SigningRequest, UnsignedToken};
+use crate::secret::Secret;
 use crate::time::{Lifetime, Timestamp};
 
 /// What the caller has to do next.
@@ -20,6 +21,10 @@ pub enum Step<T> {
     Verify(SignatureCheck),
     /// Remember this use of a proof; answer with [`Event::Remembered`].
     Remember(ProofUse),
+    /// Sign these bytes with the named key; answer with [`Event::Signed`] or [`Event::SignFailed`].
+    Sign(SigningRequest),
+    /// Wait this long; answer with [`Event::Woke`].
+    Sleep(Lifetime),
     /// Nothing more: this is the result.
     Done(T),
 }
@@ -40,6 +45,12 @@ pub enum Event {
     KeyRefused,
     /// Whether the use is the first one; `None` when whoever remembers does not answer.
     Remembered(Option<bool>),
+    /// The signature, in the form of RFC 7518.
+    Signed(Vec<u8>),
+    /// There is no such key, or it does not sign.
+    SignFailed,
+    /// The wait is over.
+    Woke,
 }
 
 impl Event {
@@ -52,6 +63,19 @@ impl Event {
         match self {
             Self::Answer(response) => Ok(Ok(response)),
             Self::Unreachable(cause) => Ok(Err(cause)),
+            _ => Err(crate::ErrorKind::FlowMisused.into()),
+        }
+    }
+
+    /// The token that was to be signed.
+    ///
+    /// # Errors
+    ///
+    /// `key_unsuitable` when nobody signed it, `flow_misused` when the event is another one.
+    pub fn into_signed(self, token: UnsignedToken) -> Result<Secret<String>, Error> {
+        match self {
+            Self::Signed(signature) => token.signed(&signature),
+            Self::SignFailed => Err(crate::ErrorKind::KeyUnsuitable.into()),
             _ => Err(crate::ErrorKind::FlowMisused.into()),
         }
     }

@@ -111,13 +111,13 @@ impl Flow for SignIn {
     ) -> Result<Step<AuthorizationRequest>, Error> {
         match self.discover.step(&mut client.provider, now, event)? {
             Step::Send(request) => Ok(Step::Send(request)),
-            Step::Verify(_) | Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
             Step::Done(()) => {
                 let entropy = self.entropy.take().ok_or(ErrorKind::FlowMisused)?;
                 request(client, &self.options, now, &entropy)
                     .map(Step::Done)
                     .map_err(|error| error.during(Phase::SignIn))
             }
+            _ => Err(ErrorKind::FlowMisused.into()),
         }
     }
 }

@@ -96,7 +96,6 @@ impl Flow for Completion {
                         self.stage = Stage::Discovering(discover, callback, login);
                         Ok(Step::Send(request))
                     }
-                    Step::Verify(_) | Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
                     Step::Done(()) => {
                         let code = CallbackCode::check(&callback, login, client)
                             .map_err(|error| error.during(Phase::Callback))?;
@@ -106,6 +105,7 @@ impl Flow for Completion {
                         self.stage = Stage::Exchanging(code);
                         Ok(Step::Send(request))
                     }
+                    _ => Err(ErrorKind::FlowMisused.into()),
                 }
             }
             Stage::Exchanging(code) => {
@@ -165,11 +165,11 @@ impl Completion {
                 self.stage = Stage::Verifying(verify, code, tokens);
                 Ok(Step::Send(request))
             }
-            Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
             Step::Verify(check) => {
                 self.stage = Stage::Verifying(verify, code, tokens);
                 Ok(Step::Verify(check))
             }
+            _ => Err(ErrorKind::FlowMisused.into()),
         }
     }
 }

@@ -46,8 +46,8 @@ impl Flow for SignOut {
         let step = self.discover.step(&mut client.provider, now, event);
         match step.map_err(|error| error.during(Phase::SignOut))? {
             Step::Send(request) => Ok(Step::Send(request)),
-            Step::Verify(_) | Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
             Step::Done(()) => Ok(Step::Done(self.url(client))),
+            _ => Err(ErrorKind::FlowMisused.into()),
         }
     }
 }

@@ -56,7 +56,6 @@ impl Refresh {
                         self.stage = Stage::Discovering(discover);
                         Ok(Step::Send(request))
                     }
-                    Step::Verify(_) | Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
                     Step::Done(()) => {
                         let token = client.session().and_then(|session| session.refresh_token());
                         let token = token.ok_or(ErrorKind::LoginRequired)?;
@@ -65,6 +64,7 @@ impl Refresh {
                         self.stage = Stage::Exchanging;
                         Ok(Step::Send(request))
                     }
+                    _ => Err(ErrorKind::FlowMisused.into()),
                 }
             }
             Stage::Exchanging => {
@@ -118,11 +118,11 @@ impl Refresh {
                 self.stage = Stage::Verifying(verify, tokens);
                 Ok(Step::Send(request))
             }
-            Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
             Step::Verify(check) => {
                 self.stage = Stage::Verifying(verify, tokens);
                 Ok(Step::Verify(check))
             }
+            _ => Err(ErrorKind::FlowMisused.into()),
         }
     }
 }

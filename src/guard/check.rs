@@ -148,8 +148,6 @@ impl Check {
                 self.stage = Stage::Verifying(verify, place);
                 Ok(Step::Verify(check))
             }
-            // Tokens may be used again.
-            Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
             Step::Done(verified) => {
                 let issuer = provider.issuer().as_str();
                 let profile = guard.profiles.get(place).ok_or(ErrorKind::FlowMisused)?;
@@ -161,6 +159,8 @@ impl Check {
                 guard.note_age(place, now);
                 self.bind(guard, principal, now)
             }
+            // Tokens may be used again, and nothing is signed here.
+            _ => Err(ErrorKind::FlowMisused.into()),
         }
     }
 

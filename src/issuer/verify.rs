@@ -69,8 +69,8 @@ impl Verify {
                 self.stage = Stage::Discovering(discover);
                 Ok(Step::Send(request))
             }
-            Step::Verify(_) | Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
             Step::Done(()) => self.select(provider, now),
+            _ => Err(ErrorKind::FlowMisused.into()),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! [`Compact`] takes a token apart, [`Header`] reads what it says of itself, [`JwkSet`] selects
 //! the keys that may check it, [`SignatureCheck`] is the question to whoever does the arithmetic,
-//! and only its answer makes [`Verified`] claims.
+//! and only its answer makes [`Verified`] claims. The other way round an [`UnsignedToken`] asks for
+//! its signature with a [`SigningRequest`].
 
 mod algorithm;
 mod base64url;
@@ -15,6 +16,7 @@ mod header;
 mod hmac;
 mod jwk;
 mod jwk_set;
+mod sign;
 mod signature;
 mod thumbprint;
 
@@ -29,6 +31,7 @@ pub use dpop_proof::{DpopProof, ProofContext};
 pub use header::Header;
 pub use jwk::{Curve, VerificationKey};
 pub use jwk_set::{JwkSet, Selection};
+pub use sign::{KeyName, SigningKey, SigningRequest, TokenNames, UnsignedToken};
 pub use signature::{SignatureCheck, Unverified, Verified};
 pub use thumbprint::Thumbprint;
 

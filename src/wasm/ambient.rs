@@ -1,10 +1,11 @@
 //! What the surroundings give: the clock, randomness, and what the runtime's fetch understands.
 
-use js_sys::Reflect;
+use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 
 use crate::error::{Error, ErrorKind};
-use crate::time::Timestamp;
+use crate::time::{Lifetime, Timestamp};
 
 /// The current time.
 ///
@@ -57,6 +58,25 @@ pub(super) fn request_knows(member: &str) -> bool {
     prototype.is_ok_and(|prototype| Reflect::has(&prototype, &member.into()).unwrap_or(false))
 }
 
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_name = setTimeout, catch)]
+    fn set_timeout(work: &Function, millis: i32) -> Result<JsValue, JsValue>;
+}
+
+/// Waits; a runtime without timers does not wait at all.
+pub(super) async fn sleep(lifetime: Lifetime) {
+    // A timer that is longer than its number goes off at once.
+    let millis = i32::try_from(lifetime.millis()).unwrap_or(i32::MAX);
+    let over = Promise::new(&mut |resolve, _| {
+        if set_timeout(&resolve, millis).is_err() {
+            let _ = resolve.call0(&JsValue::UNDEFINED);
+        }
+    });
+    // It is resolved and never rejected.
+    let _ = JsFuture::from(over).await;
+}
+
 /// `crypto.subtle`.
 ///
 /// # Errors
@@ -77,7 +97,7 @@ pub(super) fn node_crypto() -> Option<super::subtle::NodeCrypto> {
     let process = Reflect::get(&js_sys::global(), &"process".into()).ok()?;
     let load = Reflect::get(&process, &"getBuiltinModule".into()).ok()?;
     let module = load
-        .dyn_ref::<js_sys::Function>()?
+        .dyn_ref::<Function>()?
         .call1(&process, &"node:crypto".into())
         .ok()?;
     ["createPublicKey", "verify"]

@@ -10,8 +10,10 @@ use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Checked, Event, Flow, ProofUse, Reports as _, Step};
 use crate::http::json::{Object, Value};
 use crate::http::{HttpRequest, HttpResponse, Purpose, Unreachable};
-use crate::jose::SignatureCheck;
+use crate::jose::{SignatureCheck, SigningRequest};
+use crate::time::Lifetime;
 use crate::wasm::flight::Flights;
+use crate::wasm::sign::SigningKeys;
 use crate::wasm::subtle::ImportedKeys;
 use crate::wasm::{ambient, fetch};
 
@@ -23,6 +25,8 @@ pub(super) struct Host {
     /// Where events go, as JSON text.
     on_event: Option<Function>,
     keys: ImportedKeys,
+    /// What it signs with.
+    pub(super) signing_keys: SigningKeys,
     flights: Flights,
     /// What remembers used proofs, that the program gave: `(key, seconds) => boolean`, or a promise.
     replay_store: RefCell<Option<Function>>,
@@ -36,6 +40,10 @@ pub(super) enum Progress<T> {
     Verifies(SignatureCheck),
     /// It waits for whoever remembers uses of proofs.
     Remembers(ProofUse),
+    /// It waits for a signature.
+    Signs(SigningRequest),
+    /// It waits.
+    Sleeps(Lifetime),
     /// To its end.
     Done(T),
 }
@@ -46,6 +54,7 @@ impl Host {
             fetch,
             on_event,
             keys: ImportedKeys::default(),
+            signing_keys: SigningKeys::default(),
             flights: Flights::default(),
             replay_store: RefCell::default(),
         }
@@ -101,6 +110,11 @@ impl Host {
                     Err(error) => return Err(error),
                 },
                 Progress::Remembers(proof) => Event::Remembered(self.remember(&proof).await),
+                Progress::Signs(request) => self.signing_keys.sign(&request).await?,
+                Progress::Sleeps(lifetime) => {
+                    ambient::sleep(lifetime).await;
+                    Event::Woke
+                }
                 Progress::Done(output) => return Ok(output),
             };
             progress = self.begin(shared, flow, event)?;
@@ -143,6 +157,8 @@ impl Host {
                     None => return Ok(Progress::Verifies(check)),
                 },
                 Step::Remember(proof) => return Ok(Progress::Remembers(proof)),
+                Step::Sign(request) => return Ok(Progress::Signs(request)),
+                Step::Sleep(lifetime) => return Ok(Progress::Sleeps(lifetime)),
                 Step::Done(output) => return Ok(Progress::Done(output)),
             };
         }

@@ -13,6 +13,7 @@ mod drive;
 mod error;
 mod fetch;
 mod flight;
+mod sign;
 mod subtle;
 
 #[cfg(feature = "client")]

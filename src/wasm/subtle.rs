@@ -211,12 +211,13 @@ fn key_data(key: &VerificationKey) -> Result<(&'static str, Object), Error> {
     Ok(("jwk", jwk.unchecked_into()))
 }
 
-async fn settle(promise: Result<Promise, JsValue>) -> Result<JsValue, JsValue> {
+/// Waits for what a call of the host returned.
+pub(super) async fn settle(promise: Result<Promise, JsValue>) -> Result<JsValue, JsValue> {
     JsFuture::from(promise?).await
 }
 
-/// The parameters of an algorithm, good for importing and for verifying.
-fn parameters(algorithm: Algorithm) -> Object {
+/// The parameters of an algorithm, good for importing, for verifying and for signing.
+pub(super) fn parameters(algorithm: Algorithm) -> Object {
     let object = Object::new();
     let set = |name: &str, value: JsValue| {
         // Setting a member of an object that was just made cannot fail.

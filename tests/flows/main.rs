@@ -49,4 +49,5 @@ mod session;
 mod sign_in;
 mod sign_out;
 mod signatures;
+mod signing;
 mod support;

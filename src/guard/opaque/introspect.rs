@@ -181,7 +181,7 @@ impl Introspect {
                 Ok(Step::Send(request))
             }
             Step::Done(()) => self.ask(parts, now),
-            Step::Verify(_) | Step::Remember(_) => Err(ErrorKind::FlowMisused.into()),
+            _ => Err(ErrorKind::FlowMisused.into()),
         }
     }
 
@@ -274,7 +274,7 @@ impl Introspect {
             }
             Step::Send(request) => Step::Send(request),
             Step::Verify(check) => Step::Verify(check),
-            Step::Remember(_) => return Err(ErrorKind::FlowMisused.into()),
+            _ => return Err(ErrorKind::FlowMisused.into()),
         };
         self.stage = Stage::Verifying(verify, asked_at);
         self.goes_on(parts, now);

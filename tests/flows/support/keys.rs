@@ -132,6 +132,26 @@ impl Key {
         }
     }
 
+    /// The key pair, as whoever signs with it has it.
+    pub(crate) fn private_jwk(&self) -> Value {
+        let mut jwk = self.jwk();
+        let mut set = |name: &str, bytes: &[u8]| jwk[name] = json!(base64url(bytes));
+        match &self.secret {
+            Secret::Es256(key) => set("d", &key.to_bytes()),
+            Secret::Es384(key) => set("d", &key.to_bytes()),
+            Secret::Es512(key) => set("d", &key.to_bytes()),
+            Secret::Ed25519(key) => set("d", &key.to_bytes()),
+            Secret::Rsa(key) => {
+                use rsa::traits::PrivateKeyParts as _;
+                set("d", &key.d().to_be_bytes_trimmed_vartime());
+                for (name, prime) in ["p", "q"].into_iter().zip(key.primes()) {
+                    set(name, &prime.to_be_bytes_trimmed_vartime());
+                }
+            }
+        }
+        jwk
+    }
+
     /// Signs with the algorithm that is named: a key of another family signs with its own.
     pub(crate) fn sign(&self, alg: &str, message: &[u8]) -> Vec<u8> {
         use p256::ecdsa::signature::Signer as _;

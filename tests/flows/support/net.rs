@@ -5,7 +5,8 @@ use std::fmt::Debug;
 use gatepass::Error;
 use gatepass::flow::{Event, Flow, ProofUse, Step};
 use gatepass::http::{HttpRequest, Method, Purpose};
-use gatepass::jose::rust_crypto;
+use gatepass::jose::KeyName;
+use gatepass::jose::rust_crypto::{self, PrivateKey};
 use gatepass::time::{Lifetime, Timestamp};
 
 use super::Idp;
@@ -69,6 +70,10 @@ pub(crate) struct Net {
     pub(crate) remembered: Vec<ProofUse>,
     /// What whoever remembers them answers.
     pub(crate) replay_store: Option<bool>,
+    /// What is signed with.
+    pub(crate) signing_keys: Vec<(KeyName, PrivateKey)>,
+    /// How long flows waited, each time.
+    pub(crate) slept: Vec<Lifetime>,
     /// What must never be printed.
     secrets: Vec<String>,
 }
@@ -83,6 +88,8 @@ impl Net {
             signature_checks: 0,
             remembered: Vec::new(),
             replay_store: None,
+            signing_keys: Vec::new(),
+            slept: Vec::new(),
             secrets: Vec::new(),
         }
     }
@@ -189,6 +196,21 @@ impl Net {
                 Step::Remember(proof) => {
                     self.remembered.push(proof);
                     Event::Remembered(self.replay_store)
+                }
+                Step::Sign(request) => {
+                    let key = self
+                        .signing_keys
+                        .iter()
+                        .find(|(name, _)| *name == request.key());
+                    match key.map(|(_, key)| key.sign(&request, [9; 32])) {
+                        Some(Ok(signature)) => Event::Signed(signature),
+                        _ => Event::SignFailed,
+                    }
+                }
+                Step::Sleep(lifetime) => {
+                    self.slept.push(lifetime);
+                    self.now = self.now.after(lifetime);
+                    Event::Woke
                 }
                 Step::Done(output) => return Ok(output),
                 other => panic!("a step that nobody knows: {other:?}", other = other.name()),
