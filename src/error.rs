@@ -130,6 +130,8 @@ error_kinds! {
         Internal "internal_error" "gatepass failed inside; please report this with the versions of gatepass and the runtime."
         /// No one is signed in, or the session cannot be renewed.
         LoginRequired "login_required" "There is no session to use; call signIn() first."
+        /// A store held something that is no session of this client.
+        StorageInvalid "storage_invalid" "The store held something that is no session of this client (another version's, another client's, or changed by someone); it was removed, so sign in again."
         /// The place for pending logins cannot be used.
         StorageUnavailable "storage_unavailable" "The browser's storage refuses to read or write; allow site data for this page or pass a transactionStore."
         /// The caller's clock gave no usable time.

@@ -4,9 +4,12 @@ import { GatepassError, call, disposed } from "./errors.js";
 import type { ErrorCode } from "./errors.js";
 import { Listeners } from "./events.js";
 import { wrapFetch } from "./fetch.js";
-import { isFunction, split, toJson } from "./options.js";
-import { defaultStore, isStore, isStoreOption, listen, lock, sessionStore } from "./storage.js";
+import { lease, lockOr } from "./lock.js";
+import { isBoolean, isFunction, split, toJson } from "./options.js";
+import { defaultStore, isStore, isStoreOption, listen, sessionStore } from "./storage.js";
 import type { StoreOption, TransactionStore } from "./storage.js";
+import { keepTending } from "./tend.js";
+import type { Tending } from "./tend.js";
 
 export type { TokenStore, TransactionStore } from "./storage.js";
 
@@ -56,6 +59,13 @@ export interface ClientOptions {
    * half of its life. @defaultValue 60
    */
   readonly refreshSkew?: number;
+  /**
+   * Whether a page that is seen renews the session by itself, so that nobody waits for it: at
+   * `refreshSkew`, when the page wakes up or is shown again, and when the network is back. After a
+   * failure it tries again, at first after two seconds and at most about once a minute. Without it,
+   * and in runtimes without pages, the session is renewed when it is used. @defaultValue true
+   */
+  readonly autoRefresh?: boolean;
   /** How long one request to the provider may take, in seconds, 1 to 120. @defaultValue 10 */
   readonly timeout?: number;
   /** Where sign-ins wait for their callback. @defaultValue the page's sessionStorage */
@@ -65,7 +75,12 @@ export interface ClientOptions {
    * access reaches it. `"session"`: it survives reloads of the tab (sessionStorage). `"local"`: it
    * is shared by all tabs of the origin, which then renew it once for all (IndexedDB, which unlike
    * localStorage shows every tab the same at the same time). Whatever script runs in your origin can
-   * read the last two. A store of your own is used like `"local"`.
+   * read the last two. A store of your own is used like `"local"`, under Web Locks where there are
+   * any.
+   *
+   * What is stored and is no session of this client, such as what another version left or someone
+   * changed, is removed and told as `session_discarded` with the code `storage_invalid`. A store
+   * that cannot be read rejects with `storage_unavailable`.
    * @defaultValue `"memory"`
    */
   readonly store?: StoreOption;
@@ -149,11 +164,20 @@ export type ClientEvent =
   | { readonly type: "signed_in" }
   | { readonly type: "refreshed" }
   | { readonly type: "refresh_failed"; readonly code: ErrorCode }
+  /** The provider ended the session: somebody has to sign in. */
+  | { readonly type: "expired" }
   | { readonly type: "signed_out" }
+  /** Something that stops nothing and that you should know, such as a clock that is wrong. */
+  | {
+      readonly type: "alert";
+      readonly code: ErrorCode;
+      readonly phase?: string;
+      readonly hint: string;
+    }
   /** Another tab renewed the shared session or signed in. */
   | { readonly type: "session_changed" }
   /** The store held something that is no session of this client; it was removed. */
-  | { readonly type: "session_discarded" }
+  | { readonly type: "session_discarded"; readonly code: ErrorCode }
   /** The store could not keep the session, which goes on in this page. */
   | { readonly type: "store_failed"; readonly code: ErrorCode };
 
@@ -215,6 +239,7 @@ export interface Client {
 export async function createClient(options: ClientOptions): Promise<Client> {
   // The options are read before anything is awaited: changing them later has no effect.
   const { host, rest } = split(options, {
+    autoRefresh: isBoolean,
     fetch: isFunction,
     onEvent: isFunction,
     store: isStoreOption,
@@ -228,17 +253,19 @@ export async function createClient(options: ClientOptions): Promise<Client> {
     const session = sessionStore(host.store);
     // Tabs share localStorage and, for all that is known, a store of the program's own.
     const isShared = session !== undefined && host.store !== "session";
+    const isLocal = host.store === "local";
     const core = new glue.Client(
       json,
       logins,
       host.fetch,
       listeners.receive,
       session,
-      isShared ? lock : undefined,
+      isShared ? lockOr(isLocal ? lease : undefined) : undefined,
     );
     await core.sync();
     const send = host.fetch ?? ((input, init) => fetch(input, init));
-    return new PageClient(core, listeners, options.redirectUri, send, host.store === "local");
+    const tends = host.autoRefresh !== false && typeof document !== "undefined";
+    return new PageClient(core, listeners, options.redirectUri, send, isLocal, tends);
   });
 }
 
@@ -251,6 +278,7 @@ class PageClient implements Client {
   #callback: string | undefined;
   /** Stops hearing what other tabs do to the session. */
   readonly #stopListening: (() => void) | undefined;
+  readonly #tending: Tending | undefined;
 
   constructor(
     core: Core,
@@ -258,6 +286,7 @@ class PageClient implements Client {
     redirectUri: string | undefined,
     send: typeof fetch,
     isLocal: boolean,
+    tends: boolean,
   ) {
     this.#core = core;
     const source = {
@@ -269,6 +298,14 @@ class PageClient implements Client {
     this.#listeners = listeners;
     this.#redirectUri = redirectUri;
     if (isLocal) this.#stopListening = listen(() => void this.#core?.sync().catch(() => {}));
+    if (tends) {
+      const tending = keepTending(async () => this.#core?.tend());
+      for (const type of ["signed_in", "refreshed", "session_changed"] as const) {
+        listeners.on(type, tending.again);
+      }
+      tending.again();
+      this.#tending = tending;
+    }
   }
 
   get #alive(): Core {
@@ -347,6 +384,7 @@ class PageClient implements Client {
 
   dispose(): void {
     this.#stopListening?.();
+    this.#tending?.stop();
     this.#listeners.clear();
     this.#core?.free();
     this.#core = undefined;

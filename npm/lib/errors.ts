@@ -9,6 +9,7 @@ export type ErrorCode =
   | "internal_error"
   | "login_required"
   | "step_up_required"
+  | "storage_invalid"
   | "storage_unavailable"
   | "time_invalid"
   | "unsupported_host"

@@ -32,4 +32,6 @@ export function split<T extends object, K extends keyof T>(
   return { host, rest };
 }
 
+export const isBoolean = (value: unknown): boolean => typeof value === "boolean";
+
 export const isFunction = (value: unknown): boolean => typeof value === "function";

@@ -1,5 +1,7 @@
 // Where a sign-in waits for its callback, and where a session is kept.
 
+import { inValues } from "./database.js";
+
 /**
  * Keeps pending sign-ins, which hold PKCE verifiers: it must not be readable by other origins or
  * other users.
@@ -20,76 +22,22 @@ export interface TokenStore extends TransactionStore {
   remove(key: string): void | Promise<void>;
 }
 
-/** Runs `work` while no other tab does. */
-export type Lock = (name: string, work: () => Promise<void>) => Promise<void>;
-
-/** How long a tab may hold the lock: longer than any refresh, shorter than anyone's patience. */
-const LOCK_TIME = 20_000;
-
-/**
- * The page's Web Locks. A tab that hangs, as frozen ones do, loses its lock after a while. Runtimes
- * without Web Locks go on without: what is left is to look into the store before and after.
- */
-export const lock: Lock = async (name, work) => {
-  const locks = globalThis.navigator?.locks;
-  if (!locks) return work();
-  let running: Promise<void> | undefined;
-  const begin = (): Promise<void> => (running = work());
-  try {
-    return await locks.request(name, { signal: AbortSignal.timeout(LOCK_TIME) }, begin);
-  } catch (cause) {
-    // It has begun: either it failed, or the lock was stolen while this tab slept and it goes on.
-    if (running) return running;
-    const isLate = cause instanceof DOMException && cause.name === "TimeoutError";
-    if (!isLate) throw cause;
-    return locks.request(name, { steal: true }, begin);
-  }
-};
-
 /**
  * The origin's storage, in IndexedDB. Not in localStorage: between tabs its changes arrive some time
  * after a lock was passed on, so a tab would use a refresh token that another one has used.
  */
 export function sharedStore(): TokenStore {
-  let opening: Promise<IDBDatabase> | undefined;
-  const open = (): Promise<IDBDatabase> =>
-    (opening ??= openDatabase().catch((cause: unknown) => {
-      opening = undefined;
-      throw cause;
-    }));
-  const run = async <T>(
-    mode: IDBTransactionMode,
-    work: (texts: IDBObjectStore) => IDBRequest<T>,
-  ): Promise<T> => {
-    const transaction = (await open()).transaction(TEXTS, mode);
-    const request = work(transaction.objectStore(TEXTS));
-    return new Promise((resolve, reject) => {
-      transaction.oncomplete = () => resolve(request.result);
-      transaction.onerror = transaction.onabort = () => reject(transaction.error);
-    });
-  };
   return {
-    get: (key) => run("readonly", (texts) => texts.get(key)),
+    get: (key) => inValues<string | undefined>("readonly", (values) => values.get(key)),
     set: async (key, value) => {
-      await run("readwrite", (texts) => texts.put(value, key));
+      await inValues("readwrite", (values) => values.put(value, key));
       tell();
     },
     remove: async (key) => {
-      await run("readwrite", (texts) => texts.delete(key));
+      await inValues("readwrite", (values) => values.delete(key));
       tell();
     },
   };
-}
-
-const TEXTS = "texts";
-
-function openDatabase(): Promise<IDBDatabase> {
-  return new Promise((resolve, reject) => {
-    const request = indexedDB.open("gatepass", 1);
-    request.onupgradeneeded = () => void request.result.createObjectStore(TEXTS);
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
 }
 
 const CHANNEL = "gatepass";

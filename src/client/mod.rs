@@ -39,6 +39,7 @@ pub use refresh::Refresh;
 pub use resource::{Remedy, remedy};
 pub use session::{Attach, Session};
 
+use crate::error::Error;
 use crate::flow::{Checked, Reports};
 use crate::issuer::Provider;
 
@@ -50,11 +51,17 @@ pub struct Client {
     session: Option<Session>,
     /// Counts sessions, so that an answer that was under way when one ended is not stored.
     generation: u64,
+    /// What the program should know and nobody waits for.
+    alerts: Vec<Error>,
 }
 
 impl Reports for Client {
     fn take_reports(&mut self) -> Vec<Checked> {
         self.provider.take_reports()
+    }
+
+    fn take_alerts(&mut self) -> Vec<Error> {
+        core::mem::take(&mut self.alerts)
     }
 }
 
@@ -66,6 +73,7 @@ impl Client {
             provider,
             session: None,
             generation: 0,
+            alerts: Vec::new(),
         }
     }
 

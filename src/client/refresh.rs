@@ -12,6 +12,11 @@ use crate::time::Timestamp;
 ///
 /// Only the provider's refusal of the refresh token, or an ID token of someone else, ends the
 /// session; a network that fails leaves it as it is.
+///
+/// A new ID token that cannot be judged is left aside, with an alert, as if there were none, which
+/// the provider is free to do: when the keys cannot be fetched, and when a clock that went wrong
+/// since the sign-in takes one of the right user for expired or not yet begun. The old refresh
+/// token is used up by then, so refusing the new one would end the session.
 #[derive(Debug)]
 pub struct Refresh {
     stage: Stage,
@@ -105,11 +110,21 @@ impl Refresh {
         event: Event,
         tokens: Tokens,
     ) -> Result<Step<()>, Error> {
-        match verify.step(&mut client.provider, now, event)? {
+        let step = match verify.step(&mut client.provider, now, event) {
+            // The keys cannot be fetched at the moment.
+            Err(doubt) if doubt.retryable() => {
+                return renew_without(client, tokens, doubt, now).map(Step::Done);
+            }
+            step => step?,
+        };
+        match step {
             Step::Done(verified) => {
                 let id_token = same_user(client, verified, &tokens, now);
                 // Tokens of someone else end the session: there is no telling whose it is.
-                let id_token = id_token.inspect_err(|_| client.forget_session())?;
+                let (id_token, doubt) = id_token.inspect_err(|_| client.forget_session())?;
+                if let Some(doubt) = doubt {
+                    return renew_without(client, tokens, doubt, now).map(Step::Done);
+                }
                 let (claims, checked) = id_token.into_parts();
                 client.provider.report("id_token", checked);
                 Ok(Step::Done(renew(client, tokens, Some(claims), now)?))
@@ -148,12 +163,27 @@ impl Flow for Refresh {
     }
 }
 
+/// Checks a refreshed ID token; the second is what the clock has against one that is right in
+/// everything else.
 fn same_user(
     client: &Client,
     verified: Verified,
     tokens: &Tokens,
     now: Timestamp,
-) -> Result<IdToken, Error> {
+) -> Result<(IdToken, Option<Error>), Error> {
+    let tolerance = client.config().clock_tolerance;
+    let doubt = verified.claims().check_lifetime(now, tolerance).err();
+    let doubt = doubt.filter(|doubt| {
+        matches!(
+            doubt.kind(),
+            ErrorKind::IssuedInFuture | ErrorKind::TokenExpired | ErrorKind::TokenNotActive
+        )
+    });
+    // Everything else is checked as of the moment in which it was issued.
+    let now = match doubt {
+        Some(_) => verified.claims().required_date("iat")?,
+        None => now,
+    };
     let original = client.session().and_then(|session| session.signed_in_as());
     // Core 12.2: it should have no nonce; where it has one, it is that of the sign-in.
     let nonce = match verified.claims().string("nonce")? {
@@ -168,7 +198,19 @@ fn same_user(
     if let Some(original) = original {
         id_token.check_same_user(original)?;
     }
-    Ok(id_token)
+    Ok((id_token, doubt))
+}
+
+/// Renews the session without the new ID token; what is known of the user stays as it was.
+fn renew_without(
+    client: &mut Client,
+    mut tokens: Tokens,
+    doubt: Error,
+    now: Timestamp,
+) -> Result<(), Error> {
+    client.alerts.push(doubt.during(Phase::Refresh));
+    tokens.id_token = None;
+    renew(client, tokens, None, now)
 }
 
 fn renew(

@@ -142,23 +142,41 @@ impl Session {
     /// The access token, if it lives long enough; else what has to come first.
     ///
     /// A token is renewed `refresh_skew` before its end, but not before half of its life is over,
-    /// so that short-lived ones are not renewed at every use.
+    /// so that short-lived ones are not renewed at every use; also when the clock was set back
+    /// since it came, by more than `clock_tolerance`.
     pub fn attach(&self, config: &ClientConfig, now: Timestamp) -> Attach<'_> {
         let Some(expires_in) = self.expires_in else {
             // RFC 6749 section 5.1 only recommends expires_in; the API will say when it is over.
             return Attach::Token(&self.access_token);
         };
-        let age = now.since(self.received_at);
-        let skew = config.refresh_skew.min(expires_in.half());
-        let renew_at = Lifetime::from_millis(expires_in.millis().saturating_sub(skew.millis()));
-        if age < renew_at {
-            return Attach::Token(&self.access_token);
-        }
         match self.refresh_token {
+            _ if self.left(expires_in, config, now).millis() > 0 => {
+                Attach::Token(&self.access_token)
+            }
             Some(_) => Attach::Refresh,
-            None if age < expires_in => Attach::Token(&self.access_token),
+            None if now.since(self.received_at) < expires_in => Attach::Token(&self.access_token),
             None => Attach::LoginRequired,
         }
+    }
+
+    /// How long it is until the access token is to be renewed; zero when it is time. `None` when
+    /// nobody knows how long it lives, or nothing can renew it.
+    pub fn renewal_in(&self, config: &ClientConfig, now: Timestamp) -> Option<Lifetime> {
+        self.refresh_token.as_ref()?;
+        Some(self.left(self.expires_in?, config, now))
+    }
+
+    /// How long the access token is used without a thought of its end.
+    fn left(&self, expires_in: Lifetime, config: &ClientConfig, now: Timestamp) -> Lifetime {
+        // A clock that was set back does not tell its age.
+        if self.received_at > now.after(config.clock_tolerance) {
+            return Lifetime::from_millis(0);
+        }
+        let skew = config.refresh_skew.min(expires_in.half());
+        let used = skew
+            .millis()
+            .saturating_add(now.since(self.received_at).millis());
+        Lifetime::from_millis(expires_in.millis().saturating_sub(used))
     }
 
     /// The access token whatever its age: for one that was just renewed.

@@ -1,6 +1,6 @@
 //! The client for JavaScript.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use js_sys::{Function, Promise};
@@ -13,6 +13,7 @@ use crate::client::{
 };
 use crate::error::{Error, ErrorKind, Phase};
 use crate::http::json::{Object, Value};
+use crate::time::Lifetime;
 use crate::wasm::drive::Host;
 use crate::wasm::error::to_js;
 use crate::wasm::keep::{Found, Keep};
@@ -35,13 +36,16 @@ struct State {
     /// One completion for each callback, however often it is asked for.
     completion: Shared,
     refresh: Shared,
+    /// How many renewals failed since the last that did not.
+    failures: Cell<u32>,
 }
 
 #[wasm_bindgen(js_class = Client)]
 impl JsClient {
     /// A client from its options as JSON text, a store for pending logins, and, where they are
     /// given, a fetch, a listener for events as JSON text, a store for the session, and a lock for
-    /// stores that tabs share: `(name, work) => Promise` runs `work` while no other tab does.
+    /// stores that tabs share: `(name, work, seconds) => Promise` runs `work` while no other tab
+    /// does, and takes the lock away from one that holds it for longer than so many seconds.
     ///
     /// # Errors
     ///
@@ -177,6 +181,14 @@ impl JsClient {
         self.0.refresh()
     }
 
+    /// Renews the session ahead of time when it is time to, and answers in how many milliseconds
+    /// to ask again; nothing while there is nothing to renew.
+    #[wasm_bindgen(unchecked_return_type = "Promise<number | undefined>")]
+    pub fn tend(&self) -> Promise {
+        let state = Rc::clone(&self.0);
+        promise(async move { state.tend().await })
+    }
+
     /// Ends the session here: the URL that ends it at the provider, if it offers that.
     #[wasm_bindgen(js_name = signOut, unchecked_return_type = "Promise<string | undefined>")]
     pub fn sign_out(&self) -> Promise {
@@ -249,6 +261,7 @@ impl JsClient {
             logins_turns: Turns::default(),
             completion: Shared::default(),
             refresh: Shared::default(),
+            failures: Cell::default(),
         })))
     }
 }
@@ -266,22 +279,32 @@ impl State {
     /// Takes over what other tabs did to the session, and tells of it.
     async fn look(&self) -> Result<Found, Error> {
         let found = self.keep.look(&self.client).await?;
+        self.tell(found);
+        Ok(found)
+    }
+
+    fn tell(&self, found: Found) {
         let kind = match found {
-            Found::Known => return Ok(found),
+            Found::Known => return,
             Found::Other => "session_changed",
             Found::Gone => "signed_out",
             Found::Foreign => "session_discarded",
         };
-        self.host.emit(Object::new().with("type", kind));
-        Ok(found)
+        let code = (found == Found::Foreign).then(|| ErrorKind::StorageInvalid.code());
+        let event = Object::new().with("type", kind).with_some("code", code);
+        self.host.emit(event);
     }
 
     /// Stores the session. Where that fails it goes on in this page, and the program is told.
     async fn save(&self) {
         if let Err(error) = self.keep.save(&self.client).await {
-            let event = Object::new().with("type", "store_failed");
-            self.host.emit(event.with("code", error.code()));
+            self.store_failed(&error);
         }
+    }
+
+    fn store_failed(&self, error: &Error) {
+        let event = Object::new().with("type", "store_failed");
+        self.host.emit(event.with("code", error.code()));
     }
 
     async fn sign_in(&self, options: SignInOptions) -> Result<String, Error> {
@@ -392,50 +415,112 @@ impl State {
         self.refresh.begin("", async move {
             let alone = Rc::clone(&state);
             let work = move || promise(async move { alone.renew(changes).await });
-            let result = state.keep.alone(work).await;
+            let result = state.keep.alone(state.longest_renewal(), work).await;
             state.refresh.end("");
             result
         })
     }
 
-    /// Renews the session, unless another tab has done so since `changes` were counted.
-    async fn renew(&self, changes: u32) -> Result<JsValue, JsValue> {
-        let looked = self.look().await;
-        let is_renewed = self.keep.changes() != changes && matches!(self.token(), Ok(Some(_)));
-        let result = match looked {
-            Ok(_) if is_renewed => return Ok(JsValue::UNDEFINED),
-            Ok(_) => self.renew_now().await,
-            Err(error) => Err(error),
-        };
-        let event = match &result {
-            Ok(()) => Object::new().with("type", "refreshed"),
-            Err(error) => Object::new()
-                .with("type", "refresh_failed")
-                .with("code", error.code()),
-        };
-        self.host.emit(event);
-        result
-            .map(|()| JsValue::UNDEFINED)
-            .map_err(|error| to_js(&error))
+    /// How long a tab that lives can take to renew the session: two places where metadata may
+    /// stand, the token endpoint, the keys, and a moment for the store.
+    fn longest_renewal(&self) -> Lifetime {
+        let timeout = self.client.borrow().provider().timeout().millis();
+        Lifetime::from_millis(timeout.saturating_mul(4).saturating_add(5000))
     }
 
-    async fn renew_now(&self) -> Result<(), Error> {
+    /// Renews the session, unless another tab has done so since `changes` were counted.
+    async fn renew(&self, changes: u32) -> Result<JsValue, JsValue> {
+        let is_renewed = || self.keep.changes() != changes && matches!(self.token(), Ok(Some(_)));
+        let result = match self.look().await {
+            Ok(_) if is_renewed() => Ok(false),
+            Ok(_) => match self.renew_now().await {
+                // Another tab took the lock from this one, which slept, and was faster.
+                Err(_) if is_renewed() => Ok(false),
+                result => result,
+            },
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(is_mine) => {
+                self.failures.set(0);
+                if is_mine {
+                    self.host.emit(Object::new().with("type", "refreshed"));
+                }
+                Ok(JsValue::UNDEFINED)
+            }
+            Err(error) => {
+                self.failures.set(self.failures.get().saturating_add(1));
+                let event = Object::new().with("type", "refresh_failed");
+                self.host.emit(event.with("code", error.code()));
+                Err(to_js(&error))
+            }
+        }
+    }
+
+    /// Whether the session that is there now was renewed by this tab.
+    async fn renew_now(&self) -> Result<bool, Error> {
+        let had_session = self.client.borrow().session().is_some();
         let mut flow = Refresh::new(&self.client.borrow());
         let result = self.host.run(&self.client, &mut flow).await;
         // The new refresh token is stored before anybody gets the new access token; a session that
         // the provider ended is removed. After a network failure nothing has changed.
-        let has_ended = self.client.borrow().session().is_none();
-        match &result {
-            Ok(()) => self.save().await,
-            Err(_) if has_ended => {
+        let has_ended = had_session && self.client.borrow().session().is_none();
+        match result {
+            Ok(()) => match self.keep.save_renewed(&self.client).await {
+                Ok(Found::Known) => Ok(true),
+                Ok(found) => {
+                    self.tell(found);
+                    match self.client.borrow().session() {
+                        Some(_) => Ok(false),
+                        None => Err(Error::from(ErrorKind::LoginRequired).during(Phase::Refresh)),
+                    }
+                }
+                Err(error) => {
+                    self.store_failed(&error);
+                    Ok(true)
+                }
+            },
+            Err(error) if has_ended => {
                 // A tab without our lock may have been faster: then its session is the one.
                 if let Found::Other = self.look().await? {
-                    return Ok(());
+                    return Ok(false);
                 }
                 self.save().await;
+                // Who signed out meanwhile knows.
+                if error.kind() != ErrorKind::LoginRequired {
+                    self.host.emit(Object::new().with("type", "expired"));
+                }
+                Err(error)
             }
-            Err(_) => {}
+            Err(error) => Err(error),
         }
-        result
+    }
+
+    async fn tend(self: &Rc<Self>) -> Result<JsValue, JsValue> {
+        self.look().await.map_err(|error| to_js(&error))?;
+        let mut wait = self.renewal_in()?;
+        if wait == Some(0) {
+            // Whoever wants to know has heard it by the events.
+            let _ = JsFuture::from(self.refresh()).await;
+            wait = self.renewal_in()?;
+        }
+        let failures = self.failures.get();
+        let floor = match failures {
+            // However short tokens live, what nobody asked for is not done all the time.
+            0 => 10_000,
+            failures => 1000_i64 << failures.min(6),
+        };
+        // Timers end with 2^31, and a clock may be set anew meanwhile.
+        let wait = wait.map(|wait| i32::try_from(wait.clamp(floor, 3_600_000)));
+        Ok(wait.map_or(JsValue::UNDEFINED, |wait| wait.unwrap_or(i32::MAX).into()))
+    }
+
+    /// In how many milliseconds the session is to be renewed.
+    fn renewal_in(&self) -> Result<Option<i64>, JsValue> {
+        let now = ambient::now().map_err(|error| to_js(&error))?;
+        let client = self.client.borrow();
+        let session = client.session();
+        let left = session.and_then(|session| session.renewal_in(client.config(), now));
+        Ok(left.map(Lifetime::millis))
     }
 }

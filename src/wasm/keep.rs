@@ -9,18 +9,23 @@ use wasm_bindgen_futures::JsFuture;
 use crate::client::{Client, Session};
 use crate::error::Error;
 use crate::secret::Secret;
+use crate::time::Lifetime;
+use crate::wasm::share::Turns;
 use crate::wasm::store::Place;
 
 /// The session's place in a store; without a store a session lives as long as its page.
 pub(super) struct Keep {
     place: Option<Place>,
-    /// Runs work while no other tab does: `(name, work) => Promise`.
+    /// Runs work while no other tab does: `(name, work, seconds) => Promise`. Whoever holds it
+    /// for longer than so many seconds hangs and loses it.
     lock: Option<Function>,
     name: String,
     /// The text that was read or written last: another one comes from another tab.
     seen: RefCell<Option<Secret<String>>>,
     /// Counts the changes that other tabs made.
     changes: Cell<u32>,
+    /// A look and a save never overlap: one would take the other's text for another tab's.
+    turns: Turns,
 }
 
 /// What a look into the store found.
@@ -44,6 +49,7 @@ impl Keep {
             name,
             seen: RefCell::default(),
             changes: Cell::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -58,40 +64,20 @@ impl Keep {
     ///
     /// `storage_unavailable`.
     pub(super) async fn look(&self, client: &RefCell<Client>) -> Result<Found, Error> {
-        let Some(place) = &self.place else {
+        let _turn = self.turns.take().await;
+        let Some(text) = self.unknown().await? else {
             return Ok(Found::Known);
         };
-        let text = place.read().await?;
-        let is_known = match (&text, &*self.seen.borrow()) {
-            (Some(text), Some(seen)) => seen.ct_eq(text),
-            (None, None) => true,
-            _ => false,
-        };
-        if is_known {
-            return Ok(Found::Known);
-        }
-        self.changes.set(self.changes.get().wrapping_add(1));
-        let Some(text) = text else {
-            self.seen.replace(None);
-            client.borrow_mut().forget_session();
-            return Ok(Found::Gone);
-        };
-        let session = {
-            let client = client.borrow();
-            Session::read(&text, client.config(), client.provider().issuer())
-        };
-        match session {
-            Some(session) => {
-                self.seen.replace(Some(Secret::new(text)));
-                client.borrow_mut().restore_session(session);
-                Ok(Found::Other)
-            }
-            None => {
-                place.remove().await?;
-                self.seen.replace(None);
+        match self.take_over(text, client) {
+            Found::Foreign => {
+                // Never so without a place.
+                if let Some(place) = &self.place {
+                    place.remove().await?;
+                }
                 client.borrow_mut().forget_session();
                 Ok(Found::Foreign)
             }
+            found => Ok(found),
         }
     }
 
@@ -101,6 +87,61 @@ impl Keep {
     ///
     /// `storage_unavailable`.
     pub(super) async fn save(&self, client: &RefCell<Client>) -> Result<(), Error> {
+        let _turn = self.turns.take().await;
+        self.write(client).await
+    }
+
+    /// Stores a session that was renewed, unless another tab did something to it meanwhile: that
+    /// is taken over instead, so that nobody is signed in again who has just signed out.
+    ///
+    /// # Errors
+    ///
+    /// `storage_unavailable`.
+    pub(super) async fn save_renewed(&self, client: &RefCell<Client>) -> Result<Found, Error> {
+        let _turn = self.turns.take().await;
+        if let Some(text) = self.unknown().await?
+            && let found @ (Found::Other | Found::Gone) = self.take_over(text, client)
+        {
+            return Ok(found);
+        }
+        self.write(client).await.map(|()| Found::Known)
+    }
+
+    /// What the store holds, when it is not what was seen there last.
+    async fn unknown(&self) -> Result<Option<Option<String>>, Error> {
+        let Some(place) = &self.place else {
+            return Ok(None);
+        };
+        let text = place.read().await?;
+        let is_known = match (&text, &*self.seen.borrow()) {
+            (Some(text), Some(seen)) => seen.ct_eq(text),
+            (None, None) => true,
+            _ => false,
+        };
+        Ok((!is_known).then_some(text))
+    }
+
+    fn take_over(&self, text: Option<String>, client: &RefCell<Client>) -> Found {
+        self.changes.set(self.changes.get().wrapping_add(1));
+        let mut client = client.borrow_mut();
+        let Some(text) = text else {
+            self.seen.replace(None);
+            client.forget_session();
+            return Found::Gone;
+        };
+        let session = Session::read(&text, client.config(), client.provider().issuer());
+        let is_ours = session.is_some();
+        self.seen.replace(is_ours.then(|| Secret::new(text)));
+        match session {
+            Some(session) => {
+                client.restore_session(session);
+                Found::Other
+            }
+            None => Found::Foreign,
+        }
+    }
+
+    async fn write(&self, client: &RefCell<Client>) -> Result<(), Error> {
         let Some(place) = &self.place else {
             return Ok(());
         };
@@ -111,25 +152,28 @@ impl Keep {
                 .session()
                 .map(|session| session.to_json(config, issuer))
         };
-        // Seen first: who looks while the store is slow must not take it for another tab's.
-        self.seen.replace(text.clone());
-        match text {
+        match &text {
             // EXPOSE: it is stored.
-            Some(text) => place.write(text.expose()).await,
-            None => place.remove().await,
+            Some(text) => place.write(text.expose()).await?,
+            None => place.remove().await?,
         }
+        // Only now: what a full store still holds is not another tab's.
+        self.seen.replace(text);
+        Ok(())
     }
 
     /// Runs work while no other tab does, where tabs share the store.
     pub(super) async fn alone(
         &self,
+        patience: Lifetime,
         work: impl FnOnce() -> Promise + 'static,
     ) -> Result<JsValue, JsValue> {
         let promise = match &self.lock {
             None => work(),
             Some(lock) => {
                 let work = Closure::once_into_js(work);
-                lock.call2(&JsValue::UNDEFINED, &self.name.as_str().into(), &work)?
+                let (name, patience) = (self.name.as_str().into(), patience.whole_seconds().into());
+                lock.call3(&JsValue::UNDEFINED, &name, &work, &patience)?
                     .unchecked_into()
             }
         };

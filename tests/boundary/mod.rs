@@ -454,7 +454,8 @@ async fn brw_05_foreign_content_of_the_store_is_discarded_and_told() {
             .await
             .unwrap();
         let client = tabs.open(None).await;
-        assert!(tabs.saw("session_discarded"), "{content}");
+        let told = "{\"type\":\"session_discarded\",\"code\":\"storage_invalid\"}";
+        assert!(tabs.saw(told), "{content}");
         assert_eq!(code_of(client.access_token()).await, "login_required");
         let left = run("return a.get(b)", &[&tabs.store, &key.into()])
             .await
@@ -472,6 +473,115 @@ async fn a_store_that_is_full_does_not_end_the_session() {
     JsFuture::from(client.complete(callback)).await.unwrap();
     assert!(tabs.saw("\"store_failed\",\"code\":\"storage_unavailable\""));
     assert!(client.user().is_some());
+}
+
+#[wasm_bindgen_test]
+async fn a_store_that_is_full_does_not_bring_back_the_refresh_token_that_was_used() {
+    let tabs = Tabs::new("{ expiresIn: 0 }").await;
+    let client = tabs.open_and_sign_in().await;
+    run("const set = a.set; a.set = (k, v) => { if (k.includes('session')) throw new Error('full'); return set(k, v) }", &[&tabs.store]).await.unwrap();
+    for _ in 0..3 {
+        JsFuture::from(client.refresh()).await.unwrap();
+    }
+    assert!(tabs.saw("store_failed") && !tabs.saw("refresh_failed"));
+}
+
+/// A provider whose next refresh waits until `a.go()`.
+async fn slow_refresh(tabs: &Tabs) {
+    let source = "
+        const fetch = a.fetch;
+        a.go = undefined;
+        a.fetch = async (url, init) => {
+            const answer = await fetch(url, init);
+            const isRefresh = String(init?.body).includes('grant_type=refresh_token');
+            if (isRefresh && !a.go) await new Promise((go) => (a.go = go));
+            return answer;
+        };";
+    run(source, &[&tabs.provider]).await.unwrap();
+}
+
+const UNTIL_SLOW: &str = "while (!a.go) await new Promise((go) => setTimeout(go, 5))";
+
+#[wasm_bindgen_test]
+async fn rfr_18_signing_out_in_another_tab_drops_the_refresh_that_runs() {
+    let tabs = Tabs::new("").await;
+    slow_refresh(&tabs).await;
+    let first = tabs.open_and_sign_in().await;
+    let second = tabs.open(Some(&tabs.lock)).await;
+    let refresh = first.refresh();
+    run(UNTIL_SLOW, &[&tabs.provider]).await.unwrap();
+    JsFuture::from(second.sign_out()).await.unwrap();
+    run("a.go()", &[&tabs.provider]).await.unwrap();
+    assert_eq!(code_of(refresh).await, "login_required");
+    assert!(first.user().is_none());
+    let third = tabs.open(None).await;
+    assert_eq!(code_of(third.access_token()).await, "login_required");
+}
+
+#[wasm_bindgen_test]
+async fn a_tab_that_lost_its_lock_does_not_overwrite_the_session_of_the_thief() {
+    let tabs = Tabs::new("").await;
+    slow_refresh(&tabs).await;
+    let first = tabs.open_and_sign_in().await;
+    let thief = tabs.open(None).await;
+    let refresh = first.refresh();
+    run(UNTIL_SLOW, &[&tabs.provider]).await.unwrap();
+    // Somebody signs in anew meanwhile; the slow answer belongs to the old session.
+    let callback = callback(&thief, &tabs.provider).await;
+    JsFuture::from(thief.complete(callback)).await.unwrap();
+    run("a.go()", &[&tabs.provider]).await.unwrap();
+    JsFuture::from(refresh).await.unwrap();
+    let token = JsFuture::from(thief.access_token()).await.unwrap();
+    assert_eq!(JsFuture::from(first.access_token()).await.unwrap(), token);
+    let reloaded = tabs.open(None).await;
+    assert_eq!(
+        JsFuture::from(reloaded.access_token()).await.unwrap(),
+        token
+    );
+    assert!(!tabs.saw("refresh_failed"));
+}
+
+#[wasm_bindgen_test]
+async fn rfr_21_a_session_that_is_tended_is_renewed_ahead_of_time() {
+    let tabs = Tabs::new("{ expiresIn: 0 }").await;
+    let client = tabs.open(Some(&tabs.lock)).await;
+    let tend = async || JsFuture::from(client.tend()).await.unwrap().as_f64();
+    assert_eq!(tend().await, None);
+    let callback = callback(&client, &tabs.provider).await;
+    JsFuture::from(client.complete(callback)).await.unwrap();
+    // RFR-22: a token that is over at once is not renewed all the time.
+    assert_eq!(tend().await, Some(10_000.0));
+    assert_eq!(count(&tabs.provider, "/token").await, 2.0);
+    run("a.longLived()", &[&tabs.provider]).await.unwrap();
+    let wait = tend().await.unwrap();
+    assert!((239_000.0..=240_000.0).contains(&wait), "{wait}");
+    // Another tab has nothing to do.
+    let other = tabs.open(Some(&tabs.lock)).await;
+    JsFuture::from(other.tend()).await.unwrap();
+    assert_eq!(count(&tabs.provider, "/token").await, 3.0);
+}
+
+#[wasm_bindgen_test]
+async fn what_is_tended_is_tried_again_later_and_later_until_the_provider_says_no() {
+    let tabs = Tabs::new("{ expiresIn: 0, answer: () => globalThis.outage?.() }").await;
+    let client = tabs.open_and_sign_in().await;
+    run("globalThis.outage = () => { throw new TypeError() }", &[])
+        .await
+        .unwrap();
+    for wait in [2000.0, 4000.0, 8000.0] {
+        let answered = JsFuture::from(client.tend()).await.unwrap();
+        assert_eq!(answered.as_f64(), Some(wait));
+    }
+    assert!(client.user().is_some() && !tabs.saw("expired"));
+    run(
+        "globalThis.outage = undefined; a.revoke()",
+        &[&tabs.provider],
+    )
+    .await
+    .unwrap();
+    let answered = JsFuture::from(client.tend()).await.unwrap();
+    assert!(answered.is_undefined());
+    assert!(client.user().is_none() && tabs.saw("{\"type\":\"expired\"}"));
 }
 
 #[wasm_bindgen_test]

@@ -2,83 +2,34 @@
 // each refresh token is used once.
 
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { build } from "esbuild";
-
-import { launch, serve } from "../support/browser.mjs";
-import { installPackage } from "../support/installed.mjs";
-import { makeProvider } from "../support/provider.mjs";
+import { LOCK, launchTabs, nap, openTabs, token } from "../support/tabs.mjs";
 
 const TABS = 5;
 const ROUNDS = 60;
 
-const PAGE = `<!doctype html><title>tab</title><script type="module" src="/app.js"></script>`;
-const APP = `
-  import { createClient } from "gatepass";
-  const options = {
-    issuer: "https://as.example",
-    clientId: "spa",
-    redirectUri: "https://app.example/callback",
-    scope: "openid read",
-    store: "local",
-    timeout: 5,
-  };
-  window.seen = [];
-  window.client = await createClient({ ...options, onEvent: ({ type }) => window.seen.push(type) });
-  if (location.pathname === "/callback") await window.client.handleCallback();
-  window.isReady = true;
-`;
-
-let browser;
-let script;
+let launched;
 before(async () => {
-  const { project } = installPackage("tabs");
-  writeFileSync(join(project, "app.mjs"), APP);
-  const { outputFiles } = await build({
-    entryPoints: [join(project, "app.mjs")],
-    bundle: true,
-    format: "esm",
-    write: false,
-    logLevel: "error",
-  });
-  script = outputFiles[0].text;
-  browser = await launch();
+  launched = await launchTabs("tabs");
 });
-after(() => browser?.close());
+after(() => launched?.browser.close());
 
 /** A context whose provider hands out tokens that are to be renewed at once. */
-async function open(t, answer) {
-  // Half of two seconds: a token is renewed when it is one second old.
-  const provider = await makeProvider({ expiresIn: 2 });
-  const context = await browser.newContext();
-  t.after(() => context.close());
-  const site = { origin: "https://app.example", html: PAGE, script, provider, answer };
-  await serve(context, site);
-  const tab = async (path = "/") => {
-    const page = await context.newPage();
-    await page.goto(`https://app.example${path}`);
-    await page.waitForFunction(() => window.isReady === true);
-    return page;
-  };
-  const first = await tab();
-  const url = await first.evaluate(async () => String(await window.client.signInUrl()));
-  await first.goto(provider.signInAt(url));
-  await first.waitForFunction(() => window.isReady === true);
-  return { provider, tab, first };
+async function open(t, more) {
+  const opened = await openTabs(launched, more);
+  t.after(() => opened.context.close());
+  return opened;
 }
-
-const token = (page) => page.evaluate(() => window.client.accessToken());
-const nap = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 test(`${TABS} tabs renew together ${ROUNDS} times and never use a refresh token twice`, async (t) => {
   let failing = false;
-  const { provider, tab, first } = await open(t, (url) => {
-    // The network fails before the provider hears of the request.
-    if (failing && url.pathname === "/token") return "abort";
-    return undefined;
+  const { provider, tab, first } = await open(t, {
+    answer: (url) => {
+      // The network fails before the provider hears of the request.
+      if (failing && url.pathname === "/token") return "abort";
+      return undefined;
+    },
   });
   const tabs = [first];
   while (tabs.length < TABS) tabs.push(await tab());
@@ -124,31 +75,37 @@ test("signing out in one tab signs the others out at once", async (t) => {
   assert.equal(code, "login_required");
 });
 
-test("a tab that holds the lock and hangs does not stop the others for ever", async (t) => {
-  const { tab, first } = await open(t);
-  const hanging = await tab();
-  await hanging.evaluate(
-    () =>
-      void navigator.locks.query().then(() => {
-        const name = "gatepass:session:https://as.example spa";
-        return navigator.locks.request(name, () => new Promise(() => {}));
-      }),
+/** Holds the lock of the session and never gives it back. */
+const hang = (page) =>
+  page.evaluate(
+    (name) => new Promise((taken) => navigator.locks.request(name, () => new Promise(taken))),
+    LOCK,
   );
-  await nap(100);
-  const started = Date.now();
-  await first.evaluate(() => window.client.refresh());
-  assert.ok(Date.now() - started < 60_000);
-  assert.match(await token(first), /^eyJ/);
+
+test("a tab that holds the lock and hangs loses it once, to one of the tabs that wait", async (t) => {
+  const { provider, tab, first } = await open(t, { provider: { expiresIn: 300 } });
+  const waiting = [first, await tab(), await tab(), await tab()];
+  const hanging = await tab();
+  void hang(hanging);
+  await nap(300);
+  const before = provider.count("/token");
+  await Promise.all(waiting.map((page) => page.evaluate(() => window.client.refresh())));
+  const tokens = await Promise.all(waiting.map(token));
+  assert.equal(new Set(tokens).size, 1);
+  assert.equal(provider.count("/token") - before, 1);
+  assert.equal(provider.reuses(), 0);
 });
 
 test("a tab that sleeps through its turn goes on with what the others did", async (t) => {
   let isSlow = false;
-  const { provider, tab, first } = await open(t, async (url) => {
-    if (isSlow && url.pathname === "/token") {
-      isSlow = false;
-      await nap(1000);
-    }
-    return undefined;
+  const { provider, tab, first } = await open(t, {
+    answer: async (url) => {
+      if (isSlow && url.pathname === "/token") {
+        isSlow = false;
+        await nap(1000);
+      }
+      return undefined;
+    },
   });
   const other = await tab();
   // The lock is taken away while the first tab waits for its answer, as if it had slept.
@@ -160,11 +117,159 @@ test("a tab that sleeps through its turn goes on with what the others did", asyn
     ),
   );
   await nap(300);
-  await other.evaluate(() => {
-    const name = "gatepass:session:https://as.example spa";
-    return navigator.locks.request(name, { steal: true }, async () => {});
-  });
+  await other.evaluate(
+    (name) => navigator.locks.request(name, { steal: true }, async () => {}),
+    LOCK,
+  );
   assert.equal(await sleeping, "renewed");
   assert.match(await token(other), /^eyJ/);
   assert.equal(provider.reuses(), 0);
+});
+
+/** A browser without Web Locks. */
+const withoutLocks = (page) =>
+  page.addInitScript(() =>
+    Object.defineProperty(Navigator.prototype, "locks", { value: undefined }),
+  );
+
+test(`without Web Locks ${TABS} tabs renew together and never use a refresh token twice`, async (t) => {
+  const { provider, tab, first } = await open(t, { prepare: withoutLocks });
+  const tabs = [first];
+  while (tabs.length < TABS) tabs.push(await tab());
+  assert.equal(await first.evaluate(() => navigator.locks), undefined);
+  for (let round = 0; round < 20; round++) {
+    const all = tabs.map((page) => page.evaluate(() => window.client.refresh()));
+    await Promise.all(all);
+  }
+  assert.equal(provider.reuses(), 0);
+  assert.ok(provider.count("/token") > 20);
+  for (const page of tabs) assert.match(await token(page), /^eyJ/);
+});
+
+test("without Web Locks a tab that is closed with the lease stops the others for a while", async (t) => {
+  let asked;
+  const waits = new Promise((resolve) => (asked = resolve));
+  let isStuck = false;
+  const { provider, tab, first } = await open(t, {
+    prepare: withoutLocks,
+    provider: { expiresIn: 300 },
+    answer: (url) => {
+      if (!isStuck || url.pathname !== "/token") return undefined;
+      isStuck = false;
+      asked();
+      return new Promise(() => {});
+    },
+  });
+  const closing = await tab();
+  isStuck = true;
+  closing.evaluate(() => window.client.refresh()).catch(() => {});
+  await waits;
+  await closing.close();
+  await first.evaluate(() => window.client.refresh());
+  assert.match(await token(first), /^eyJ/);
+  assert.equal(provider.reuses(), 0);
+});
+
+/** The only tab, with a clock that a test moves. */
+async function clocked({ first, tab }) {
+  const page = await tab();
+  await first.close();
+  await page.clock.install();
+  await page.reload();
+  await page.waitForFunction(() => window.isReady === true);
+  return page;
+}
+
+test("rfr_21 a page renews its session ahead of time, and when it wakes up", async (t) => {
+  const opened = await open(t, { provider: { expiresIn: 300 } });
+  const { provider } = opened;
+  const page = await clocked(opened);
+  const refreshed = (times) =>
+    page.waitForFunction(
+      (times) => window.seen.filter((type) => type === "refreshed").length === times,
+      times,
+    );
+  const before = provider.count("/token");
+  await page.clock.fastForward(230_000);
+  assert.equal(provider.count("/token"), before);
+  await page.clock.fastForward(11_000);
+  await refreshed(1);
+  // The lid is closed for hours; timers fire late and once.
+  await page.clock.fastForward(7 * 3_600_000);
+  await refreshed(2);
+  assert.equal(provider.count("/token"), before + 2);
+  assert.equal(provider.reuses(), 0);
+});
+
+test("a page that was offline renews its session when the network is back, a hidden one later", async (t) => {
+  let isOffline = false;
+  const opened = await open(t, {
+    provider: { expiresIn: 300 },
+    answer: (url) => (isOffline && url.pathname === "/token" ? "abort" : undefined),
+  });
+  const { provider, context } = opened;
+  const page = await clocked(opened);
+  isOffline = true;
+  await context.setOffline(true);
+  await page.clock.fastForward(241_000);
+  await page.waitForFunction(() => window.seen.includes("refresh_failed"));
+  assert.equal(await page.evaluate(() => window.client.state().signedIn), true);
+  isOffline = false;
+  const before = provider.count("/token");
+  await context.setOffline(false);
+  await page.waitForFunction(() => window.seen.includes("refreshed"));
+  assert.equal(provider.count("/token"), before + 1);
+
+  const show = (state) =>
+    page.evaluate((state) => {
+      Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, state);
+  await show("hidden");
+  await page.clock.fastForward(1_000_000);
+  assert.equal(provider.count("/token"), before + 1);
+  await show("visible");
+  await page.waitForFunction(() => window.seen.filter((type) => type === "refreshed").length > 1);
+  assert.equal(provider.count("/token"), before + 2);
+});
+
+test("autoRefresh: false leaves the session alone until it is used", async (t) => {
+  const opened = await open(t, {
+    provider: { expiresIn: 300 },
+    options: { autoRefresh: false },
+  });
+  const { provider } = opened;
+  const page = await clocked(opened);
+  const before = provider.count("/token");
+  await page.clock.fastForward(1_000_000);
+  assert.equal(provider.count("/token"), before);
+  await token(page);
+  assert.equal(provider.count("/token"), before + 1);
+});
+
+test("brw_07 what tabs tell each other holds no token", async (t) => {
+  const { tab, first } = await open(t);
+  const other = await tab();
+  await other.evaluate(() => {
+    window.messages = [];
+    new BroadcastChannel("gatepass").onmessage = ({ data }) => window.messages.push(data);
+  });
+  await first.evaluate(() => window.client.refresh());
+  await other.waitForFunction(() => window.messages.length > 0);
+  assert.deepEqual(await other.evaluate(() => window.messages), [null]);
+});
+
+test("a page goes on when the user clears the site's data", async (t) => {
+  const { first } = await open(t, { provider: { expiresIn: 300 } });
+  await first.evaluate(
+    () =>
+      new Promise((resolve, reject) => {
+        const request = indexedDB.deleteDatabase("gatepass");
+        request.onsuccess = resolve;
+        request.onerror = request.onblocked = reject;
+      }),
+  );
+  const code = await first.evaluate(() => window.client.accessToken().catch(({ code }) => code));
+  assert.equal(code, "login_required");
+  assert.ok(await first.evaluate(() => window.seen.includes("signed_out")));
 });

@@ -2,7 +2,7 @@
 
 use gatepass::client::{Attach, Refresh};
 use gatepass::error::Phase;
-use gatepass::flow::{Event, Step};
+use gatepass::flow::{Event, Reports as _, Step};
 use gatepass::http::{Method, Purpose, Unreachable};
 use serde_json::{Value, json};
 
@@ -285,6 +285,72 @@ fn a_nonce_may_come_back_after_a_refresh_without_one() {
         token.claims.set("nonce", json!("x"));
     }));
     assert_eq!(code(world.refresh()), "nonce_mismatch");
+}
+
+/// What the alerts since the last look say.
+fn alerts(world: &mut World) -> Vec<&'static str> {
+    let alerts = world.client.take_alerts();
+    alerts.iter().map(gatepass::Error::code).collect()
+}
+
+#[test]
+fn rfr_20_a_clock_that_went_wrong_since_the_sign_in_does_not_end_the_session() {
+    for (jump, alert) in [
+        (24 * 3600, "token_expired"),
+        (-24 * 3600, "issued_in_future"),
+    ] {
+        let mut world = signed_in();
+        let there = world.net.now;
+        world.idp().edit_id_token = Some(Box::new(move |token| {
+            token
+                .claims
+                .set("iat", there.seconds())
+                .set("exp", there.seconds() + 300);
+        }));
+        let here = there.millis() + jump * 1000;
+        world.net.now = gatepass::time::Timestamp::from_millis(here).unwrap();
+        let first = refresh_token_sent(&mut world);
+        assert_eq!(alerts(&mut world), [alert]);
+        let session = world.client.session().unwrap();
+        assert_eq!(
+            session.user().unwrap().string("sub").unwrap(),
+            Some("user-1")
+        );
+        // The new tokens are used, and live as long as the provider said.
+        assert!(access_token(&world).starts_with("access-S3CRET-"));
+        assert_ne!(refresh_token_sent(&mut world), first);
+    }
+}
+
+#[test]
+fn rfr_19_another_user_is_refused_also_when_the_clock_is_wrong() {
+    let other = claims(|claims| {
+        claims
+            .remove("auth_time")
+            .set("sub", json!("user-2"))
+            .set("iat", 1_700_000_000)
+            .set("exp", 1_700_000_300);
+    });
+    assert_eq!(other, ("claim_invalid", "sub".into(), false));
+}
+
+#[test]
+fn keys_that_cannot_be_fetched_do_not_cost_the_rotated_refresh_token() {
+    let mut world = signed_in();
+    // A new key signs, and nobody can fetch it.
+    world.net.pass(3600);
+    world.idp().rotate_to(Key::new("k2", "ES256", 77));
+    world
+        .idp()
+        .always(Purpose::Keys, Reply::none(Unreachable::Network));
+    let first = refresh_token_sent(&mut world);
+    assert_eq!(alerts(&mut world), ["keys_unavailable"]);
+    world.idp().recover(Purpose::Keys);
+    world.net.pass(3600);
+    assert_ne!(refresh_token_sent(&mut world), first);
+    assert_eq!(alerts(&mut world), [""; 0]);
+    let user = world.client.session().unwrap().user().unwrap();
+    assert_eq!(user.string("sub").unwrap(), Some("user-1"));
 }
 
 #[test]

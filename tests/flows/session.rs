@@ -119,10 +119,35 @@ fn a_life_begins_when_the_answer_came() {
 
 #[test]
 fn a_clock_that_was_set_back_does_not_end_a_session() {
-    let world = signed_in(json!({}), Some(300), true);
-    assert_eq!(after(&world, -3600), "token");
+    // It does not tell the token's age any more: renewing it measures anew.
+    let mut world = signed_in(json!({"scope": "read"}), Some(300), true);
+    assert_eq!(after(&world, -30), "token");
+    assert_eq!(after(&world, -3600), "refresh");
+    world.net.set_back(3600);
+    world.refresh().unwrap();
+    assert_eq!(after(&world, 239), "token");
+    assert_eq!(after(&world, 240), "refresh");
     let world = signed_in(json!({}), Some(300), false);
     assert_eq!(after(&world, -3600), "token");
+}
+
+#[test]
+fn rfr_21_a_session_says_how_long_it_can_be_left_alone() {
+    let left = |world: &World, seconds: i64| {
+        let millis = world.net.now.millis() + seconds * 1000;
+        let then = gatepass::time::Timestamp::from_millis(millis).unwrap();
+        let session = world.client.session().unwrap();
+        let left = session.renewal_in(world.client.config(), then);
+        left.map(|left| left.millis() / 1000)
+    };
+    let world = signed_in(json!({}), Some(300), true);
+    assert_eq!(left(&world, 0), Some(240));
+    assert_eq!(left(&world, 239), Some(1));
+    // After a sleep of hours it is over and not negative.
+    assert_eq!(left(&world, 100_000), Some(0));
+    assert_eq!(left(&signed_in(json!({}), Some(10), true), 0), Some(5));
+    assert_eq!(left(&signed_in(json!({}), None, true), 0), None);
+    assert_eq!(left(&signed_in(json!({}), Some(300), false), 0), None);
 }
 
 #[test]

@@ -33,7 +33,7 @@ await createClient({
   },
 });
 
-await createClient({ ...options, store: "session" });
+await createClient({ ...options, store: "session", autoRefresh: false });
 await createClient({
   ...options,
   store: { get: () => null, set: async () => {}, remove: () => {} },
@@ -45,6 +45,12 @@ client.on("refresh_failed", (event) => {
   proof<Equal<typeof event.code, ErrorCode>>();
 });
 
+client.on("session_discarded", (event) => proof<Equal<typeof event.code, ErrorCode>>());
+client.on("alert", (event) => proof<Equal<typeof event.hint, string>>());
+client.on("expired", () => {});
+
+// @ts-expect-error a switch is true or false
+await createClient({ ...options, autoRefresh: "yes" });
 // @ts-expect-error a client identifier is required
 await createClient({ issuer: "https://as.example" });
 // @ts-expect-error a misspelt option

@@ -1,0 +1,42 @@
+// The origin's IndexedDB, which all its tabs see the same at the same time.
+
+let opening: Promise<IDBDatabase> | undefined;
+
+/** Does one thing to the values by their keys; it is done when it is on the disk. */
+export async function inValues<T = unknown>(
+  mode: IDBTransactionMode,
+  work: (values: IDBObjectStore) => IDBRequest<T>,
+): Promise<T> {
+  let transaction: IDBTransaction;
+  try {
+    transaction = (await open()).transaction(VALUES, mode);
+  } catch {
+    // The browser has closed it, as it does when the user clears the site's data.
+    opening = undefined;
+    transaction = (await open()).transaction(VALUES, mode);
+  }
+  const request = work(transaction.objectStore(VALUES));
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve(request.result);
+    transaction.onerror = transaction.onabort = () => reject(transaction.error);
+  });
+}
+
+const VALUES = "values";
+
+function open(): Promise<IDBDatabase> {
+  return (opening ??= new Promise<IDBDatabase>((resolve, reject) => {
+    const request = indexedDB.open("gatepass", 1);
+    request.onupgradeneeded = () => void request.result.createObjectStore(VALUES);
+    request.onerror = () => reject(request.error);
+    request.onsuccess = () => {
+      const database = request.result;
+      // Whoever wants to delete or change it need not wait for this page.
+      database.onversionchange = () => database.close();
+      resolve(database);
+    };
+  }).catch((cause: unknown) => {
+    opening = undefined;
+    throw cause;
+  }));
+}

@@ -1,0 +1,136 @@
+// One tab at a time.
+
+import { inValues } from "./database.js";
+
+/** Runs `work` while no other tab does; who does for longer than so many seconds loses the lock. */
+export type Lock = (name: string, work: () => Promise<void>, seconds: number) => Promise<void>;
+
+/**
+ * By the page's Web Locks. Without them, as in Safari before 15.4, by `fallback`: what is left
+ * without that too is to look into the store before and after.
+ */
+export function lockOr(fallback: Lock | undefined): Lock {
+  return async (name, work, seconds) => {
+    const locks = globalThis.navigator?.locks;
+    if (locks) return webLock(locks, name, work, seconds);
+    return fallback ? fallback(name, work, seconds) : work();
+  };
+}
+
+async function webLock(
+  locks: LockManager,
+  name: string,
+  work: () => Promise<void>,
+  seconds: number,
+): Promise<void> {
+  let running: Promise<void> | undefined;
+  const begin = (): Promise<void> => (running = work());
+  for (;;) {
+    const waiting = new AbortController();
+    const stop = watch(locks, name, seconds, waiting);
+    try {
+      return await locks.request(name, { signal: waiting.signal }, begin);
+    } catch (cause) {
+      // It has begun: either it failed, or the lock was stolen while this tab slept and it goes on.
+      if (running) return running;
+      if (!waiting.signal.aborted) throw cause;
+    } finally {
+      stop();
+    }
+    await steal(locks, name, waiting.signal.reason, begin);
+    if (running) return running;
+  }
+}
+
+/** Ends the waiting when one tab has held the lock for so long; the reason is who it is. */
+function watch(
+  locks: LockManager,
+  name: string,
+  seconds: number,
+  waiting: AbortController,
+): () => void {
+  let seen: string | undefined;
+  let times = 0;
+  // Counted in looks and not by the clock, which goes on while this page sleeps.
+  const timer = setInterval(
+    async () => {
+      const holder = await holderOf(locks, name);
+      times = holder === seen ? times + 1 : 0;
+      seen = holder;
+      if (holder !== undefined && times >= LOOKS) waiting.abort(holder);
+    },
+    (seconds * 1000) / LOOKS,
+  );
+  return () => clearInterval(timer);
+}
+
+const LOOKS = 8;
+
+async function holderOf(locks: LockManager, name: string): Promise<string | undefined> {
+  const { held } = await locks.query();
+  return held?.find((lock) => lock.name === name)?.clientId;
+}
+
+/** Takes the lock from the tab that hangs, and only from that one: others wait for it as well. */
+async function steal(
+  locks: LockManager,
+  name: string,
+  hanging: unknown,
+  begin: () => Promise<void>,
+): Promise<void> {
+  await locks.request(`${name} thief`, { ifAvailable: true }, async (lock) => {
+    if (lock === null || (await holderOf(locks, name)) !== hanging) return;
+    await new Promise<void>((resolve) => {
+      const taken = (): Promise<void> => {
+        resolve();
+        return begin();
+      };
+      // What becomes of the work, its own promise says.
+      locks.request(name, { steal: true }, taken).catch(() => resolve());
+    });
+  });
+}
+
+/**
+ * By a lease in IndexedDB, whose transactions come one after the other. A tab that is closed with
+ * it stops the others for those seconds.
+ */
+export const lease: Lock = async (name, work, seconds) => {
+  const key = `${name} lease`;
+  const mine = crypto.randomUUID();
+  while (!(await claim(key, mine, seconds * 1000))) {
+    await new Promise((resolve) => setTimeout(resolve, 25 + Math.random() * 50));
+  }
+  try {
+    return await work();
+  } finally {
+    await inValues("readwrite", (values) => {
+      const request = values.get(key);
+      request.onsuccess = () => {
+        if ((request.result as Lease | undefined)?.by === mine) values.delete(key);
+      };
+      return request;
+    });
+  }
+};
+
+interface Lease {
+  readonly by: string;
+  readonly until: number;
+}
+
+async function claim(key: string, mine: string, millis: number): Promise<boolean> {
+  let isMine = false;
+  await inValues("readwrite", (values) => {
+    const request = values.get(key);
+    request.onsuccess = () => {
+      const now = Date.now();
+      const until = (request.result as Lease | undefined)?.until ?? 0;
+      // One that ends later than any can was made before the clock was set back.
+      isMine = until <= now || until > now + millis;
+      if (isMine) values.put({ by: mine, until: now + millis } satisfies Lease, key);
+    };
+    return request;
+  });
+  return isMine;
+}
