@@ -156,7 +156,7 @@ interface Wire {
 }
 
 /** The error of the core as one of this class. */
-function translate(thrown: unknown): GatepassError {
+export function translate(thrown: unknown): GatepassError {
   if (thrown instanceof GatepassError) return thrown;
   const isWire = thrown instanceof Error && thrown.name === "GatepassError";
   if (isWire) return new GatepassError(thrown as Error & Wire);

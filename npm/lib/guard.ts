@@ -1,11 +1,13 @@
 import { guardEngine } from "../load/guard.js";
 import type { Guard as Core } from "../wasm/guard_bg.js";
-import { call, disposed } from "./errors.js";
+import { call, disposed, translate } from "./errors.js";
 import type { ErrorCode, Phase } from "./errors.js";
 import { isFunction, split, toJson } from "./options.js";
 import { asRemember, isReplayStore, shownBy, withNonce } from "./possession.js";
 import type { Connection, GuardedRequest, ReplayStore } from "./possession.js";
-import { Verdicts, freeze } from "./verdicts.js";
+import { readOutcome } from "./outcome.js";
+import type { Accepted } from "./outcome.js";
+import { Verdicts } from "./verdicts.js";
 import type { CacheStatistics, Verdict } from "./verdicts.js";
 
 export type { Connection, GuardedRequest, ReplayStore } from "./possession.js";
@@ -420,11 +422,17 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
   });
 }
 
-type Accepted = Extract<Checked, { principal: Principal }>;
-type Outcome = (Accepted & { verdict?: Verdict }) | { readonly refusal: Refusal };
-
 const NOTHING: Needed = { json: "{}", predicate: undefined };
 const encoder = new TextEncoder();
+/** Where texts are encoded on their way to the core, which copies them at once. */
+const scratch = new Uint8Array(20 * 1024);
+
+/** A text as bytes, which cross faster; good until the next one. */
+function toBytes(text: string): Uint8Array {
+  const { read, written } = encoder.encodeInto(text, scratch);
+  // What is too long is refused for its length, and that is the core's to say.
+  return read === text.length ? scratch.subarray(0, written) : encoder.encode(text);
+}
 
 /** Bytes as JSON can say them. A secret that is there and not set must not make another guard. */
 function secretOf({ secret }: Pick<GuardOptions, "secret">): unknown {
@@ -505,15 +513,18 @@ class RequestGuard implements Guard {
     return refused(JSON.parse(this.#alive.withdraw(need.json, authorization)) as Refusal);
   }
 
-  async #decide(
+  #decide(
     request: GuardedRequest,
     authorization: string | undefined,
     need: string,
     connection: Connection | undefined,
   ) {
+    const header = authorization === undefined ? undefined : toBytes(authorization);
     const shown = shownBy(request, connection);
-    const text = await call(() => this.#alive.check(authorization, need, shown));
-    return read(text, this.#headers, authorization, need);
+    return this.#ask(
+      (core) => core.check(header, need, shown),
+      (text) => keep(text, this.#headers, authorization, need),
+    );
   }
 
   async verify(token: string, need?: Need): Promise<Principal> {
@@ -527,9 +538,22 @@ class RequestGuard implements Guard {
     return principal;
   }
 
-  async #decideToken(token: string, need: string): Promise<Accepted> {
-    const text = await call(() => this.#alive.verify(encoder.encode(token), need));
-    return read(text, this.#tokens, token, need) as Accepted;
+  #decideToken(token: string, need: string): Accepted | Promise<Accepted> {
+    return this.#ask(
+      (core) => core.verify(toBytes(token), need),
+      (text) => keep(text, this.#tokens, token, need) as Accepted,
+    );
+  }
+
+  /** Asks the core and reads its answer: at once where it answers at once. */
+  #ask<T>(ask: (core: Core) => string | Promise<string>, read: (text: string) => T) {
+    try {
+      const answer = ask(this.#alive);
+      if (typeof answer === "string") return read(answer);
+      return call(() => answer).then(read);
+    } catch (thrown) {
+      throw translate(thrown);
+    }
   }
 
   protect<Q extends GuardedRequest, R extends readonly unknown[]>(
@@ -580,16 +604,15 @@ class RequestGuard implements Guard {
 }
 
 /** Reads what the core decided, and remembers it where the core gives a verdict. */
-function read(
+function keep(
   text: string,
   verdicts: Verdicts<Accepted>,
   key: string | undefined,
   need: string,
 ): Accepted | { readonly refusal: Refusal } {
-  const outcome = JSON.parse(text) as Outcome;
-  if (!("principal" in outcome)) return outcome;
-  const { verdict, ...rest } = outcome;
-  const accepted = freeze(rest);
+  const outcome = readOutcome(text);
+  if (!("accepted" in outcome)) return outcome;
+  const { accepted, verdict } = outcome;
   if (key !== undefined && verdict) verdicts.keep(key, need, verdict, accepted, text.length);
   return accepted;
 }

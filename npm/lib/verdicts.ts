@@ -23,7 +23,8 @@ interface Entry<T> {
   readonly text: string;
   /** The need for which it was decided, as it went to the core. */
   readonly need: string;
-  readonly verdict: Verdict;
+  /** As the core wrote it, until it is looked at for the first time. */
+  verdict: Verdict | string;
   readonly outcome: T;
   readonly bytes: number;
   /** Whether it was found since room was last looked for. */
@@ -61,6 +62,7 @@ export class Verdicts<T> {
   find(text: string, need: string, holds: (verdict: Verdict) => boolean): T | undefined {
     const entry = this.#entries.get(fileOf(text, need));
     if (entry !== undefined && entry.text === text && entry.need === need) {
+      if (typeof entry.verdict === "string") entry.verdict = JSON.parse(entry.verdict) as Verdict;
       if (holds(entry.verdict)) {
         entry.isUsed = true;
         this.#hits++;
@@ -73,7 +75,7 @@ export class Verdicts<T> {
   }
 
   /** Keeps an outcome, which must not change any more; `size` is the length of its JSON text. */
-  keep(text: string, need: string, verdict: Verdict, outcome: T, size: number): void {
+  keep(text: string, need: string, verdict: string, outcome: T, size: number): void {
     // What JSON text becomes in memory takes about three times its length.
     const bytes = ENTRY_BYTES + text.length + need.length + 3 * size;
     if (this.#maxEntries === 0 || bytes > this.#maxBytes) return;

@@ -63,6 +63,13 @@ impl BearerToken {
     }
 }
 
+/// As [`BearerToken::new`], without a copy.
+impl From<String> for BearerToken {
+    fn from(token: String) -> Self {
+        Self(Secret::new(token))
+    }
+}
+
 /// RFC 6750 section 2.1: the characters of a b64token before its padding.
 fn is_token68(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')

@@ -104,8 +104,12 @@ impl Check {
                         return self.introspect(introspect, guard, now, Event::Start);
                     }
                     // Everything that can be refused without a key is refused before one is fetched.
-                    let token =
-                        Unverified::parse(token.expose(), MAX_TOKEN, &guard.config.algorithms)?;
+                    let token = Unverified::parse_with(
+                        token.expose(),
+                        MAX_TOKEN,
+                        &guard.config.algorithms,
+                        &guard.headers,
+                    )?;
                     // The issuer's keys come from its configuration, never from the token.
                     let issuer = token.claimed_issuer()?;
                     let place = guard.place_of(issuer).ok_or(ErrorKind::IssuerMismatch)?;
@@ -149,6 +153,7 @@ impl Check {
                 Ok(Step::Verify(check))
             }
             Step::Done(verified) => {
+                guard.headers.learn(&verified);
                 let issuer = provider.issuer().as_str();
                 let profile = guard.profiles.get(place).ok_or(ErrorKind::FlowMisused)?;
                 let principal =

@@ -10,7 +10,7 @@ use crate::guard::{
 use crate::http::Transport;
 use crate::http::json::{Object, Value};
 use crate::issuer::Provider;
-use crate::jose::{Algorithm, Algorithms};
+use crate::jose::{Algorithm, Algorithms, KnownHeaders};
 use crate::options::{Options, invalid};
 use crate::time::Lifetime;
 
@@ -200,6 +200,7 @@ fn read(object: &Object) -> Result<Guard, Error> {
         profiles,
         introspection: introspection.map(Box::new),
         replays: Replays::default(),
+        headers: KnownHeaders::default(),
         tally: Tally::default(),
         alerts: Vec::new(),
         due: None,

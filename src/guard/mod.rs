@@ -60,6 +60,7 @@ use crate::flow::Reports;
 use crate::guard::replay::Replays;
 use crate::http::json::Value;
 use crate::issuer::Provider;
+use crate::jose::KnownHeaders;
 use opaque::Introspection;
 
 /// A guard: what it demands, the issuers it trusts with what is known of them, and its counts.
@@ -70,6 +71,7 @@ pub struct Guard {
     providers: Vec<Provider>,
     introspection: Option<Box<Introspection>>,
     replays: Replays,
+    headers: KnownHeaders,
     /// What the tokens of each look like, at the same places.
     profiles: Vec<Profile>,
     tally: Tally,

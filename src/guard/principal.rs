@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::guard::{GuardConfig, Profile};
-use crate::http::json::{Object, Value};
+use crate::http::json::{self, Value};
 use crate::jose::Claims;
 use crate::time::Timestamp;
 
@@ -146,24 +146,47 @@ impl Principal {
 
     /// As JSON for JavaScript.
     pub fn to_json(&self) -> String {
-        let mut json = Value::from(
-            Object::new()
-                .with_some("subject", self.subject())
-                .with("issuer", self.issuer.as_str())
-                .with_some("clientId", self.client_id())
-                .with("scopes", self.scopes.clone())
-                .with("roles", self.roles.clone())
-                .with("permissions", self.permissions.clone())
-                .with("audience", self.audience.clone())
-                .with_some("expiresAt", self.expires_at.map(Timestamp::seconds)),
-        )
-        .to_json();
-        // Claims are the most of it: they are written from where they are.
-        json.pop();
+        let mut json = String::with_capacity(1024);
+        json.push('{');
+        self.write_names(&mut json);
+        json.push(',');
+        self.write_lists(&mut json);
         json.push_str(",\"claims\":");
-        self.claims.as_object().write(&mut json);
+        self.claims.write(&mut json);
         json.push('}');
         json
+    }
+
+    /// The members that differ from bearer to bearer.
+    pub(crate) fn write_names(&self, out: &mut String) {
+        out.push_str("\"issuer\":");
+        json::write_string(&self.issuer, out);
+        for (name, value) in [
+            (",\"subject\":", &self.subject),
+            (",\"clientId\":", &self.client_id),
+        ] {
+            if let Some(value) = value {
+                out.push_str(name);
+                json::write_string(value, out);
+            }
+        }
+        if let Some(at) = self.expires_at {
+            out.push_str(",\"expiresAt\":");
+            Value::from(at.seconds()).write(out);
+        }
+    }
+
+    /// The members that many bearers have in common.
+    pub(crate) fn write_lists(&self, out: &mut String) {
+        for (name, list) in [
+            ("\"audience\":", &self.audience),
+            (",\"scopes\":", &self.scopes),
+            (",\"roles\":", &self.roles),
+            (",\"permissions\":", &self.permissions),
+        ] {
+            out.push_str(name);
+            json::write_strings(list, out);
+        }
     }
 }
 

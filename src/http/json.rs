@@ -133,32 +133,67 @@ pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
     // What needs no escape is copied in one go: most texts have nothing that does.
-    while let Some(at) = rest
-        .bytes()
-        .position(|b| b < 0x20 || b == b'"' || b == b'\\')
-    {
-        let Some((plain, special)) = rest.split_at_checked(at) else {
-            break;
-        };
+    while let Some((plain, special)) = rest.split_at_checked(plain_length(rest.as_bytes())) {
         out.push_str(plain);
         match special.as_bytes().first() {
+            None => break,
             Some(b'"') => out.push_str("\\\""),
             Some(b'\\') => out.push_str("\\\\"),
             Some(b'\n') => out.push_str("\\n"),
             Some(b'\r') => out.push_str("\\r"),
             Some(b'\t') => out.push_str("\\t"),
-            byte => {
+            Some(byte) => {
                 out.push_str("\\u00");
                 for shift in [4, 0] {
-                    let digit = byte.map_or(0, |byte| (byte >> shift) & 15);
-                    out.extend(char::from_digit(digit.into(), 16));
+                    out.extend(char::from_digit(u32::from(byte >> shift) & 15, 16));
                 }
             }
         }
         rest = special.get(1..).unwrap_or_default();
     }
-    out.push_str(rest);
     out.push('"');
+}
+
+/// Writes texts as an array.
+#[cfg(feature = "guard")]
+pub(crate) fn write_strings<T: AsRef<str>>(texts: &[T], out: &mut String) {
+    out.push('[');
+    for (index, text) in texts.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_string(text.as_ref(), out);
+    }
+    out.push(']');
+}
+
+/// How many bytes stand before the first one that a string cannot hold as it is: a quotation mark,
+/// a backslash or a control character (RFC 8259 section 7).
+fn plain_length(text: &[u8]) -> usize {
+    /// The same byte eight times.
+    const fn all(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    // Eight bytes at a time: a borrow sets the highest bit of a byte that is less than what is
+    // subtracted. It may set further ones above it, never one below.
+    let (words, rest) = text.as_chunks();
+    let is_plain = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        let (quotes, slashes) = (word ^ all(b'"'), word ^ all(b'\\'));
+        let found = (word.wrapping_sub(all(0x20)) & !word)
+            | (quotes.wrapping_sub(all(1)) & !quotes)
+            | (slashes.wrapping_sub(all(1)) & !slashes);
+        found & all(0x80) == 0
+    };
+    let whole = words
+        .iter()
+        .position(|word| !is_plain(word))
+        .unwrap_or(words.len());
+    let first = words.get(whole).map_or(rest, |word| word);
+    let more = first
+        .iter()
+        .position(|byte| matches!(byte, b'"' | b'\\' | ..0x20));
+    whole * 8 + more.unwrap_or(first.len())
 }
 
 impl fmt::Debug for Value {
@@ -271,11 +306,20 @@ impl Object {
     ///
     /// Many members are compared through a sorted list, so that a flood of them costs n log n.
     pub(super) fn from_members(members: Vec<(String, Value)>) -> Result<Self, Fault> {
-        let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        let twice = names
-            .windows(2)
-            .any(|pair| matches!(pair, [left, right] if left == right));
+        let mut twice = false;
+        if members.len() <= 16 {
+            let mut rest = members.as_slice();
+            while let [(name, _), others @ ..] = rest {
+                twice |= others.iter().any(|(other, _)| other == name);
+                rest = others;
+            }
+        } else {
+            let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+            names.sort_unstable();
+            twice = names
+                .windows(2)
+                .any(|pair| matches!(pair, [left, right] if left == right));
+        }
         if twice {
             return Err(Fault::Duplicate);
         }
@@ -457,15 +501,7 @@ pub fn read(text: &[u8], max_bytes: usize) -> Result<Value, Fault> {
         return Err(Fault::TooLarge);
     }
     let text = core::str::from_utf8(text).map_err(|_| Fault::Encoding)?;
-    let mut reader = Reader { rest: text };
-    reader.skip_space();
-    let value = reader.value(0)?;
-    reader.skip_space();
-    if reader.rest.is_empty() {
-        Ok(value)
-    } else {
-        Err(Fault::Syntax)
-    }
+    Reader::read(text).map(|(value, _)| value)
 }
 
 /// Reads one JSON object that fills the text.
@@ -480,34 +516,89 @@ pub fn read_object(text: &[u8], max_bytes: usize) -> Result<Object, Fault> {
     }
 }
 
+/// Reads an object that fills a text, and says whether JavaScript reads the same from that text as
+/// from [`Value::to_json`]: it does when no number in it is one that a double would round.
+///
+/// # Errors
+///
+/// As [`read_object`].
+pub(crate) fn read_object_of(text: &str) -> Result<(Object, bool), Fault> {
+    match Reader::read(text)? {
+        (Value::Object(object), rounds) => Ok((object, !rounds)),
+        _ => Err(Fault::Syntax),
+    }
+}
+
 struct Reader<'a> {
-    rest: &'a str,
+    text: &'a str,
+    /// How many bytes were read; a character ends there.
+    at: usize,
+    /// Whether there was a number that a double would round.
+    rounds: bool,
 }
 
 impl<'a> Reader<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.rest.as_bytes().first().copied()
+    /// Reads one value that fills a text, and whether a double would round a number in it.
+    fn read(text: &'a str) -> Result<(Value, bool), Fault> {
+        let mut reader = Self {
+            text,
+            at: 0,
+            rounds: false,
+        };
+        reader.skip_space();
+        let value = reader.value(0)?;
+        reader.skip_space();
+        if reader.at == text.len() {
+            Ok((value, reader.rounds))
+        } else {
+            Err(Fault::Syntax)
+        }
     }
 
-    /// Takes the first `length` bytes; they end at a character's end because all callers stop at
-    /// ASCII characters.
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Takes the next `length` bytes, which must end where a character does.
     fn take(&mut self, length: usize) -> Result<&'a str, Fault> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Fault::Syntax)?;
-        self.rest = rest;
+        let end = self.at.saturating_add(length);
+        let taken = self.text.get(self.at..end).ok_or(Fault::Syntax)?;
+        self.at = end;
         Ok(taken)
     }
 
     fn skip_space(&mut self) {
-        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at = self.at.saturating_add(1);
+        }
     }
 
-    fn eat(&mut self, literal: &str) -> bool {
-        match self.rest.strip_prefix(literal) {
-            Some(rest) => {
-                self.rest = rest;
-                true
-            }
-            None => false,
+    /// Takes this ASCII character, if it is the next one.
+    fn eat(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        if is_next {
+            self.at = self.at.saturating_add(1);
+        }
+        is_next
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Fault> {
+        if self.eat(byte) {
+            Ok(())
+        } else {
+            Err(Fault::Syntax)
+        }
+    }
+
+    fn literal(&mut self, literal: &str, value: Value) -> Result<Value, Fault> {
+        if self.take(literal.len())? == literal {
+            Ok(value)
+        } else {
+            Err(Fault::Syntax)
         }
     }
 
@@ -517,9 +608,9 @@ impl<'a> Reader<'a> {
             b'[' => self.array(depth),
             b'"' => self.string().map(Value::String),
             b'-' | b'0'..=b'9' => self.number().map(Value::Number),
-            _ if self.eat("true") => Ok(Value::Bool(true)),
-            _ if self.eat("false") => Ok(Value::Bool(false)),
-            _ if self.eat("null") => Ok(Value::Null),
+            b't' => self.literal("true", Value::Bool(true)),
+            b'f' => self.literal("false", Value::Bool(false)),
+            b'n' => self.literal("null", Value::Null),
             _ => Err(Fault::Syntax),
         }
     }
@@ -533,71 +624,57 @@ impl<'a> Reader<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Value, Fault> {
         let depth = Self::deeper(depth)?;
-        self.take(1)?;
-        let mut members = Vec::new();
+        self.expect(b'{')?;
         self.skip_space();
-        if self.eat("}") {
+        if self.eat(b'}') {
             return Ok(Value::Object(Object::default()));
         }
+        let mut members = Vec::with_capacity(8);
         loop {
             self.skip_space();
             let name = self.string()?;
             self.skip_space();
-            if !self.eat(":") {
-                return Err(Fault::Syntax);
-            }
+            self.expect(b':')?;
             self.skip_space();
             members.push((name, self.value(depth)?));
             self.skip_space();
-            if self.eat("}") {
+            if self.eat(b'}') {
                 return Object::from_members(members).map(Value::Object);
             }
-            if !self.eat(",") {
-                return Err(Fault::Syntax);
-            }
+            self.expect(b',')?;
         }
     }
 
     fn array(&mut self, depth: usize) -> Result<Value, Fault> {
         let depth = Self::deeper(depth)?;
-        self.take(1)?;
+        self.expect(b'[')?;
         let mut items = Vec::new();
         self.skip_space();
-        if self.eat("]") {
+        if self.eat(b']') {
             return Ok(Value::Array(items));
         }
         loop {
             self.skip_space();
             items.push(self.value(depth)?);
             self.skip_space();
-            if self.eat("]") {
+            if self.eat(b']') {
                 return Ok(Value::Array(items));
             }
-            if !self.eat(",") {
-                return Err(Fault::Syntax);
-            }
+            self.expect(b',')?;
         }
     }
 
     fn string(&mut self) -> Result<String, Fault> {
-        if !self.eat("\"") {
-            return Err(Fault::Syntax);
-        }
-        let mut text = String::new();
+        self.expect(b'"')?;
+        let mut text = String::from(self.take(plain_length(self.rest()))?);
         loop {
-            let end = self
-                .rest
-                .bytes()
-                .position(|byte| byte == b'"' || byte == b'\\' || byte < 0x20)
-                .ok_or(Fault::Syntax)?;
-            text.push_str(self.take(end)?);
-            if self.eat("\"") {
+            if self.eat(b'"') {
                 return Ok(text);
             }
-            if !self.eat("\\") {
-                return Err(Fault::Syntax);
-            }
+            // What is neither is a control character, or the end.
+            self.expect(b'\\')?;
             text.push(self.escape()?);
+            text.push_str(self.take(plain_length(self.rest()))?);
         }
     }
 
@@ -620,7 +697,7 @@ impl<'a> Reader<'a> {
         let unit = self.hex_unit()?;
         let code = match unit {
             0xD800..=0xDBFF => {
-                if !self.eat("\\u") {
+                if !(self.eat(b'\\') && self.eat(b'u')) {
                     return Err(Fault::Encoding);
                 }
                 let low = self.hex_unit()?;
@@ -645,11 +722,9 @@ impl<'a> Reader<'a> {
     fn number(&mut self) -> Result<Number, Fault> {
         let is_part =
             |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
-        let length = self
-            .rest
-            .bytes()
-            .position(|byte| !is_part(byte))
-            .unwrap_or(self.rest.len());
+        let rest = self.rest();
+        let length = rest.iter().position(|byte| !is_part(*byte));
+        let length = length.unwrap_or(rest.len());
         if length > MAX_NUMBER {
             return Err(Fault::Number);
         }
@@ -659,6 +734,7 @@ impl<'a> Reader<'a> {
         }
         let number = Number(text.into());
         if number.is_in_range() {
+            self.rounds |= number.is_rounded_by_double();
             Ok(number)
         } else {
             Err(Fault::Number)
@@ -668,6 +744,12 @@ impl<'a> Reader<'a> {
 
 /// The grammar of RFC 8259 section 6.
 fn is_number(text: &str) -> bool {
+    // As every date is.
+    if text.starts_with(|first: char| ('1'..='9').contains(&first))
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return true;
+    }
     let all_digits =
         |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let text = text.strip_prefix('-').unwrap_or(text);
@@ -708,6 +790,57 @@ mod tests {
         assert_eq!(fault(r#"{"sub":1,"\u0073ub":2}"#), Some(Fault::Duplicate));
         assert_eq!(fault(r#"{"a":{"b":1,"b":1}}"#), Some(Fault::Duplicate));
         assert_eq!(fault(r#"{"sub":1,"Sub":2}"#), None);
+    }
+
+    #[test]
+    fn a_flood_of_members_is_compared_too() {
+        let text = |last: usize| {
+            let members: Vec<String> = (0..40)
+                .chain([last])
+                .map(|n| format!(r#""m{n}":1"#))
+                .collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert_eq!(fault(&text(40)), None);
+        for twice in 0..40 {
+            assert_eq!(fault(&text(twice)), Some(Fault::Duplicate), "{twice}");
+        }
+    }
+
+    #[test]
+    fn what_a_string_cannot_hold_as_it_is_ends_what_is_plain_wherever_it_stands() {
+        for byte in 0..=255 {
+            let is_special = byte < 0x20 || byte == b'"' || byte == b'\\';
+            for around in [b'a', 0x7f, 0x80, 0xff] {
+                for place in 0..20 {
+                    let mut text = [around; 20];
+                    text[place] = byte;
+                    let expected = if is_special { place } else { 20 };
+                    assert_eq!(plain_length(&text), expected, "{byte} at {place}");
+                    assert_eq!(plain_length(&text[..place]), place);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn javascript_reads_the_same_from_a_text_unless_a_number_would_be_rounded() {
+        let same = |text: &str| read_object_of(text).map(|(_, is_same)| is_same);
+        for text in [
+            "{}",
+            r#" {"a" : [1.5, -1e3, "\u0041\n", null, {"__proto__": true}]}"#,
+            r#"{"n":9007199254740992,"f":0.1}"#,
+        ] {
+            assert_eq!(same(text), Ok(true), "{text}");
+        }
+        for text in [
+            r#"{"n":9007199254740993}"#,
+            r#"{"a":[{"n":-9007199254740993}]}"#,
+            r#"{"n":9007199254740993,"m":1}"#,
+        ] {
+            assert_eq!(same(text), Ok(false), "{text}");
+        }
+        assert_eq!(same("[]"), Err(Fault::Syntax));
     }
 
     #[test]

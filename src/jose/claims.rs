@@ -8,7 +8,12 @@ use crate::time::{Lifetime, Timestamp};
 
 /// The members of a token's payload. Its `Debug` shows nothing of them.
 #[derive(Clone)]
-pub struct Claims(Object);
+pub struct Claims {
+    members: Object,
+    /// The text that they were read from, where JavaScript reads the same from it.
+    #[cfg(feature = "guard")]
+    text: Option<String>,
+}
 
 impl Claims {
     /// Reads the payload.
@@ -16,27 +21,47 @@ impl Claims {
     /// # Errors
     ///
     /// `token_malformed` when it is no strict JSON object.
-    pub(super) fn read(payload: &[u8]) -> Result<Self, Error> {
-        json::read_object(payload, payload.len())
-            .map(Self)
-            .map_err(|_| Error::new(ErrorKind::TokenMalformed, "payload"))
+    pub(super) fn read(payload: Vec<u8>) -> Result<Self, Error> {
+        let malformed = || Error::new(ErrorKind::TokenMalformed, "payload");
+        let text = String::from_utf8(payload).map_err(|_| malformed())?;
+        let (members, is_same) = json::read_object_of(&text).map_err(|_| malformed())?;
+        Ok(Self::of(members, is_same.then_some(text)))
+    }
+
+    fn of(members: Object, text: Option<String>) -> Self {
+        #[cfg(not(feature = "guard"))]
+        drop(text);
+        Self {
+            members,
+            #[cfg(feature = "guard")]
+            text,
+        }
     }
 
     /// Claims that were checked before and kept since, such as those of a stored session.
     #[cfg(feature = "client")]
-    pub(crate) fn kept(object: Object) -> Self {
-        Self(object)
+    pub(crate) fn kept(members: Object) -> Self {
+        Self::of(members, None)
     }
 
     /// Members that no signature covers and somebody else vouches for: a provider's answer.
     #[cfg(feature = "guard")]
     pub(crate) fn vouched(members: Object) -> Self {
-        Self(members)
+        Self::of(members, None)
     }
 
     /// All of them.
     pub fn as_object(&self) -> &Object {
-        &self.0
+        &self.members
+    }
+
+    /// Writes all of them as JSON for JavaScript, see [`Value::to_json`].
+    #[cfg(feature = "guard")]
+    pub(crate) fn write(&self, out: &mut String) {
+        match &self.text {
+            Some(text) => out.push_str(text),
+            None => self.members.write(out),
+        }
     }
 
     /// A string claim that may be absent.
@@ -45,7 +70,7 @@ impl Claims {
     ///
     /// `claim_invalid` when it is there and no string.
     pub fn string(&self, name: &'static str) -> Result<Option<&str>, Error> {
-        match self.0.get(name) {
+        match self.members.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(Error::new(ErrorKind::ClaimInvalid, name)),
@@ -73,7 +98,7 @@ impl Claims {
     /// `claim_invalid` when it is no number, negative or beyond the year 9999.
     pub fn date(&self, name: &'static str) -> Result<Option<Timestamp>, Error> {
         let invalid = || Error::new(ErrorKind::ClaimInvalid, name);
-        match self.0.get(name) {
+        match self.members.get(name) {
             None => Ok(None),
             Some(Value::Number(number)) => {
                 let millis = number.scaled(3).ok_or_else(invalid)?;
@@ -141,7 +166,7 @@ impl Claims {
     /// As [`Claims::check_lifetime`], but for `claim_missing`.
     #[cfg(feature = "guard")]
     pub(crate) fn check_dates(&self, now: Timestamp, tolerance: Lifetime) -> Result<(), Error> {
-        if self.0.get("exp").is_some() {
+        if self.members.get("exp").is_some() {
             return self.check_lifetime(now, tolerance);
         }
         self.check_begun(now, tolerance, None)
@@ -154,7 +179,7 @@ impl Claims {
     /// `claim_missing`, `claim_invalid`; an array with one member that is no string is no list.
     pub fn audience(&self) -> Result<Vec<&str>, Error> {
         let invalid = || Error::new(ErrorKind::ClaimInvalid, "aud");
-        match self.0.get("aud") {
+        match self.members.get("aud") {
             None => Err(Error::new(ErrorKind::ClaimMissing, "aud")),
             Some(Value::String(text)) => Ok(vec![text]),
             Some(value) => value.as_strings().ok_or_else(invalid),
@@ -173,7 +198,23 @@ mod tests {
     use super::*;
 
     fn claims(text: &str) -> Claims {
-        Claims::read(text.as_bytes()).unwrap()
+        Claims::read(text.into()).unwrap()
+    }
+
+    #[cfg(feature = "guard")]
+    #[test]
+    fn claims_are_written_as_they_came_unless_javascript_would_read_another_number() {
+        let write = |text: &str| {
+            let mut out = String::new();
+            claims(text).write(&mut out);
+            out
+        };
+        let text = " { \"a\" : \"\\u0041\" ,\n\"exp\":1e3 } ";
+        assert_eq!(write(text), text);
+        assert_eq!(
+            write(r#"{ "id" : 9007199254740993 }"#),
+            r#"{"id":"9007199254740993"}"#
+        );
     }
 
     #[test]

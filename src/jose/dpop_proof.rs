@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq as _;
 use crate::error::{Error, ErrorKind};
 use crate::http::Target;
 use crate::http::json::Value;
+use crate::jose::signature::Signed;
 use crate::jose::{
     Algorithms, Claims, Compact, Header, SignatureCheck, Thumbprint, VerificationKey, base64url,
 };
@@ -43,8 +44,7 @@ pub struct DpopProof {
     claims: Claims,
     key: Arc<VerificationKey>,
     thumbprint: Thumbprint,
-    signing_input: String,
-    signature: Vec<u8>,
+    signed: Arc<Signed>,
     /// When it is too old for everyone.
     ends_at: Timestamp,
 }
@@ -93,8 +93,8 @@ impl DpopProof {
             .filter(|key| key.fits(header.algorithm()))
             .ok_or_else(|| invalid("jwk"))?;
         let payload = base64url::decode(compact.payload).ok_or_else(|| invalid("DPoP"))?;
-        let claims = Claims::read(&payload).map_err(malformed)?;
-        let signature = base64url::decode(compact.signature).ok_or_else(|| invalid("signature"))?;
+        let claims = Claims::read(payload).map_err(malformed)?;
+        let signed = Signed::read(&compact).map_err(|_| invalid("signature"))?;
 
         let ends_at = check_claims(&claims, context, now)?;
         Ok(Self {
@@ -102,8 +102,7 @@ impl DpopProof {
             key: Arc::new(key),
             header,
             claims,
-            signing_input: compact.signing_input.into(),
-            signature,
+            signed,
             ends_at,
         })
     }
@@ -146,13 +145,8 @@ impl DpopProof {
     /// `dpop_invalid` when the length alone rules the signature out.
     pub fn signature_check(&self) -> Result<SignatureCheck, Error> {
         // 6: the signature verifies with the key in jwk.
-        SignatureCheck::new(
-            self.header.algorithm(),
-            &self.key,
-            self.signing_input.as_bytes(),
-            &self.signature,
-        )
-        .map_err(|_| invalid("signature"))
+        SignatureCheck::of(self.header.algorithm(), &self.key, &self.signed)
+            .map_err(|_| invalid("signature"))
     }
 }
 

@@ -43,3 +43,5 @@ pub(crate) use base64url::encode as base64url_encode;
 pub(crate) use base64url::encode_standard as base64_encode;
 #[cfg(feature = "guard")]
 pub(crate) use hmac::hmac_sha256;
+#[cfg(feature = "guard")]
+pub(crate) use signature::KnownHeaders;

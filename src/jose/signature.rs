@@ -9,14 +9,77 @@
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
+use crate::jose::base64url;
 use crate::jose::{Algorithm, Algorithms, Claims, Compact, Header, Kind, VerificationKey};
 
 /// A well-formed token whose signature nobody has checked. Its claims cannot be read.
 pub struct Unverified {
-    header: Header,
+    header: Arc<Header>,
     claims: Claims,
-    signing_input: String,
+    signed: Arc<Signed>,
+}
+
+/// What a signature was made over, and the signature.
+pub(super) struct Signed {
+    message: Vec<u8>,
     signature: Vec<u8>,
+}
+
+impl Signed {
+    /// Header and payload as they came, and the signature that came with them.
+    ///
+    /// # Errors
+    ///
+    /// `token_malformed`.
+    pub(super) fn read(token: &Compact<'_>) -> Result<Arc<Self>, Error> {
+        Ok(Arc::new(Self {
+            message: token.signing_input.into(),
+            signature: base64url::decode(token.signature)
+                .ok_or_else(|| Error::new(ErrorKind::TokenMalformed, "signature"))?,
+        }))
+    }
+}
+
+/// Headers of tokens that were verified: those of one key are the same, letter by letter.
+///
+/// Good for one list of algorithms only. Nobody but an issuer can fill it.
+#[cfg(feature = "guard")]
+#[derive(Debug, Default)]
+pub(crate) struct KnownHeaders {
+    headers: Vec<(Vec<u8>, Arc<Header>)>,
+    /// Which one makes room for the next.
+    oldest: usize,
+}
+
+#[cfg(feature = "guard")]
+impl KnownHeaders {
+    /// How many are kept: few issuers sign with more than one key at a time, and looking through
+    /// many would cost what it saves.
+    const MOST: usize = 8;
+
+    fn find(&self, text: &str) -> Option<Arc<Header>> {
+        self.headers
+            .iter()
+            .find_map(|(known, header)| (known == text.as_bytes()).then(|| Arc::clone(header)))
+    }
+
+    /// Remembers the header of this token.
+    pub(crate) fn learn(&mut self, token: &Verified) {
+        let message = token.signed.message.as_slice();
+        let text = message
+            .split(|byte| *byte == b'.')
+            .next()
+            .unwrap_or(message);
+        if self.headers.iter().any(|(known, _)| known == text) {
+            return;
+        }
+        let learned = (text.to_vec(), Arc::clone(&token.header));
+        match self.headers.get_mut(self.oldest) {
+            Some(place) => *place = learned,
+            None => self.headers.push(learned),
+        }
+        self.oldest = self.oldest.saturating_add(1) % Self::MOST;
+    }
 }
 
 impl Unverified {
@@ -28,14 +91,35 @@ impl Unverified {
     ///
     /// `token_too_large`, `token_malformed`, `alg_not_allowed`, `crit_unsupported`.
     pub fn parse(token: &str, max_bytes: usize, allowed: &Algorithms) -> Result<Self, Error> {
-        let compact = Compact::parse(token, max_bytes)?;
-        let header = Header::read(&compact, allowed)?;
-        let (payload, signature) = compact.decode()?;
+        let token = Compact::parse(token, max_bytes)?;
+        let header = Header::read(&token, allowed)?;
+        Self::read(&token, Arc::new(header))
+    }
+
+    /// As [`Unverified::parse`], where headers that are known for these algorithms are not read again.
+    #[cfg(feature = "guard")]
+    pub(crate) fn parse_with(
+        token: &str,
+        max_bytes: usize,
+        allowed: &Algorithms,
+        known: &KnownHeaders,
+    ) -> Result<Self, Error> {
+        let token = Compact::parse(token, max_bytes)?;
+        let header = match known.find(token.header) {
+            Some(header) => header,
+            None => Arc::new(Header::read(&token, allowed)?),
+        };
+        Self::read(&token, header)
+    }
+
+    fn read(token: &Compact<'_>, header: Arc<Header>) -> Result<Self, Error> {
+        let payload = base64url::decode(token.payload)
+            .ok_or_else(|| Error::new(ErrorKind::TokenMalformed, "payload"))?;
+        let signed = Signed::read(token)?;
         Ok(Self {
             header,
-            claims: Claims::read(&payload)?,
-            signing_input: compact.signing_input.into(),
-            signature,
+            claims: Claims::read(payload)?,
+            signed,
         })
     }
 
@@ -62,12 +146,7 @@ impl Unverified {
     /// `key_unsuitable` when the key does not fit the token's algorithm, `signature_invalid` when
     /// the length alone rules the signature out.
     pub fn check(&self, key: &Arc<VerificationKey>) -> Result<SignatureCheck, Error> {
-        SignatureCheck::new(
-            self.header.algorithm(),
-            key,
-            self.signing_input.as_bytes(),
-            &self.signature,
-        )
+        SignatureCheck::of(self.header.algorithm(), key, &self.signed)
     }
 
     /// Takes the answer; only a yes gives the claims.
@@ -82,6 +161,8 @@ impl Unverified {
         Ok(Verified {
             header: self.header,
             claims: self.claims,
+            #[cfg(feature = "guard")]
+            signed: self.signed,
         })
     }
 }
@@ -98,8 +179,7 @@ impl core::fmt::Debug for Unverified {
 pub struct SignatureCheck {
     algorithm: Algorithm,
     key: Arc<VerificationKey>,
-    message: Vec<u8>,
-    signature: Vec<u8>,
+    signed: Arc<Signed>,
 }
 
 impl SignatureCheck {
@@ -115,6 +195,18 @@ impl SignatureCheck {
         message: &[u8],
         signature: &[u8],
     ) -> Result<Self, Error> {
+        let signed = Signed {
+            message: message.into(),
+            signature: signature.into(),
+        };
+        Self::of(algorithm, key, &Arc::new(signed))
+    }
+
+    pub(super) fn of(
+        algorithm: Algorithm,
+        key: &Arc<VerificationKey>,
+        signed: &Arc<Signed>,
+    ) -> Result<Self, Error> {
         if !key.fits(algorithm) {
             return Err(ErrorKind::KeyUnsuitable.into());
         }
@@ -127,14 +219,13 @@ impl SignatureCheck {
             Kind::Ed25519 => 64,
             Kind::Hmac => usize::try_from(algorithm.hash().length()).unwrap_or(usize::MAX),
         };
-        if signature.len() != expected {
+        if signed.signature.len() != expected {
             return Err(ErrorKind::SignatureInvalid.into());
         }
         Ok(Self {
             algorithm,
             key: Arc::clone(key),
-            message: message.into(),
-            signature: signature.into(),
+            signed: Arc::clone(signed),
         })
     }
 
@@ -150,12 +241,12 @@ impl SignatureCheck {
 
     /// What was signed.
     pub fn message(&self) -> &[u8] {
-        &self.message
+        &self.signed.message
     }
 
     /// The signature in the form of RFC 7518.
     pub fn signature(&self) -> &[u8] {
-        &self.signature
+        &self.signed.signature
     }
 }
 
@@ -166,10 +257,17 @@ impl core::fmt::Debug for SignatureCheck {
 }
 
 /// Claims whose signature was checked with a key of the issuer.
-#[derive(Debug)]
 pub struct Verified {
-    header: Header,
+    header: Arc<Header>,
     claims: Claims,
+    #[cfg(feature = "guard")]
+    signed: Arc<Signed>,
+}
+
+impl core::fmt::Debug for Verified {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Verified([redacted])")
+    }
 }
 
 impl Verified {
@@ -186,5 +284,51 @@ impl Verified {
     /// The claims alone.
     pub fn into_claims(self) -> Claims {
         self.claims
+    }
+}
+
+#[cfg(feature = "guard")]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jose::MAX_TOKEN;
+
+    fn parse(header: &str, known: &KnownHeaders) -> Unverified {
+        let token = format!("{}.e30.", base64url::encode(header.as_bytes()));
+        Unverified::parse_with(&token, MAX_TOKEN, &Algorithms::all(), known).unwrap()
+    }
+
+    #[test]
+    fn a_header_is_known_once_its_token_was_verified_and_only_letter_by_letter() {
+        let mut known = KnownHeaders::default();
+        let header = r#"{"alg":"ES256","kid":"a"}"#;
+        let first = parse(header, &known);
+        assert!(parse(header, &known).verified(false).is_err());
+        assert!(known.headers.is_empty());
+        known.learn(&first.verified(true).unwrap());
+        let again = parse(header, &known);
+        assert!(Arc::ptr_eq(&again.header, &known.headers[0].1));
+        let other = parse(r#"{"alg":"ES256","kid":"b"}"#, &known);
+        assert_eq!(other.header().key_id(), Some("b"));
+        known.learn(&again.verified(true).unwrap());
+        assert_eq!(known.headers.len(), 1);
+    }
+
+    #[test]
+    fn a_thousand_headers_leave_the_last_eight() {
+        let mut known = KnownHeaders::default();
+        let header = |n: usize| format!(r#"{{"alg":"ES256","kid":"{n}"}}"#);
+        for n in 0..1000 {
+            let token = parse(&header(n), &known);
+            known.learn(&token.verified(true).unwrap());
+            assert!(known.headers.len() <= KnownHeaders::MOST);
+        }
+        for n in 992..1000 {
+            let key_id = n.to_string();
+            let found = known
+                .find(&base64url::encode(header(n).as_bytes()))
+                .unwrap();
+            assert_eq!(found.key_id(), Some(key_id.as_str()));
+        }
     }
 }

@@ -10,7 +10,7 @@ use wasm_bindgen_futures::future_to_promise;
 use crate::error::Error;
 use crate::flow::Event;
 use crate::guard::{BearerToken, Check, Guard, Need, Principal, Recall, RequestFacts, Verdict};
-use crate::http::json::{Object, Value};
+use crate::http::json::{self, Object, Value};
 use crate::wasm::drive::{Host, Progress};
 use crate::wasm::error::to_js;
 use crate::wasm::{ambient, options};
@@ -64,9 +64,13 @@ impl JsGuard {
         self.0.host.set_replay_store(ask);
     }
 
-    /// Checks the `Authorization` header of a request: `{ principal, checks, verdict?, dpopNonce? }` or
-    /// `{ refusal }` as JSON text, at once where nothing has to be waited for. What else the request
-    /// shows, `{ method, url, dpop?, certificateSha256? }`, comes as JSON text where there is any.
+    /// Checks the `Authorization` header of a request, at once where nothing has to be waited for: the
+    /// lines of an acceptance, see below, or one line with a refusal. What else the request shows,
+    /// `{ method, url, dpop?, certificateSha256? }`, comes as JSON text where there is any.
+    ///
+    /// An acceptance is five lines of JSON: the four numbers of a verdict or nothing; a nonce for the
+    /// client or nothing; `{ checks }` with the lists of the principal; its names and dates; its
+    /// claims, to the end of the text, which may itself have lines.
     ///
     /// # Errors
     ///
@@ -74,13 +78,13 @@ impl JsGuard {
     #[wasm_bindgen(unchecked_return_type = "string | Promise<string>")]
     pub fn check(
         &self,
-        authorization: Option<String>,
+        authorization: Option<Vec<u8>>,
         need_json: &str,
         shown_json: Option<String>,
     ) -> Result<JsValue, JsValue> {
         let need = need(need_json)?;
         self.0.prepare().map_err(|error| to_js(&error))?;
-        let facts = RequestFacts::read(authorization.as_deref());
+        let facts = RequestFacts::read(authorization.map(text).as_deref());
         let facts = match shown_json {
             Some(text) => shown(facts, &text)?,
             None => facts,
@@ -88,25 +92,21 @@ impl JsGuard {
         self.decide(facts, &need, |guard, flow, result| {
             Ok(match result {
                 Ok(principal) => accepted(flow, &principal),
-                Err(error) => {
-                    let refusal = flow.refusal(guard, error).to_json();
-                    format!(r#"{{"refusal":{refusal}}}"#)
-                }
+                Err(error) => flow.refusal(guard, error).to_json(),
             })
         })
     }
 
-    /// Checks a token, which comes as bytes because these cross faster than text: `{ principal, checks, verdict? }` as JSON text, at once where nothing has to
-    /// be waited for.
+    /// Checks a token, which comes as bytes because these cross faster than text: the lines of an
+    /// acceptance as [`Self::check`] answers them.
     ///
     /// # Errors
     ///
     /// Those of [`Check`], and `config_invalid` for a need that cannot be read.
     #[wasm_bindgen(unchecked_return_type = "string | Promise<string>")]
-    pub fn verify(&self, token: &[u8], need_json: &str) -> Result<JsValue, JsValue> {
+    pub fn verify(&self, token: Vec<u8>, need_json: &str) -> Result<JsValue, JsValue> {
         let need = need(need_json)?;
-        // Other bytes than text are no token; the check says so.
-        let token = BearerToken::new(core::str::from_utf8(token).unwrap_or_default());
+        let token = BearerToken::from(text(token));
         self.decide(Ok(token).into(), &need, |_, flow, result| {
             result.map(|principal| accepted(flow, &principal))
         })
@@ -249,27 +249,37 @@ impl JsGuard {
     }
 }
 
-/// The outcome of a check that a principal came out of.
+/// The lines of an acceptance, as [`JsGuard::check`] describes them: so nobody has to read more of
+/// it than is asked for, and what many have in common is read once.
 fn accepted(flow: &Check, principal: &Principal) -> String {
-    let mut text = String::from(r#"{"principal":"#);
-    text.push_str(&principal.to_json());
-    text.push_str(r#","checks":"#);
-    text.push_str(&Value::from(principal.checked().to_vec()).to_json());
+    let mut text = String::with_capacity(1024);
     if let Some(verdict) = flow.verdict() {
-        text.push_str(r#","verdict":"#);
-        text.push_str(&Value::from(verdict.to_numbers().to_vec()).to_json());
+        Value::from(verdict.to_numbers().to_vec()).write(&mut text);
     }
+    text.push('\n');
     if let Some(nonce) = flow.dpop_nonce() {
-        text.push_str(r#","dpopNonce":"#);
-        text.push_str(&Value::from(nonce).to_json());
+        json::write_string(nonce, &mut text);
     }
-    text.push('}');
+    text.push_str("\n{\"checks\":");
+    json::write_strings(principal.checked(), &mut text);
+    text.push(',');
+    principal.write_lists(&mut text);
+    text.push_str("}\n{");
+    principal.write_names(&mut text);
+    text.push_str("}\n");
+    principal.claims().write(&mut text);
     text
 }
 
+/// What came as bytes because these cross faster than text. Other bytes are no header and no token;
+/// the check says so.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
 /// What a request shows besides its `Authorization` header.
-fn shown(facts: RequestFacts, text: &str) -> Result<RequestFacts, JsValue> {
-    let object = options(text)?;
+fn shown(facts: RequestFacts, json: &str) -> Result<RequestFacts, JsValue> {
+    let object = options(json)?;
     let text = |name: &str| object.get(name).and_then(Value::as_str);
     let mut facts = facts.at(
         text("method").unwrap_or_default(),

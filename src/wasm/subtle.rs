@@ -25,7 +25,8 @@ const MOST_KEYS: usize = 64;
 /// set was dropped is dropped here too.
 #[derive(Default)]
 pub(super) struct ImportedKeys {
-    subtle: Kept<CryptoKey>,
+    subtle: OnceCell<web_sys::SubtleCrypto>,
+    imported: Kept<Imported>,
     node: OnceCell<Option<NodeCrypto>>,
     prepared: Kept<Prepared>,
 }
@@ -73,6 +74,13 @@ extern "C" {
     ) -> Result<JsValue, JsValue>;
 }
 
+/// A key of WebCrypto with the parameters of its algorithm.
+#[derive(Clone)]
+struct Imported {
+    key: CryptoKey,
+    parameters: Object,
+}
+
 /// A key of `node:crypto` with the parameters of its algorithm.
 #[derive(Clone)]
 struct Prepared {
@@ -113,14 +121,20 @@ impl ImportedKeys {
     /// `unsupported_host` without WebCrypto or without the algorithm, `key_unsuitable` when the
     /// host refuses the key.
     pub(super) async fn verify(&self, check: &SignatureCheck) -> Result<bool, Error> {
-        let subtle = ambient::subtle()?;
-        let key = match self.subtle.find(check) {
-            Some(key) => key,
-            None => self.import(&subtle, check).await?,
+        let subtle = match self.subtle.get() {
+            Some(subtle) => subtle,
+            None => {
+                let subtle = ambient::subtle()?;
+                self.subtle.get_or_init(|| subtle)
+            }
+        };
+        let imported = match self.imported.find(check) {
+            Some(imported) => imported,
+            None => self.import(subtle, check).await?,
         };
         let answer = subtle.verify_with_object_and_u8_array_and_u8_array(
-            &parameters(check.algorithm()),
-            &key,
+            &imported.parameters,
+            &imported.key,
             check.signature(),
             check.message(),
         );
@@ -132,16 +146,17 @@ impl ImportedKeys {
         &self,
         subtle: &web_sys::SubtleCrypto,
         check: &SignatureCheck,
-    ) -> Result<CryptoKey, Error> {
+    ) -> Result<Imported, Error> {
+        let parameters = parameters(check.algorithm());
         let (format, data) = key_data(check.key())?;
         let promise = subtle.import_key_with_object(
             format,
             &data,
-            &parameters(check.algorithm()),
+            &parameters,
             false,
             &Array::of1(&"verify".into()),
         );
-        let imported: CryptoKey = settle(promise)
+        let key = settle(promise)
             .await
             .map_err(|cause| {
                 let name = Reflect::get(&cause, &"name".into())
@@ -155,7 +170,8 @@ impl ImportedKeys {
                 }
             })?
             .unchecked_into();
-        self.subtle.keep(check, imported.clone());
+        let imported = Imported { key, parameters };
+        self.imported.keep(check, imported.clone());
         Ok(imported)
     }
 }

@@ -33,6 +33,7 @@ const EXPECTED = [
     "guard",
     "lock",
     "options",
+    "outcome",
     "possession",
     "storage",
     "tend",
