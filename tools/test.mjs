@@ -178,6 +178,14 @@ const SUITES = [
     commands: ({ env, chromium }) => [nodeTests({ ...env, CHROME: chromium }, "tests/browser")],
   },
   {
+    // `npm run chaos` is the same for longer.
+    name: "chaos",
+    counting: "node",
+    built: true,
+    browser: true,
+    commands: ({ env, chromium }) => [nodeTests({ ...env, CHROME: chromium }, "tests/chaos")],
+  },
+  {
     name: "size",
     counting: "sum",
     built: true,

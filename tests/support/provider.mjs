@@ -65,6 +65,7 @@ async function halfHash(token) {
  * @param options.expiresIn the life of access tokens in seconds, 300 by default
  * @param options.alg the algorithm of its keys
  * @param options.idToken changes the claims of an ID token before it is signed
+ * @param options.forgives whether a refresh token that was used may be used once more
  * @param options.api name and secret of the API that may introspect
  * @param options.answer answers a request in its place, or nothing
  */
@@ -132,8 +133,11 @@ export async function makeProvider(options = {}) {
     if (form.get("grant_type") === "refresh_token") {
       const given = form.get("refresh_token");
       if (given !== refreshToken) {
+        const isUsed = usedRefreshTokens.has(given);
+        // Some providers allow a token again for a while, for clients that got no answer.
+        if (isUsed && options.forgives?.(given)) return tokens();
         // Reuse of a token that was rotated away ends the session, as RFC 9700 section 4.14.2 asks.
-        if (usedRefreshTokens.has(given)) {
+        if (isUsed) {
           reuses++;
           refreshToken = undefined;
         }

@@ -1,0 +1,260 @@
+// Tabs of one origin in bad weather: they are closed, reloaded, frozen and cut off while they renew
+// one session, whose refresh tokens are good once.
+
+import { nap, openTabs } from "../support/tabs.mjs";
+
+const TABS = 6;
+/** Longer than any way out that the client has: a hanging tab loses its lock after 17 s and a bit. */
+const STUCK_MS = 60_000;
+/** How long one request may take; with it the client's patience with a tab that hangs. */
+const TIMEOUT_S = 3;
+
+/** Numbers from a seed (mulberry32), so that a storm can be made again. */
+function makeDice(seed) {
+  let state = seed >>> 0;
+  const next = () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+  return {
+    upTo: (most) => Math.floor(next() * most),
+    oneIn: (times) => next() < 1 / times,
+    one: (list) => list[Math.floor(next() * list.length)],
+  };
+}
+
+/**
+ * @param {object} launched of launchTabs
+ * @param {object} how
+ * @param {number} how.rounds
+ * @param {number} how.seed
+ * @param {(page: import("playwright-core").Page) => Promise<void>} [how.prepare] a new page
+ * @param {(counts: object) => boolean} [how.isOver] ends it before its last round
+ * @returns {Promise<Record<string, number>>} what happened, and how often
+ */
+export async function storm(launched, { rounds, seed, prepare, isOver }) {
+  const dice = makeDice(seed);
+  const counts = { rounds: 0, refreshes: 0, closed: 0, reloaded: 0, frozen: 0, hung: 0 };
+  Object.assign(counts, { offline: 0, failed: 0, lost: 0, forgiven: 0, reuses: 0 });
+
+  /**
+   * The first use of each refresh token. Whoever uses one again after a tab that could not tell
+   * what became of it is forgiven, as providers do that allow a token again for some seconds: a
+   * tab that is gone, or an answer that never arrived. Everything else is reuse.
+   */
+  const uses = new Map();
+  const offline = new Set();
+  /** Whose answer comes late enough to be frozen before. */
+  const slow = new Set();
+  const lose = (page) => {
+    for (const use of uses.values()) if (use.page === page && !use.isKept) use.isLost = true;
+  };
+  const provider = {
+    expiresIn: 1,
+    forgives(refreshToken) {
+      const { isLost, isKept } = uses.get(refreshToken);
+      if (!isLost || isKept) return false;
+      counts.forgiven++;
+      return true;
+    },
+  };
+
+  /** What the network does to a request for tokens. */
+  const answer = async (url, request) => {
+    const page = request.frame().page();
+    if (offline.has(page)) return "abort";
+    if (url.pathname !== "/token") return undefined;
+    const refreshToken = new URLSearchParams(request.postData()).get("refresh_token");
+    if (refreshToken === null) return undefined;
+    await nap(dice.upTo(4) === 0 ? dice.upTo(150) : 0);
+    const isLost = dice.oneIn(40);
+    if (!isLost && dice.oneIn(20)) {
+      counts.failed++;
+      return "abort";
+    }
+    if (request.failure() !== null || page.isClosed()) return "abort";
+    counts.refreshes++;
+    const isFirst = !uses.has(refreshToken);
+    if (isFirst) uses.set(refreshToken, { page, isLost, isKept: false });
+    page.emit("gatepass:refresh");
+    const answered = await opened.provider.fetch(url.href, { body: request.postData() });
+    // What is used again belongs to whoever used it last.
+    if (!isFirst) uses.set(refreshToken, { page, isLost, isKept: false });
+    await nap(slow.has(page) ? 500 : dice.upTo(4) === 0 ? dice.upTo(150) : 0);
+    if (isLost) {
+      counts.lost++;
+      return "abort";
+    }
+    return {
+      status: answered.status,
+      headers: { "access-control-allow-origin": "*", "content-type": "application/json" },
+      body: await answered.text(),
+    };
+  };
+
+  const opened = await openTabs(launched, {
+    provider,
+    answer,
+    options: { timeout: TIMEOUT_S },
+    prepare: async (page) => {
+      // The session is stored when a tab says that it renewed it.
+      await page.exposeFunction("onGatepass", (type) => {
+        if (type !== "refreshed") return;
+        for (const use of uses.values()) if (use.page === page) use.isKept = true;
+      });
+      await prepare?.(page);
+    },
+  });
+  const { context, first, tab, ready } = opened;
+  context.on("requestfailed", (request) => {
+    const used = new URLSearchParams(request.postData() ?? "").get("refresh_token");
+    const use = uses.get(used);
+    if (use && use.page === request.frame().page()) use.isLost = true;
+  });
+
+  const session = new Map();
+  const cdp = async (page) => {
+    if (!session.has(page)) session.set(page, await context.newCDPSession(page));
+    return session.get(page);
+  };
+  // Not Page.setWebLifecycleState: in a headless Chromium the timers of a frozen page go on.
+  const freeze = async (page) => {
+    await (await cdp(page)).send("Debugger.enable");
+    await (await cdp(page)).send("Debugger.pause");
+  };
+  const thaw = async (page) => {
+    await (await cdp(page)).send("Debugger.resume").catch(() => {}); // It had nothing to do.
+    await (await cdp(page)).send("Debugger.disable");
+  };
+
+  /** Fails instead of waiting for ever. */
+  const within = (promise, what) => {
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`${what} is stuck`)), STUCK_MS);
+    });
+    return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+  };
+  const check = async (page, index) => {
+    const found = page.evaluate(() =>
+      window.client.accessToken().then(
+        (token) => ({ token, signedIn: window.client.state().signedIn }),
+        ({ code }) => ({ code, seen: window.seen.slice(-8) }),
+      ),
+    );
+    const { token, signedIn, ...rest } = await within(found, `tab ${index}`);
+    if (typeof token !== "string" || signedIn !== true) {
+      throw new Error(`tab ${index} lost the session: ${JSON.stringify(rest)}`);
+    }
+  };
+
+  const tabs = [first];
+  while (tabs.length < TABS) tabs.push(await tab());
+  // The page of the sign-in cannot be loaded again.
+  await first.close();
+  tabs[0] = await tab();
+  try {
+    for (let round = 0; round < rounds; round++) {
+      counts.rounds++;
+      counts.reuses = opened.provider.reuses();
+      if (counts.reuses > 0 || isOver?.(counts)) break;
+      await play(round);
+      // For those who watch ten thousand.
+      if (counts.rounds % 1000 === 0) console.log(`${counts.rounds} rounds`);
+    }
+  } catch (cause) {
+    counts.reuses = opened.provider.reuses();
+    if (counts.reuses === 0) {
+      throw new Error(`seed ${seed}, round ${counts.rounds}: ${cause.message}`, { cause });
+    }
+  } finally {
+    await context.close();
+  }
+  counts.reuses = opened.provider.reuses();
+  return counts;
+
+  async function play(round) {
+    // What the tabs do: most of them something, at almost the same time.
+    const busy = tabs.map(async (page) => {
+      await nap(dice.one([0, 0, 0, 5, 20, 60]));
+      const act = dice.one(["accessToken", "accessToken", "refresh", "refresh", "nothing"]);
+      if (act === "nothing") return;
+      // Those whose tab is closed or reloaded do not hear of it.
+      await page.evaluate((act) => window.client[act]().then(String, String), act).catch(() => {});
+    });
+    // What happens to them meanwhile.
+    const after = [];
+    const victim = dice.upTo(TABS);
+    const page = tabs[victim];
+    const isRefreshing = new Promise((resolve) => page.once("gatepass:refresh", resolve));
+    // In the middle of a renewal, if there is one, or at any moment.
+    const moment = Promise.race([
+      dice.oneIn(2) ? isRefreshing.then(() => nap(dice.upTo(30))) : nap(dice.upTo(120)),
+      nap(150),
+    ]);
+    const trouble = dice.oneIn(150)
+      ? "hung"
+      : dice.one(["closed", "reloaded", "frozen", "offline", "calm", "calm", "calm", "calm"]);
+    if (trouble === "offline") {
+      counts.offline++;
+      offline.add(page);
+      await (await cdp(page)).send("Network.emulateNetworkConditions", conditions(true));
+      after.push(async () => {
+        offline.delete(page);
+        await (await cdp(page)).send("Network.emulateNetworkConditions", conditions(false));
+      });
+    }
+    await moment;
+    if (trouble === "closed") {
+      counts.closed++;
+      lose(page);
+      await page.close();
+      lose(page);
+      after.push(async () => {
+        tabs[victim] = await tab();
+      });
+    }
+    if (trouble === "reloaded") {
+      counts.reloaded++;
+      lose(page);
+      await page.reload({ waitUntil: "commit" });
+      lose(page);
+      after.push(() => ready(page));
+    }
+    if (trouble === "frozen") {
+      counts.frozen++;
+      await freeze(page);
+      await nap(50 + dice.upTo(300));
+      await thaw(page);
+    }
+    if (trouble === "hung") {
+      // It hangs with the lock for longer than the others wait, and wakes up when all is over.
+      counts.hung++;
+      slow.add(page);
+      void page.evaluate(() => void window.client.refresh().catch(() => {})).catch(() => {});
+      await Promise.race([isRefreshing, nap(3000)]);
+      await freeze(page);
+      lose(page);
+      const others = tabs.filter((_, index) => index !== victim);
+      const renewals = others.map((other) =>
+        other.evaluate(() => window.client.refresh().then(String, String)),
+      );
+      await within(Promise.all(renewals), `a tab beside ${victim}`);
+      slow.delete(page);
+      await thaw(page);
+      lose(page);
+    }
+    for (const restore of after) await within(restore(), `tab ${victim}, which came back,`);
+    await within(Promise.all(busy), "the round");
+    await Promise.all(tabs.map(check));
+  }
+}
+
+const conditions = (offline) => ({
+  offline,
+  latency: 0,
+  downloadThroughput: -1,
+  uploadThroughput: -1,
+});
