@@ -406,7 +406,7 @@ impl Error {
 
     /// Says in how many seconds it is worth asking again.
     #[must_use]
-    #[cfg(feature = "guard")]
+    #[cfg(any(feature = "backend", feature = "guard"))]
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.0.details.get_or_insert_default().retry_after = Some(seconds);
         self

@@ -29,6 +29,22 @@ pub enum Step<T> {
     Done(T),
 }
 
+impl<T> Step<T> {
+    /// The result, or what a part of a larger flow asks for as a step of the whole.
+    #[cfg(feature = "backend")]
+    #[allow(clippy::result_large_err)] // Both sides are as common and as large.
+    pub(crate) fn split<U>(self) -> Result<T, Step<U>> {
+        Err(match self {
+            Self::Done(output) => return Ok(output),
+            Self::Send(request) => Step::Send(request),
+            Self::Verify(check) => Step::Verify(check),
+            Self::Remember(proof) => Step::Remember(proof),
+            Self::Sign(request) => Step::Sign(request),
+            Self::Sleep(lifetime) => Step::Sleep(lifetime),
+        })
+    }
+}
+
 /// What came of the last step.
 #[derive(Debug)]
 #[non_exhaustive]

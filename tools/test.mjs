@@ -82,6 +82,7 @@ const SUITES = [
       [
         [],
         ["--no-default-features", "--features=client"],
+        ["--no-default-features", "--features=backend"],
         ["--no-default-features", "--features=guard"],
       ].map((features) =>
         cargo(

@@ -1,9 +1,13 @@
 //! What a client is configured with.
 
 use crate::client::Client;
+#[cfg(feature = "backend")]
+use crate::client::machine::Machine;
 use crate::error::{Error, ErrorKind, Field, Phase};
 use crate::http::json::Object;
 use crate::http::{Transport, Url};
+#[cfg(feature = "backend")]
+use crate::issuer::ClientAuthentication;
 use crate::issuer::Provider;
 use crate::options::{Options, invalid};
 use crate::time::Lifetime;
@@ -62,6 +66,7 @@ impl Client {
     /// | `clientId` | client identifier | required |
     /// | `redirectUri` | callback URL, as registered | none |
     /// | `postLogoutRedirectUri` | where signing out ends, as registered | none |
+    /// | `clientAuth` | how the client shows who it is (feature `backend`) | a public client |
     /// | `scope` | scopes, separated by spaces | `openid` |
     /// | `resource` | resource indicators (RFC 8707) | none |
     /// | `audience` | `audience` parameter | none |
@@ -89,6 +94,8 @@ fn read(object: &Object) -> Result<Client, Error> {
             "allowedOrigins",
             "audience",
             "authorizationParams",
+            #[cfg(feature = "backend")]
+            "clientAuth",
             "clientId",
             "clockTolerance",
             "dangerouslyAllowHttpLoopback",
@@ -122,8 +129,18 @@ fn read(object: &Object) -> Result<Client, Error> {
         clock_tolerance: options.seconds("clockTolerance", 0..=300, 30)?,
         refresh_skew: options.seconds("refreshSkew", 0..=3600, 60)?,
     };
+    #[cfg(feature = "backend")]
+    let machine = {
+        let authentication = options.object("clientAuth")?;
+        let authentication = ClientAuthentication::from_object(authentication, &config.client_id)?;
+        Machine::new(authentication, options.string("scope")?.map(String::from))
+    };
     let provider = Provider::from_option(options.value("issuer"), transport, timeout)?;
-    Ok(Client::new(config, provider))
+    Ok(Client {
+        #[cfg(feature = "backend")]
+        machine,
+        ..Client::new(config, provider)
+    })
 }
 
 /// A page of the application: https, or http to this machine (RFC 8252 section 7.3), no fragment.
@@ -142,7 +159,7 @@ fn page(options: &Options<'_>, name: &'static str) -> Result<Option<Url>, Error>
 }
 
 /// Scope tokens have printable ASCII without quotes and backslashes (RFC 6749 section 3.3).
-fn scope(text: Option<&str>) -> Result<String, Error> {
+pub(super) fn scope(text: Option<&str>) -> Result<String, Error> {
     let text = text.unwrap_or("openid");
     let is_token = |token: &str| {
         !token.is_empty()
@@ -158,7 +175,7 @@ fn scope(text: Option<&str>) -> Result<String, Error> {
 }
 
 /// Absolute URIs without fragment (RFC 8707 section 2).
-fn resources(options: &Options<'_>) -> Result<Vec<String>, Error> {
+pub(super) fn resources(options: &Options<'_>) -> Result<Vec<String>, Error> {
     let list = owned(options.strings("resource")?);
     let is_absolute = |uri: &String| {
         let scheme = uri
@@ -176,7 +193,10 @@ fn resources(options: &Options<'_>) -> Result<Vec<String>, Error> {
 }
 
 /// Origins and nothing behind them; without the option those of the resources that are URLs.
-fn allowed_origins(options: &Options<'_>, resource: &[String]) -> Result<Vec<String>, Error> {
+pub(super) fn allowed_origins(
+    options: &Options<'_>,
+    resource: &[String],
+) -> Result<Vec<String>, Error> {
     let Some(list) = options.strings("allowedOrigins")? else {
         let origin = |uri: &String| Url::parse(uri).map(|url| url.origin());
         return Ok(resource.iter().filter_map(origin).collect());

@@ -26,6 +26,12 @@ pub struct Tokens {
     pub(super) expires_in: Option<Lifetime>,
     /// The scope, when it is not the one that was asked for.
     pub(super) scope: Option<String>,
+    /// The type of what was issued (RFC 8693 section 2.2.1).
+    #[cfg(feature = "backend")]
+    pub(super) issued_token_type: Option<String>,
+    /// Whether the access token is a bearer token.
+    #[cfg(feature = "backend")]
+    pub(super) is_bearer: bool,
     /// The members that were checked.
     pub(super) checked: Vec<&'static str>,
 }
@@ -81,6 +87,21 @@ fn post(client: &Client, mut form: Form, purpose: Purpose) -> Result<HttpRequest
 /// `response_malformed` at the member that is not what RFC 6749 section 5.1 asks for,
 /// `token_type_unsupported`.
 pub(super) fn read(response: &HttpResponse) -> Result<Tokens, Error> {
+    read_as(response, Accepts::Bearer)
+}
+
+/// Which types of tokens are of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accepts {
+    /// `Bearer`
+    Bearer,
+    /// Also `N_A`, for what is no access token (RFC 8693 section 2.2.1)
+    #[cfg(feature = "backend")]
+    Exchanged,
+}
+
+/// As [`read`].
+pub(super) fn read_as(response: &HttpResponse, accepts: Accepts) -> Result<Tokens, Error> {
     if response.status() >= 400 {
         return Err(response.refusal());
     }
@@ -99,9 +120,25 @@ pub(super) fn read(response: &HttpResponse) -> Result<Tokens, Error> {
         .and_then(Value::as_str)
         .ok_or_else(|| malformed("token_type"))?;
     // RFC 6749 section 5.1: case does not matter; section 7.1: unknown types are not used.
-    if !token_type.eq_ignore_ascii_case("Bearer") {
+    let is_bearer = token_type.eq_ignore_ascii_case("Bearer");
+    let is_accepted = match accepts {
+        Accepts::Bearer => is_bearer,
+        #[cfg(feature = "backend")]
+        Accepts::Exchanged => is_bearer || token_type.eq_ignore_ascii_case("N_A"),
+    };
+    if !is_accepted {
         return Err(ErrorKind::TokenTypeUnsupported.into());
     }
+    #[cfg(feature = "backend")]
+    let issued_token_type = match object.get("issued_token_type") {
+        None => None,
+        Some(value) => {
+            let text = value
+                .as_str()
+                .ok_or_else(|| malformed("issued_token_type"))?;
+            Some(text.to_owned())
+        }
+    };
     let scope = match object.get("scope") {
         None => None,
         Some(value) => Some(value.as_str().ok_or_else(|| malformed("scope"))?.to_owned()),
@@ -125,6 +162,10 @@ pub(super) fn read(response: &HttpResponse) -> Result<Tokens, Error> {
         id_token,
         expires_in,
         scope,
+        #[cfg(feature = "backend")]
+        issued_token_type,
+        #[cfg(feature = "backend")]
+        is_bearer,
         checked: members
             .into_iter()
             .filter(|name| object.get(name).is_some())
@@ -133,7 +174,7 @@ pub(super) fn read(response: &HttpResponse) -> Result<Tokens, Error> {
 }
 
 /// A token: printable ASCII, not empty (RFC 6749 appendix A.12 and A.17).
-fn token(object: &Object, name: &'static str) -> Result<Option<Secret<String>>, Error> {
+pub(super) fn token(object: &Object, name: &'static str) -> Result<Option<Secret<String>>, Error> {
     match object.get(name) {
         None => Ok(None),
         Some(Value::String(text))
@@ -148,7 +189,7 @@ fn token(object: &Object, name: &'static str) -> Result<Option<Secret<String>>, 
 }
 
 /// `expires_in`: seconds; digits in a string are read too, because some providers send them so.
-fn lifetime(object: &Object) -> Result<Option<Lifetime>, Error> {
+pub(super) fn lifetime(object: &Object) -> Result<Option<Lifetime>, Error> {
     let malformed = || Error::new(ErrorKind::ResponseMalformed, "expires_in");
     let seconds = match object.get("expires_in") {
         None => return Ok(None),

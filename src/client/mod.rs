@@ -20,6 +20,8 @@ mod config;
 mod exchange;
 mod id_token;
 mod logout;
+#[cfg(feature = "backend")]
+pub mod machine;
 mod pending;
 mod pkce;
 mod refresh;
@@ -41,6 +43,8 @@ pub use session::{Attach, Session};
 
 use crate::error::Error;
 use crate::flow::{Checked, Reports};
+#[cfg(feature = "backend")]
+use crate::issuer::ClientAuthentication;
 use crate::issuer::Provider;
 
 /// A client at one provider: its configuration, what is known of the provider, and its session.
@@ -53,6 +57,8 @@ pub struct Client {
     generation: u64,
     /// What the program should know and nobody waits for.
     alerts: Vec<Error>,
+    #[cfg(feature = "backend")]
+    machine: machine::Machine,
 }
 
 impl Reports for Client {
@@ -69,6 +75,8 @@ impl Client {
     /// A client without a session.
     pub fn new(config: ClientConfig, provider: Provider) -> Self {
         Self {
+            #[cfg(feature = "backend")]
+            machine: machine::Machine::new(ClientAuthentication::public(&config.client_id), None),
             config,
             provider,
             session: None,

@@ -22,19 +22,24 @@ impl ClientConfig {
     ///
     /// The list is the option `allowedOrigins`, else the origins of the `resource`s.
     pub fn allows(&self, url: &str) -> bool {
-        // Only the origin is read: queries hold characters that browsers leave as they are.
-        let authority = url.split_once("://").map(|(scheme, rest)| {
-            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            scheme.len().saturating_add(3).saturating_add(end)
-        });
-        let Some(url) = authority
-            .and_then(|end| url.get(..end))
-            .and_then(Url::parse)
-        else {
-            return false;
-        };
-        url.is_allowed(Transport::SecureOrLoopback) && self.allowed_origins.contains(&url.origin())
+        is_among(&self.allowed_origins, url)
     }
+}
+
+/// Whether the origin of a URL stands on a list.
+pub(super) fn is_among(origins: &[String], url: &str) -> bool {
+    // Only the origin is read: queries hold characters that browsers leave as they are.
+    let authority = url.split_once("://").map(|(scheme, rest)| {
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        scheme.len().saturating_add(3).saturating_add(end)
+    });
+    let Some(url) = authority
+        .and_then(|end| url.get(..end))
+        .and_then(Url::parse)
+    else {
+        return false;
+    };
+    url.is_allowed(Transport::SecureOrLoopback) && origins.contains(&url.origin())
 }
 
 /// Reads an API's refusal of a request that carried the token.

@@ -60,7 +60,8 @@ use crate::flow::Reports;
 use crate::guard::replay::Replays;
 use crate::http::json::Value;
 use crate::issuer::Provider;
-use crate::jose::KnownHeaders;
+use crate::jose::{Algorithm, KnownHeaders};
+use crate::options::invalid;
 use opaque::Introspection;
 
 /// A guard: what it demands, the issuers it trusts with what is known of them, and its counts.
@@ -108,6 +109,33 @@ impl Guard {
     /// earlier key stays.
     pub fn give_nonce_key(&mut self, key: [u8; 32]) {
         self.config.dpop.give_nonce_key(key);
+    }
+
+    /// Whether introspection shows who we are by assertions and there is no seed yet for their names.
+    pub fn lacks_seed(&self) -> bool {
+        self.introspection
+            .as_ref()
+            .is_some_and(|it| it.lacks_seed())
+    }
+
+    /// Gives the seed of the names of assertions, from a cryptographically secure generator. An
+    /// earlier one stays.
+    pub fn give_seed(&mut self, seed: [u8; 32]) {
+        if let Some(introspection) = &mut self.introspection {
+            introspection.give_seed(seed);
+        }
+    }
+
+    /// Says with which key the host signs when the provider is asked about tokens
+    /// (`private_key_jwt`), and under which `kid` the provider knows it.
+    ///
+    /// # Errors
+    ///
+    /// `config_invalid` at `key` when no key is needed, at `alg` for HMAC.
+    pub fn set_key(&mut self, algorithm: Algorithm, key_id: Option<String>) -> Result<(), Error> {
+        let introspection = self.introspection.as_mut();
+        let introspection = introspection.ok_or_else(|| invalid("key"))?;
+        introspection.set_key(algorithm, key_id)
     }
 
     /// Spreads attempts after failures by this seed, which is drawn anew for each guard.

@@ -1,6 +1,8 @@
 //! Requests and responses as plain values. Nothing here sends.
 
 pub mod challenge;
+#[cfg(feature = "backend")]
+mod date;
 pub mod form;
 pub mod json;
 mod request;

@@ -30,6 +30,9 @@ impl Method {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Purpose {
+    /// A code for a device without a browser (RFC 8628).
+    #[cfg(feature = "backend")]
+    DeviceAuthorization,
     /// The provider's metadata.
     Discovery,
     /// What the provider says of an access token (RFC 7662).
@@ -48,6 +51,8 @@ impl Purpose {
     /// The name that events carry.
     pub fn name(self) -> &'static str {
         match self {
+            #[cfg(feature = "backend")]
+            Self::DeviceAuthorization => "device_authorization",
             Self::Discovery => "discovery",
             Self::Introspection => "introspection",
             Self::Keys => "keys",
@@ -61,6 +66,8 @@ impl Purpose {
     pub fn max_body(self) -> usize {
         match self {
             Self::Discovery | Self::Keys => 512 * 1024,
+            #[cfg(feature = "backend")]
+            Self::DeviceAuthorization => 64 * 1024,
             Self::Introspection | Self::Refresh | Self::Token | Self::UserInfo => 1024 * 1024,
         }
     }

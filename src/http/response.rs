@@ -5,7 +5,11 @@ use core::fmt;
 #[cfg(feature = "client")]
 use crate::error::clean;
 use crate::error::{Details, Error, ErrorKind};
+#[cfg(feature = "backend")]
+use crate::http::date;
 use crate::http::json::{self, Object};
+#[cfg(feature = "backend")]
+use crate::time::{Lifetime, Timestamp};
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +46,7 @@ pub struct HttpResponse {
 
 impl HttpResponse {
     /// The headers that are read; no others need to be handed over.
-    pub const HEADERS: &'static [&'static str] = &["cache-control", "content-type"];
+    pub const HEADERS: &'static [&'static str] = &["cache-control", "content-type", "retry-after"];
 
     /// An answer with a status, those of [`HttpResponse::HEADERS`] that it has, and its body.
     pub fn new(status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Self {
@@ -174,6 +178,18 @@ impl HttpResponse {
             }
             _ => Error::new(ErrorKind::ResponseMalformed, "error").with_details(details),
         }
+    }
+
+    /// For how long not to ask again (RFC 9110 section 10.2.3): seconds or a date. `None` when it
+    /// does not say or says something else.
+    #[cfg(feature = "backend")]
+    pub(crate) fn retry_after(&self, now: Timestamp) -> Option<Lifetime> {
+        let value = self.header("retry-after")?.trim();
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            let seconds = value.parse().unwrap_or(u32::MAX);
+            return Some(Lifetime::from_seconds(seconds));
+        }
+        date::read(value).map(|moment| moment.since(now))
     }
 
     /// How long the answer may be kept by its `Cache-Control`, in seconds.

@@ -5,18 +5,27 @@ use core::fmt;
 
 use zeroize::Zeroize as _;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::http::form::{self, Form};
-use crate::jose::base64_encode;
+use crate::http::json::Object;
+use crate::issuer::{Issuer, Metadata};
+use crate::jose::{
+    Algorithm, KeyName, SigningKey, TokenNames, UnsignedToken, base64_encode, hmac_sha256,
+};
 use crate::options::{Options, invalid};
 use crate::secret::Secret;
+use crate::time::Timestamp;
 
 /// The longest identifier or secret. Real ones have 20 to 100 characters.
 const MAX_LENGTH: usize = 4096;
+/// The shortest secret of `client_secret_jwt`, in bytes: that of the hash (RFC 7518 section 3.2).
+const LEAST_HMAC_SECRET: usize = 32;
+/// For how long an assertion is good, in seconds. It is made for one request.
+const ASSERTION_LIFETIME: i64 = 60;
+/// What an assertion is (RFC 7523 section 2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Who we are at a provider, and how we show it.
-///
-/// What it does not check: whether the provider accepts this way; it says so by refusing.
 #[derive(Clone)]
 pub struct ClientAuthentication {
     client_id: Option<String>,
@@ -32,11 +41,38 @@ enum Method {
     /// `client_secret_post`.
     Post(Secret<String>),
     /// A token that we were issued.
+    #[cfg(feature = "guard")]
     Bearer(Secret<String>),
+    /// `none`, `tls_client_auth` or `self_signed_tls_client_auth`, by name: only `client_id` is sent.
+    #[cfg(feature = "backend")]
+    Named(&'static str),
+    /// `client_secret_jwt`, with HS256.
+    SecretJwt(Secret<String>),
+    /// `private_key_jwt`, with the `typ` of the assertion, once the host has the key.
+    PrivateKeyJwt(Option<SigningKey>, &'static str),
+}
+
+/// What a request carries besides its form so that the provider knows us.
+#[derive(Debug)]
+pub(crate) enum Shown {
+    /// Nothing.
+    Form,
+    /// An `Authorization` header.
+    Header(Secret<String>),
+    /// An assertion that has to be signed and then put into the form, see [`push_assertion`].
+    Unsigned(UnsignedToken),
+}
+
+/// Adds a signed assertion to a form (RFC 7523 section 2.2).
+pub(crate) fn push_assertion(form: &mut Form, assertion: &Secret<String>) {
+    form.push("client_assertion_type", ASSERTION_TYPE);
+    // EXPOSE: it was made for the provider that it goes to.
+    form.push("client_assertion", assertion.expose());
 }
 
 impl ClientAuthentication {
     /// The names of the options that [`ClientAuthentication::from_options`] reads.
+    #[cfg(feature = "guard")]
     pub(crate) const OPTIONS: [&'static str; 4] =
         ["auth", "bearerToken", "clientId", "clientSecret"];
 
@@ -45,6 +81,7 @@ impl ClientAuthentication {
     /// # Errors
     ///
     /// `config_invalid` at the option that is missing, of no use beside the others or malformed.
+    #[cfg(feature = "guard")]
     pub(crate) fn from_options(options: &Options<'_>) -> Result<Self, Error> {
         let text = |name| match options.string(name) {
             Ok(Some(text)) if text.len() > MAX_LENGTH => Err(invalid(name)),
@@ -72,20 +109,19 @@ impl ClientAuthentication {
             return Err(invalid("bearerToken"));
         }
         let client_id = client_id.ok_or_else(|| invalid("clientId"))?;
-        let method: fn(Secret<String>) -> Method = match auth {
-            "client_secret_basic" => Method::Basic,
-            // The first colon ends the name.
-            "client_secret_basic_raw" if client_id.contains(':') => {
-                return Err(invalid("clientId"));
+        if auth == "private_key_jwt" {
+            if secret.is_some() {
+                return Err(invalid("clientSecret"));
             }
-            "client_secret_basic_raw" => Method::BasicRaw,
-            "client_secret_post" => Method::Post,
-            _ => return Err(invalid("auth")),
-        };
-        let secret = secret.ok_or_else(|| invalid("clientSecret"))?;
+            return Ok(Self {
+                client_id: Some(client_id.into()),
+                method: Method::PrivateKeyJwt(None, "JWT"),
+            });
+        }
+        let method = with_secret(auth, client_id)?;
         Ok(Self {
             client_id: Some(client_id.into()),
-            method: method(Secret::new(secret.into())),
+            method: method(checked_secret(secret)?)?,
         })
     }
 
@@ -94,9 +130,112 @@ impl ClientAuthentication {
         self.client_id.as_deref()
     }
 
-    /// Adds to a form what belongs into it, and returns the `Authorization` header if one is sent.
-    pub(crate) fn apply(&self, form: &mut Form) -> Option<Secret<String>> {
+    /// A client that shows nothing but its name (RFC 6749 section 2.1).
+    #[cfg(feature = "backend")]
+    pub fn public(client_id: &str) -> Self {
+        Self {
+            client_id: Some(client_id.into()),
+            method: Method::Named("none"),
+        }
+    }
+
+    /// Reads the option `clientAuth` of a client: `method` and what that way needs. Without it the
+    /// client is a public one.
+    ///
+    /// | member | meaning |
+    /// |---|---|
+    /// | `method` | `client_secret_basic`, `client_secret_basic_raw`, `client_secret_post`, `client_secret_jwt`, `private_key_jwt`, `tls_client_auth`, `self_signed_tls_client_auth` or `none` |
+    /// | `clientSecret` | the secret, for the four that have one |
+    /// | `assertionType` | `typ` of a `private_key_jwt`: `JWT` (default) or `client-authentication+jwt` |
+    ///
+    /// The key of `private_key_jwt` does not come as an option, see
+    /// [`ClientAuthentication::set_key`].
+    ///
+    /// # Errors
+    ///
+    /// `config_invalid` at the member that is missing, of no use beside the others or malformed.
+    #[cfg(feature = "backend")]
+    pub(crate) fn from_object(object: Option<&Object>, client_id: &str) -> Result<Self, Error> {
+        let Some(object) = object else {
+            return Ok(Self::public(client_id));
+        };
+        let options = Options::new(object, &["assertionType", "clientSecret", "method"])?;
+        let typ = match options.string("assertionType")? {
+            None | Some("JWT") => "JWT",
+            Some("client-authentication+jwt") => "client-authentication+jwt",
+            Some(_) => return Err(invalid("assertionType")),
+        };
+        let secret = options.string("clientSecret")?;
+        let method = options.required_string("method")?;
+        if method != "private_key_jwt" && options.value("assertionType").is_some() {
+            return Err(invalid("assertionType"));
+        }
+        let named = ["none", "tls_client_auth", "self_signed_tls_client_auth"];
+        let method = match named.into_iter().find(|name| *name == method) {
+            Some(name) => Method::Named(name),
+            None if method == "private_key_jwt" => Method::PrivateKeyJwt(None, typ),
+            None => {
+                let method = with_secret(method, client_id).map_err(|error| match error.at() {
+                    "auth" => invalid("method"),
+                    _ => error,
+                })?;
+                method(checked_secret(secret)?)?
+            }
+        };
+        if secret.is_some() && matches!(method, Method::Named(_) | Method::PrivateKeyJwt(..)) {
+            return Err(invalid("clientSecret"));
+        }
+        Ok(Self {
+            client_id: Some(client_id.into()),
+            method,
+        })
+    }
+
+    /// Whether it makes assertions, which have names.
+    #[cfg(feature = "guard")]
+    pub(crate) fn makes_assertions(&self) -> bool {
+        matches!(
+            self.method,
+            Method::SecretJwt(_) | Method::PrivateKeyJwt(..)
+        )
+    }
+
+    /// Says with which key the host signs assertions, and under which `kid` the provider knows it.
+    ///
+    /// # Errors
+    ///
+    /// `config_invalid` at `key` when the way of authentication needs no key, at `alg` for HMAC.
+    pub fn set_key(&mut self, algorithm: Algorithm, key_id: Option<String>) -> Result<(), Error> {
+        if algorithm.is_symmetric() {
+            return Err(invalid("alg"));
+        }
+        match &mut self.method {
+            Method::PrivateKeyJwt(key, _) => {
+                *key = Some(SigningKey::new(KeyName::ClientAssertion, algorithm, key_id));
+                Ok(())
+            }
+            _ => Err(invalid("key")),
+        }
+    }
+
+    /// Adds to a form what belongs into it, and says what else the request needs.
+    ///
+    /// # Errors
+    ///
+    /// `config_invalid` at `method` or `alg` when the provider's metadata rules it out, at `key`
+    /// when there is none yet.
+    pub(crate) fn apply(
+        &self,
+        form: &mut Form,
+        issuer: &Issuer,
+        metadata: Option<&Metadata>,
+        names: Option<&mut TokenNames>,
+        now: Timestamp,
+    ) -> Result<Shown, Error> {
         let client_id = self.client_id.as_deref().unwrap_or_default();
+        if let Some(metadata) = metadata {
+            self.check(metadata)?;
+        }
         // EXPOSE: secrets and tokens go to the provider that they were agreed upon with.
         match &self.method {
             Method::Basic(secret) => {
@@ -105,22 +244,116 @@ impl ClientAuthentication {
                 form::encode(client_id, &mut joined);
                 joined.push(':');
                 form::encode(secret.expose(), &mut joined);
-                Some(basic(joined))
+                return Ok(Shown::Header(basic(joined)));
             }
             Method::BasicRaw(secret) => {
                 let mut joined = String::from(client_id);
                 joined.push(':');
                 joined.push_str(secret.expose());
-                Some(basic(joined))
+                return Ok(Shown::Header(basic(joined)));
             }
-            Method::Post(secret) => {
-                form.push("client_id", client_id);
-                form.push("client_secret", secret.expose());
-                None
+            #[cfg(feature = "guard")]
+            Method::Bearer(token) => return Ok(Shown::Header(bearer(token.expose()))),
+            _ => {}
+        }
+        // RFC 6749 section 3.2.1: whoever sends no header is named in the body.
+        form.push("client_id", client_id);
+        match &self.method {
+            Method::Post(secret) => form.push("client_secret", secret.expose()),
+            Method::SecretJwt(secret) => {
+                let key = SigningKey::new(KeyName::ClientAssertion, Algorithm::Hs256, None);
+                let token = assertion(&key, "JWT", client_id, issuer, names, now)?;
+                let code = hmac_sha256(secret.expose().as_bytes(), &[token.request().message()]);
+                push_assertion(form, &token.signed(&code)?);
             }
-            Method::Bearer(token) => Some(bearer(token.expose())),
+            Method::PrivateKeyJwt(key, typ) => {
+                let key = key.as_ref().ok_or_else(|| invalid("key"))?;
+                let token = assertion(key, typ, client_id, issuer, names, now)?;
+                return Ok(Shown::Unsigned(token));
+            }
+            _ => {}
+        }
+        Ok(Shown::Form)
+    }
+
+    /// Whether the provider's metadata rules this way out. A list that is not there rules out
+    /// nothing: that it means `client_secret_basic` (RFC 8414 section 2) many providers do not know.
+    fn check(&self, metadata: &Metadata) -> Result<(), Error> {
+        let (method, algorithm) = match &self.method {
+            Method::Basic(_) | Method::BasicRaw(_) => ("client_secret_basic", None),
+            Method::Post(_) => ("client_secret_post", None),
+            Method::SecretJwt(_) => ("client_secret_jwt", Some(Algorithm::Hs256)),
+            Method::PrivateKeyJwt(key, _) => {
+                let algorithm = key.as_ref().map(SigningKey::algorithm);
+                ("private_key_jwt", algorithm)
+            }
+            #[cfg(feature = "backend")]
+            Method::Named(name) => (*name, None),
+            #[cfg(feature = "guard")]
+            Method::Bearer(_) => return Ok(()),
+        };
+        // A public client shows nothing; some providers do not list that.
+        if method != "none" && !metadata.allows_authentication(method) {
+            return Err(invalid("method"));
+        }
+        match algorithm {
+            Some(algorithm) if !metadata.allows_assertion_algorithm(algorithm) => {
+                Err(invalid("alg"))
+            }
+            _ => Ok(()),
         }
     }
+}
+
+/// Makes a way of its secret.
+type WithSecret = fn(Secret<String>) -> Result<Method, Error>;
+
+/// The ways that need a secret, by their names.
+fn with_secret(auth: &str, client_id: &str) -> Result<WithSecret, Error> {
+    Ok(match auth {
+        "client_secret_basic" => |secret| Ok(Method::Basic(secret)),
+        // The first colon ends the name.
+        "client_secret_basic_raw" if client_id.contains(':') => return Err(invalid("clientId")),
+        "client_secret_basic_raw" => |secret| Ok(Method::BasicRaw(secret)),
+        "client_secret_post" => |secret| Ok(Method::Post(secret)),
+        // EXPOSE: its length is what is looked at.
+        "client_secret_jwt" => |secret| match secret.expose().len() {
+            0..LEAST_HMAC_SECRET => Err(invalid("clientSecret")),
+            _ => Ok(Method::SecretJwt(secret)),
+        },
+        _ => return Err(invalid("auth")),
+    })
+}
+
+fn checked_secret(secret: Option<&str>) -> Result<Secret<String>, Error> {
+    match secret {
+        Some(secret) if secret.len() <= MAX_LENGTH => Ok(Secret::new(secret.into())),
+        _ => Err(invalid("clientSecret")),
+    }
+}
+
+/// Who we are, for this provider, now (RFC 7523 section 3, OpenID Connect Core section 9).
+fn assertion(
+    key: &SigningKey,
+    typ: &str,
+    client_id: &str,
+    issuer: &Issuer,
+    names: Option<&mut TokenNames>,
+    now: Timestamp,
+) -> Result<UnsignedToken, Error> {
+    let names = names.ok_or(ErrorKind::FlowMisused)?;
+    let claims = Object::new()
+        // 1, 2: iss and sub are the client.
+        .with("iss", client_id)
+        .with("sub", client_id)
+        // 3: aud is the provider, by its issuer identifier and by nothing else: an endpoint as the
+        // audience is what audience injection lives on.
+        .with("aud", issuer.as_str())
+        // 4, 6, 7: good for one minute and for one use.
+        .with("exp", now.seconds().saturating_add(ASSERTION_LIFETIME))
+        .with("iat", now.seconds())
+        .with("jti", names.make_name());
+    Ok(UnsignedToken::new(key, typ, Object::new(), claims))
 }
 
 impl fmt::Debug for ClientAuthentication {
@@ -139,6 +372,7 @@ fn basic(mut joined: String) -> Secret<String> {
 }
 
 /// A bearer token as the value of an `Authorization` header (RFC 6750 section 2.1).
+#[cfg(feature = "guard")]
 pub(crate) fn bearer(token: &str) -> Secret<String> {
     let mut header = String::from("Bearer ");
     header.push_str(token);
@@ -146,10 +380,10 @@ pub(crate) fn bearer(token: &str) -> Secret<String> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "guard")]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
-    use crate::http::json;
+    use crate::http::{Transport, json};
 
     fn read(text: &str) -> Result<ClientAuthentication, Error> {
         let object = json::read_object(text.as_bytes(), 10_000).unwrap();
@@ -158,9 +392,23 @@ mod tests {
     }
 
     fn header(text: &str) -> Option<String> {
-        let header = read(text).unwrap().apply(&mut Form::new());
-        // EXPOSE: the test compares it.
-        header.map(|header| header.expose().clone())
+        match apply(&read(text).unwrap(), &mut Form::new()).unwrap() {
+            // EXPOSE: the test compares it.
+            Shown::Header(header) => Some(header.expose().clone()),
+            _ => None,
+        }
+    }
+
+    fn apply(authentication: &ClientAuthentication, form: &mut Form) -> Result<Shown, Error> {
+        let issuer = Issuer::parse("https://as.example", Transport::Secure).unwrap();
+        let now = Timestamp::from_seconds(1_800_000_000).unwrap();
+        authentication.apply(
+            form,
+            &issuer,
+            None,
+            Some(&mut TokenNames::new([3; 32])),
+            now,
+        )
     }
 
     #[test]
@@ -195,7 +443,8 @@ mod tests {
     fn a_secret_in_the_form_sends_no_header() {
         let mut form = Form::new();
         let given = r#"{"auth":"client_secret_post","clientId":"r s","clientSecret":"a&b"}"#;
-        assert!(read(given).unwrap().apply(&mut form).is_none());
+        let shown = apply(&read(given).unwrap(), &mut form).unwrap();
+        assert!(matches!(shown, Shown::Form));
         assert_eq!(form.encoded(), "client_id=r+s&client_secret=a%26b");
     }
 

@@ -3,6 +3,8 @@
 use crate::error::{Error, ErrorKind};
 use crate::http::json::{Object, Value};
 use crate::http::{Transport, Url};
+#[cfg(any(feature = "backend", feature = "guard"))]
+use crate::jose::Algorithm;
 
 /// An issuer identifier: https, without query and fragment, compared letter by letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,12 @@ pub struct Metadata {
     end_session_endpoint: Option<Url>,
     introspection_endpoint: Option<Url>,
     userinfo_endpoint: Option<Url>,
+    #[cfg(feature = "backend")]
+    device_authorization_endpoint: Option<Url>,
+    #[cfg(any(feature = "backend", feature = "guard"))]
+    authentication_methods: Option<Vec<String>>,
+    #[cfg(any(feature = "backend", feature = "guard"))]
+    assertion_algorithms: Option<Vec<String>>,
     /// Whether it names itself in callbacks (RFC 9207 section 3).
     names_itself_in_callbacks: bool,
     challenge_methods: Option<Vec<String>>,
@@ -103,6 +111,12 @@ impl Metadata {
             end_session_endpoint: endpoint("end_session_endpoint")?,
             introspection_endpoint: endpoint("introspection_endpoint")?,
             userinfo_endpoint: endpoint("userinfo_endpoint")?,
+            #[cfg(feature = "backend")]
+            device_authorization_endpoint: endpoint("device_authorization_endpoint")?,
+            #[cfg(any(feature = "backend", feature = "guard"))]
+            authentication_methods: list("token_endpoint_auth_methods_supported")?,
+            #[cfg(any(feature = "backend", feature = "guard"))]
+            assertion_algorithms: list("token_endpoint_auth_signing_alg_values_supported")?,
             names_itself_in_callbacks,
             challenge_methods: list("code_challenge_methods_supported")?,
             id_token_algorithms: list("id_token_signing_alg_values_supported")?,
@@ -163,6 +177,33 @@ impl Metadata {
     /// `metadata_invalid` when there is none.
     pub fn userinfo_endpoint(&self) -> Result<&Url, Error> {
         needed(self.userinfo_endpoint.as_ref(), "userinfo_endpoint")
+    }
+
+    /// Where devices without a browser begin (RFC 8628).
+    ///
+    /// # Errors
+    ///
+    /// `metadata_invalid` when there is none.
+    #[cfg(feature = "backend")]
+    pub fn device_authorization_endpoint(&self) -> Result<&Url, Error> {
+        needed(
+            self.device_authorization_endpoint.as_ref(),
+            "device_authorization_endpoint",
+        )
+    }
+
+    /// Whether clients may show who they are in this way: unless there is a list without it.
+    #[cfg(any(feature = "backend", feature = "guard"))]
+    pub fn allows_authentication(&self, method: &str) -> bool {
+        let methods = self.authentication_methods.as_ref();
+        methods.is_none_or(|methods| methods.iter().any(|known| known == method))
+    }
+
+    /// Whether assertions of clients may be signed so: unless there is a list without it.
+    #[cfg(any(feature = "backend", feature = "guard"))]
+    pub fn allows_assertion_algorithm(&self, algorithm: Algorithm) -> bool {
+        let algorithms = self.assertion_algorithms.as_ref();
+        algorithms.is_none_or(|names| names.iter().any(|name| name == algorithm.name()))
     }
 
     /// Whether callbacks must carry `iss` (RFC 9207).

@@ -3,7 +3,9 @@
 //! A [`Provider`] is an issuer with what was learned of it: its [`Metadata`] and its keys. Two
 //! flows fill it: [`Discover`] and, in front of each signature, [`Verify`].
 
-#[cfg(feature = "guard")]
+#[cfg(feature = "backend")]
+mod ask;
+#[cfg(any(feature = "backend", feature = "guard"))]
 mod authenticate;
 mod discovery;
 mod keys;
@@ -12,7 +14,7 @@ mod pause;
 mod renew;
 mod verify;
 
-#[cfg(feature = "guard")]
+#[cfg(any(feature = "backend", feature = "guard"))]
 pub use authenticate::ClientAuthentication;
 pub use discovery::{Discover, well_known_urls};
 pub use keys::{KeyCache, Plan};
@@ -20,8 +22,12 @@ pub use metadata::{Issuer, Metadata};
 pub use renew::Renew;
 pub use verify::{KeyTrials, Verify};
 
+#[cfg(feature = "backend")]
+pub(crate) use ask::{Ask, Retry};
 #[cfg(feature = "guard")]
 pub(crate) use authenticate::bearer;
+#[cfg(any(feature = "backend", feature = "guard"))]
+pub(crate) use authenticate::{Shown, push_assertion};
 #[cfg(feature = "guard")]
 pub(crate) use pause::Pause as AskingPause;
 

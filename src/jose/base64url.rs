@@ -13,7 +13,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 /// Encodes in the alphabet and with the padding of RFC 4648 section 4, as HTTP wants it.
 ///
 /// A second engine of the library would cost more than this.
-#[cfg(feature = "guard")]
+#[cfg(any(feature = "backend", feature = "guard"))]
 pub(crate) fn encode_standard(bytes: &[u8]) -> String {
     let mut text: String = encode(bytes)
         .chars()

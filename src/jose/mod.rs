@@ -12,7 +12,7 @@ mod compact;
 #[cfg(feature = "guard")]
 mod dpop_proof;
 mod header;
-#[cfg(feature = "guard")]
+#[cfg(any(feature = "backend", feature = "guard"))]
 mod hmac;
 mod jwk;
 mod jwk_set;
@@ -39,9 +39,9 @@ pub use thumbprint::Thumbprint;
 pub(crate) use base64url::decode as base64url_decode;
 #[cfg(any(feature = "client", feature = "guard"))]
 pub(crate) use base64url::encode as base64url_encode;
-#[cfg(feature = "guard")]
+#[cfg(any(feature = "backend", feature = "guard"))]
 pub(crate) use base64url::encode_standard as base64_encode;
-#[cfg(feature = "guard")]
+#[cfg(any(feature = "backend", feature = "guard"))]
 pub(crate) use hmac::hmac_sha256;
 #[cfg(feature = "guard")]
 pub(crate) use signature::KnownHeaders;

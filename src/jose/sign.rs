@@ -176,12 +176,23 @@ impl TokenNames {
 
     /// The next name: 22 characters of base64url.
     pub fn make_name(&mut self) -> String {
+        base64url::encode(&self.make_bytes())
+    }
+
+    /// A number to spread attempts by.
+    #[cfg(feature = "backend")]
+    pub(crate) fn make_number(&mut self) -> u32 {
+        let [a, b, c, d, ..] = self.make_bytes();
+        u32::from_be_bytes([a, b, c, d])
+    }
+
+    fn make_bytes(&mut self) -> [u8; 16] {
         self.count = self.count.wrapping_add(1);
         // EXPOSE: only half of a hash of it is shown.
         let digest = Sha256::new_with_prefix(self.seed.expose())
             .chain_update(self.count.to_be_bytes())
             .finalize();
-        base64url::encode(digest.first_chunk::<16>().unwrap_or(&[0; 16]))
+        digest.first_chunk().copied().unwrap_or_default()
     }
 }
 

@@ -702,7 +702,9 @@ fn cfg_13_options_of_introspection_are_known_typed_and_complete() {
     for (name, value) in [
         ("client_id", json!("rs")),
         ("auth", json!("none")),
-        ("auth", json!("private_key_jwt")),
+        ("auth", json!("tls_client_auth")),
+        // A key and a secret are two ways.
+        ("clientSecret", json!("")),
         ("tokens", json!("jwt")),
         ("tokens", json!(1)),
         ("endpoint", json!("/introspect")),

@@ -7,6 +7,7 @@
 
 #![cfg(all(
     not(target_arch = "wasm32"),
+    feature = "backend",
     feature = "client",
     feature = "guard",
     feature = "rust-crypto"
@@ -22,6 +23,8 @@
 
 mod binding;
 mod callback;
+mod client_authentication;
+mod device;
 mod discovery;
 mod dpop;
 mod exchange;
@@ -42,6 +45,7 @@ mod id_token;
 mod key_cache;
 mod key_renewal;
 mod leaks;
+mod machine;
 mod misuse;
 mod refresh;
 mod reports;

@@ -82,6 +82,7 @@ impl Introspection {
         Ok(Self {
             provider,
             authentication: ClientAuthentication::from_options(&options)?,
+            names: None,
             endpoint,
             timeout,
             tokens,

@@ -12,8 +12,8 @@ use crate::guard::{BearerToken, Guard, GuardConfig, Principal, Profile, access_t
 use crate::http::form::Form as Parameters;
 use crate::http::json::Object;
 use crate::http::{HttpRequest, HttpResponse, Purpose, Unreachable, Url};
-use crate::issuer::{Discover, KeyTrials, Provider, Verify, bearer};
-use crate::jose::{MAX_TOKEN, Unverified};
+use crate::issuer::{Discover, KeyTrials, Provider, Shown, Verify, bearer, push_assertion};
+use crate::jose::{MAX_TOKEN, UnsignedToken, Unverified};
 use crate::time::Timestamp;
 
 /// The longest signed answer: the token's claims in base64url, twice as large as any token.
@@ -36,6 +36,8 @@ pub(in crate::guard) struct Introspect {
 enum Stage {
     Ready,
     Discovering(Discover),
+    /// The question waits for the signature that shows who asks.
+    Signing(HttpRequest, Parameters, UnsignedToken),
     /// The question was sent at this time.
     Asking(Timestamp),
     /// The signature of the answer to the question of this time is being checked.
@@ -97,7 +99,7 @@ impl Introspect {
         let step = self.advance(&mut parts, now, event);
         let place = self
             .place
-            .filter(|_| !matches!(step, Ok(Step::Send(_) | Step::Verify(_))));
+            .filter(|_| !matches!(step, Ok(Step::Send(_) | Step::Sign(_) | Step::Verify(_))));
         if let Some(place) = place {
             parts.introspection.load.end(place);
             self.place = None;
@@ -126,6 +128,13 @@ impl Introspect {
                 self.discover(Discover::paced(), parts, now, Event::Start)
             }
             (Stage::Discovering(discover), event) => self.discover(discover, parts, now, event),
+            (Stage::Signing(mut request, mut form, token), event) => {
+                let assertion = event.into_signed(token);
+                let assertion = assertion.map_err(|error| error.during(Phase::Introspection))?;
+                push_assertion(&mut form, &assertion);
+                request.body = Some(form.into_body());
+                Ok(self.send(parts, request, now))
+            }
             (Stage::Asking(asked_at), event) => {
                 let answer = event.into_answer()?;
                 let read = self.read(parts, answer, asked_at, now);
@@ -195,21 +204,46 @@ impl Introspect {
         form.push("token", self.token.expose());
         form.push("token_type_hint", "access_token");
         let introspection = &mut *parts.introspection;
-        let authorization = introspection.authentication.apply(&mut form);
+        let names = introspection.names.as_mut();
+        let issuer = parts.provider.issuer();
+        let shown = introspection
+            .authentication
+            .apply(&mut form, issuer, None, names, now)
+            .map_err(|error| error.during(Phase::Introspection))?;
         let mut request = HttpRequest::post(
             Purpose::Introspection,
             url,
-            form.into_body(),
+            Parameters::new().into_body(),
             introspection.timeout,
         );
-        request.authorization = authorization;
         if introspection.form == Form::Signed {
             request.accept = SIGNED_MEDIA_TYPE;
         }
-        introspection.tally.asked = introspection.tally.asked.saturating_add(1);
+        match shown {
+            Shown::Form => {}
+            Shown::Header(header) => request.authorization = Some(header),
+            Shown::Unsigned(token) => {
+                let step = Step::Sign(token.request());
+                self.stage = Stage::Signing(request, form, token);
+                self.goes_on(parts, now);
+                return Ok(step);
+            }
+        }
+        request.body = Some(form.into_body());
+        Ok(self.send(parts, request, now))
+    }
+
+    fn send(
+        &mut self,
+        parts: &mut Parts<'_>,
+        request: HttpRequest,
+        now: Timestamp,
+    ) -> Step<Principal> {
+        let tally = &mut parts.introspection.tally;
+        tally.asked = tally.asked.saturating_add(1);
         self.stage = Stage::Asking(now);
         self.goes_on(parts, now);
-        Ok(Step::Send(request))
+        Step::Send(request)
     }
 
     /// Reads the answer as far as its form goes.

@@ -19,12 +19,12 @@ pub(super) use introspect::Introspect;
 use answer::Active;
 use load::Load;
 
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::guard::cache::Cache;
 use crate::http::Url;
 use crate::http::json::{Object, Value};
 use crate::issuer::ClientAuthentication;
-use crate::jose::{Compact, base64url_decode};
+use crate::jose::{Algorithm, Compact, TokenNames, base64url_decode};
 use crate::time::{Lifetime, Timestamp};
 
 /// How a guard introspects, and what it remembers of answers.
@@ -33,6 +33,8 @@ pub(super) struct Introspection {
     /// The place of the provider that is asked among the guard's.
     provider: usize,
     authentication: ClientAuthentication,
+    /// Names of assertions, once there is a seed.
+    names: Option<TokenNames>,
     /// In place of the one that the metadata names.
     endpoint: Option<Url>,
     timeout: Lifetime,
@@ -85,6 +87,25 @@ enum Form {
 }
 
 impl Introspection {
+    /// Whether assertions are made and there is no seed yet for their names.
+    pub(super) fn lacks_seed(&self) -> bool {
+        self.names.is_none() && self.authentication.makes_assertions()
+    }
+
+    /// Gives the seed.
+    pub(super) fn give_seed(&mut self, seed: [u8; 32]) {
+        self.names.get_or_insert_with(|| TokenNames::new(seed));
+    }
+
+    /// As [`ClientAuthentication::set_key`].
+    pub(super) fn set_key(
+        &mut self,
+        algorithm: Algorithm,
+        key_id: Option<String>,
+    ) -> Result<(), Error> {
+        self.authentication.set_key(algorithm, key_id)
+    }
+
     /// Whether the provider is asked about this token.
     pub(super) fn wants(&self, token: &str) -> bool {
         self.tokens == Tokens::All || !is_signed_token(token)

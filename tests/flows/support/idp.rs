@@ -79,6 +79,7 @@ impl Idp {
                 "end_session_endpoint": at("/logout"),
                 "introspection_endpoint": at("/introspect"),
                 "userinfo_endpoint": at("/me"),
+                "device_authorization_endpoint": at("/device"),
                 "authorization_response_iss_parameter_supported": true,
                 "code_challenge_methods_supported": ["S256"],
                 "response_types_supported": ["code"],
@@ -217,6 +218,10 @@ impl Idp {
                 assert_eq!(sent.url, self.metadata["token_endpoint"]);
                 self.token_endpoint(sent, now)
             }
+            Purpose::DeviceAuthorization => {
+                assert_eq!(sent.url, self.metadata["device_authorization_endpoint"]);
+                Reply::json(self.device_authorization())
+            }
             Purpose::Introspection => {
                 assert_eq!(sent.url, self.metadata["introspection_endpoint"]);
                 self.introspect(sent, now)
@@ -294,12 +299,51 @@ impl Idp {
                 }
                 (grant, true)
             }
+            "client_credentials" => return Reply::json(self.machine_tokens()),
+            "urn:ietf:params:oauth:grant-type:device_code" => {
+                let grant = Grant {
+                    client_id: field("client_id"),
+                    redirect_uri: String::new(),
+                    scope: "openid".into(),
+                    challenge: String::new(),
+                    nonce: None,
+                    auth_time: now.seconds(),
+                };
+                return Reply::json(self.tokens(grant, false, now));
+            }
             _ => return refused("unsupported_grant_type"),
         };
         if field("client_id") != grant.client_id {
             return refused("invalid_client");
         }
         Reply::json(self.tokens(grant, is_refresh, now))
+    }
+
+    /// What client credentials give, before a test changes it.
+    pub(crate) fn machine_tokens(&mut self) -> Members {
+        let mut response = Members::default();
+        let access_token = self.fresh("access");
+        response
+            .set("access_token", json!(access_token))
+            .set("token_type", json!("Bearer"))
+            .set("expires_in", 300);
+        if let Some(edit) = &self.edit_response {
+            edit(&mut response);
+        }
+        response
+    }
+
+    /// What a device gets, before a test changes it.
+    pub(crate) fn device_authorization(&mut self) -> Members {
+        let mut response = Members::default();
+        let device_code = self.fresh("device");
+        response
+            .set("device_code", json!(device_code))
+            .set("user_code", json!("WDJB-MJHT"))
+            .set("verification_uri", json!("https://as.example/activate"))
+            .set("expires_in", 600)
+            .set("interval", 5);
+        response
     }
 
     fn tokens(&mut self, grant: Grant, is_refresh: bool, now: Timestamp) -> Members {

@@ -1,6 +1,7 @@
 //! The two worlds of the tests: an application that signs users in, and an API that is guarded.
 
 use gatepass::Error;
+use gatepass::client::machine::{Grant, GrantRequest, TokenSet};
 use gatepass::client::{
     Client, Completion, PendingLogins, Refresh, SignIn, SignInOptions, SignOut, SignedIn,
 };
@@ -22,6 +23,7 @@ pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) logins: PendingLogins,
     entropy: u8,
+    seeds: u32,
 }
 
 impl World {
@@ -46,6 +48,7 @@ impl World {
             client: Client::from_options(&options(&given)).unwrap(),
             logins: PendingLogins::default(),
             entropy: 0,
+            seeds: 0,
         }
     }
 
@@ -105,6 +108,36 @@ impl World {
         let url = self.begin()?;
         let callback = self.agree(&url);
         self.finish(&callback)
+    }
+
+    /// Random bytes that are different each time.
+    pub(crate) fn seed(&mut self) -> [u8; 32] {
+        self.seeds += 1;
+        let mut seed = [7; 32];
+        for (place, byte) in seed.iter_mut().zip(self.seeds.to_be_bytes()) {
+            *place = byte;
+        }
+        seed
+    }
+
+    /// The access token for client credentials, asked for when there is none.
+    pub(crate) fn granted(&mut self, given: Value) -> Result<String, Error> {
+        let grant = Grant::client_credentials(&options(&given), &self.client)?;
+        let now = self.net.now;
+        if self.client.granted(&grant, now).is_none() {
+            let mut flow = GrantRequest::new(grant.clone(), self.seed());
+            self.net.run(&mut flow, &mut self.client)?;
+        }
+        let now = self.net.now;
+        let token = self.client.granted_alive(&grant, now).unwrap();
+        Ok(token.expose().clone())
+    }
+
+    /// What comes of another grant.
+    pub(crate) fn tokens_of(&mut self, grant: Grant) -> Result<TokenSet, Error> {
+        let mut flow = GrantRequest::new(grant, self.seed());
+        let tokens = self.net.run(&mut flow, &mut self.client)?;
+        Ok(tokens.unwrap())
     }
 
     /// Renews the tokens.
