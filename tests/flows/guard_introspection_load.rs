@@ -151,7 +151,7 @@ fn int_26_a_flood_of_invented_tokens_pushes_out_no_good_answer() {
     for token in &good {
         assert_eq!(code(world.check(token)), "accepted");
     }
-    for number in 0..5000 {
+    for number in 0..1000 {
         assert_eq!(
             code(world.check(&format!("invented-{number}"))),
             "token_inactive"
@@ -163,7 +163,7 @@ fn int_26_a_flood_of_invented_tokens_pushes_out_no_good_answer() {
     }
     assert!(world.net.sent.is_empty());
     // The last ones are remembered, each for itself; the bound is in the text of the cache.
-    assert_eq!(code(world.check("invented-4999")), "token_inactive");
+    assert_eq!(code(world.check("invented-999")), "token_inactive");
     assert!(world.net.sent.is_empty());
     assert!(format!("{:?}", world.guard).contains("Cache(10 entries)"));
 }
