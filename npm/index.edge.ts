@@ -5,5 +5,7 @@ import module from "./wasm/client.wasm?module";
 
 clientEngine.configure(edge(module));
 
-export * from "./lib/client.js";
+export { createClient } from "./lib/client.js";
+export type * from "./lib/client.js";
+export { wrapFetch, type TokenSource } from "./lib/fetch.js";
 export { GatepassError, type ErrorCode, type ErrorDetails, type Phase } from "./lib/errors.js";

@@ -9,5 +9,7 @@ import { wasmBytes } from "./wasm/client.inline.js";
 
 clientEngine.configure(inline(wasmBytes));
 
-export * from "./lib/client.js";
+export { createClient } from "./lib/client.js";
+export type * from "./lib/client.js";
+export { wrapFetch, type TokenSource } from "./lib/fetch.js";
 export { GatepassError, type ErrorCode, type ErrorDetails, type Phase } from "./lib/errors.js";

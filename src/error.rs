@@ -120,6 +120,8 @@ macro_rules! error_kinds {
 
 error_kinds! {
     Config {
+        /// The program ended it itself.
+        Aborted "aborted" "The AbortSignal of the call ended it before it was done; nothing is wrong."
         /// An option is unknown, missing, of the wrong type or outside its range.
         ConfigInvalid "config_invalid" "An option is unknown, missing, of the wrong type or out of range; correct the option that is named."
         /// The provider refuses our own credentials.
@@ -433,6 +435,13 @@ impl Error {
 
     /// One sentence that says what is wrong and what to change.
     pub fn hint(&self) -> &'static str {
+        // Whoever gives a page a secret has not chosen a wrong value but the wrong place.
+        #[cfg(not(feature = "backend"))]
+        if self.kind() == ErrorKind::ConfigInvalid
+            && matches!(self.at(), "clientAuth" | "clientSecret")
+        {
+            return "A page cannot keep a secret: leave this option out there, or use createClient from gatepass/backend on a server or in a program of its own.";
+        }
         self.kind().hint()
     }
 

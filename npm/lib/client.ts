@@ -1,4 +1,5 @@
 import { clientEngine } from "../load/client.js";
+import type { Engine } from "../load/engine.js";
 import type { Client as Core } from "../wasm/client_bg.js";
 import { GatepassError, call, disposed } from "./errors.js";
 import type { ErrorCode } from "./errors.js";
@@ -237,6 +238,23 @@ export interface Client {
  * `unsupported_host`.
  */
 export async function createClient(options: ClientOptions): Promise<Client> {
+  return makeClient(clientEngine, options, PageClient);
+}
+
+/** What the glue of every artefact with a client in it offers. */
+type ClientGlue = Pick<typeof import("../wasm/client_bg.js"), "Client" | "__wbg_set_wasm">;
+
+/**
+ * Makes a client with the core of one artefact.
+ *
+ * @internal
+ */
+export async function makeClient<G extends ClientGlue, C extends PageClient>(
+  engine: Engine<G>,
+  options: ClientOptions,
+  Made: new (...parts: ConstructorParameters<typeof PageClient>) => C,
+  prepare?: (core: InstanceType<G["Client"]>) => void,
+): Promise<C> {
   // The options are read before anything is awaited: changing them later has no effect.
   const { host, rest } = split(options, {
     autoRefresh: isBoolean,
@@ -248,7 +266,7 @@ export async function createClient(options: ClientOptions): Promise<Client> {
   const json = toJson(rest);
   const listeners = new Listeners<ClientEvent>(host.onEvent);
   return call(async () => {
-    const glue = await clientEngine.ready();
+    const glue = await engine.ready();
     const logins = host.transactionStore ?? defaultStore();
     const session = sessionStore(host.store);
     // Tabs share localStorage and, for all that is known, a store of the program's own.
@@ -262,14 +280,16 @@ export async function createClient(options: ClientOptions): Promise<Client> {
       session,
       isShared ? lockOr(isLocal ? lease : undefined) : undefined,
     );
+    prepare?.(core as InstanceType<G["Client"]>);
     await core.sync();
     const send = host.fetch ?? ((input, init) => fetch(input, init));
     const tends = host.autoRefresh !== false && typeof document !== "undefined";
-    return new PageClient(core, listeners, options.redirectUri, send, isLocal, tends);
+    return new Made(core, listeners, options.redirectUri, send, isLocal, tends);
   });
 }
 
-class PageClient implements Client {
+/** @internal */
+export class PageClient implements Client {
   readonly fetch: typeof fetch;
   readonly #listeners: Listeners<ClientEvent>;
   readonly #redirectUri: string | undefined;
@@ -290,9 +310,9 @@ class PageClient implements Client {
   ) {
     this.#core = core;
     const source = {
-      tokenFor: (url: string) => call(() => this.#alive.tokenFor(url)),
+      tokenFor: (url: string) => call(() => this.alive.tokenFor(url)),
       tokenAfter: (status: number, challenge: string | undefined, used: string) =>
-        call(() => this.#alive.tokenAfter(status, challenge, used)),
+        call(() => this.alive.tokenAfter(status, challenge, used)),
     };
     this.fetch = wrapFetch(source, send);
     this.#listeners = listeners;
@@ -308,7 +328,7 @@ class PageClient implements Client {
     }
   }
 
-  get #alive(): Core {
+  protected get alive(): Core {
     if (!this.#core) throw disposed();
     return this.#core;
   }
@@ -319,12 +339,12 @@ class PageClient implements Client {
   }
 
   async signInUrl(options: SignInOptions = {}): Promise<URL> {
-    return new URL(await call(() => this.#alive.signIn(toJson(options))));
+    return new URL(await call(() => this.alive.signIn(toJson(options))));
   }
 
   async handleCallback(url?: string | URL): Promise<SignedIn> {
     const callback = this.#takeCallback(url);
-    return JSON.parse(await call(() => this.#alive.complete(callback))) as SignedIn;
+    return JSON.parse(await call(() => this.alive.complete(callback))) as SignedIn;
   }
 
   /** The callback's URL; that of the page is cleaned before anything else can see it. */
@@ -347,16 +367,16 @@ class PageClient implements Client {
   }
 
   user(): IdClaims | null {
-    const text = this.#alive.user();
+    const text = this.alive.user();
     return text === undefined ? null : (JSON.parse(text) as IdClaims);
   }
 
   accessToken(): Promise<string> {
-    return call(() => this.#alive.accessToken());
+    return call(() => this.alive.accessToken());
   }
 
   refresh(): Promise<void> {
-    return call(() => this.#alive.refresh());
+    return call(() => this.alive.refresh());
   }
 
   async signOut(): Promise<void> {
@@ -367,12 +387,12 @@ class PageClient implements Client {
 
   async signOutUrl(): Promise<URL | null> {
     this.#callback = undefined;
-    const url = await call(() => this.#alive.signOut());
+    const url = await call(() => this.alive.signOut());
     return url === undefined ? null : new URL(url);
   }
 
   state(): ClientState {
-    return JSON.parse(this.#alive.state()) as ClientState;
+    return JSON.parse(this.alive.state()) as ClientState;
   }
 
   on<T extends ClientEvent["type"]>(

@@ -3,6 +3,7 @@
  */
 export type ErrorCode =
   // The program that called gatepass must change something.
+  | "aborted"
   | "config_invalid"
   | "credentials_refused"
   | "flow_misused"

@@ -1,8 +1,10 @@
 // Sends a program's requests to its API with the access token. Which requests get it and what a
 // refusal means is decided by the core.
 
-/** What the core decides. */
+/** Where {@link wrapFetch} gets its tokens from. Which requests get one is decided by the source. */
 export interface TokenSource {
+  /** The access token, asked for anew when its end is near. Keep it out of URLs, logs and storage. */
+  accessToken(): Promise<string>;
   /** The token for a request to this URL; `undefined` for one that must not carry it. */
   tokenFor(url: string): Promise<string | undefined>;
   /** The token with which to try once more; `undefined` when the answer is to be handed on. */
@@ -27,8 +29,18 @@ const OF_THE_BODY = [
   "content-type",
 ];
 
-/** A `fetch` that adds the token of a source. */
-export function wrapFetch(source: TokenSource, send: typeof fetch): typeof fetch {
+/**
+ * A `fetch` that adds the token of a source to requests to its `allowedOrigins` and to no others, also
+ * across redirects. An `Authorization` header of yours stays. When the API says that the token is not
+ * valid, a new one is asked for, once for all requests, and the request sent once more, if its body
+ * can be sent twice.
+ *
+ * Rejects with `scope_insufficient` (RFC 6750) and `step_up_required` (RFC 9470).
+ */
+export function wrapFetch(
+  source: Pick<TokenSource, "tokenFor" | "tokenAfter">,
+  send: typeof fetch = (input, init) => fetch(input, init),
+): typeof fetch {
   return async (input, init) => {
     const request = new Request(input, init);
     // What the program set itself is not ours to replace.
@@ -55,7 +67,7 @@ export function wrapFetch(source: TokenSource, send: typeof fetch): typeof fetch
 async function sendWith(
   token: string,
   request: Request,
-  source: TokenSource,
+  source: Pick<TokenSource, "tokenFor">,
   send: typeof fetch,
 ): Promise<Response> {
   const authorized = new Request(request);

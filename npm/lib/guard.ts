@@ -2,7 +2,7 @@ import { guardEngine } from "../load/guard.js";
 import type { Guard as Core } from "../wasm/guard_bg.js";
 import { call, disposed, translate } from "./errors.js";
 import type { ErrorCode, Phase } from "./errors.js";
-import { isFunction, split, toJson } from "./options.js";
+import { isFunction, split, takeKey, toJson } from "./options.js";
 import { asRemember, isReplayStore, shownBy, withNonce } from "./possession.js";
 import type { Connection, GuardedRequest, ReplayStore } from "./possession.js";
 import { readOutcome } from "./outcome.js";
@@ -26,14 +26,29 @@ export interface IssuerMetadata {
 export interface IntrospectionOptions {
   /**
    * How this API shows who it is. `client_secret_basic` encodes as RFC 6749 section 2.3.1 asks,
-   * `client_secret_basic_raw` is for providers that do not decode.
-   * @defaultValue "client_secret_basic"
+   * `client_secret_basic_raw` is for providers that do not decode. `client_secret_jwt` (HS256, a
+   * secret of at least 32 bytes) and `private_key_jwt` send an assertion for this issuer and one
+   * request, good for 60 seconds (RFC 7523). @defaultValue "client_secret_basic"
    */
   readonly auth?:
-    "client_secret_basic" | "client_secret_basic_raw" | "client_secret_post" | "bearer";
+    | "client_secret_basic"
+    | "client_secret_basic_raw"
+    | "client_secret_post"
+    | "client_secret_jwt"
+    | "private_key_jwt"
+    | "bearer";
   /** The name of this API at the provider. Required unless `auth` is `bearer`. */
   readonly clientId?: string;
-  /** Its secret. Required unless `auth` is `bearer`. */
+  /**
+   * The key of `private_key_jwt`: a private CryptoKey that signs, a private JWK, or PKCS #8 in PEM,
+   * the last two imported so that no script can read them again.
+   */
+  readonly key?: CryptoKey | JsonWebKey | string;
+  /** Its algorithm, where the key does not say it: for PEM, and for RSA without `alg`. */
+  readonly alg?: string;
+  /** The name under which the provider knows the key. @defaultValue the `kid` of the JWK */
+  readonly kid?: string;
+  /** Its secret. Required unless `auth` is `bearer` or `private_key_jwt`. */
   readonly clientSecret?: string;
   /** The token for the endpoint, when `auth` is `bearer`. */
   readonly bearerToken?: string;
@@ -411,12 +426,18 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
     replayStore: isReplayStore,
     waitUntil: isFunction,
   });
-  const json = toJson(Object.hasOwn(rest, "secret") ? { ...rest, secret: secretOf(rest) } : rest);
+  const { rest: introspection, key } = takeKey(rest.introspection);
+  const json = toJson({
+    ...rest,
+    ...(Object.hasOwn(rest, "secret") && { secret: secretOf(rest) }),
+    ...(Object.hasOwn(rest, "introspection") && { introspection }),
+  });
   const { onEvent } = host;
   const listener = onEvent && ((text: string) => onEvent(JSON.parse(text) as GuardEvent));
   return call(async () => {
     const glue = await guardEngine.ready();
     const core = new glue.Guard(json, host.fetch, listener);
+    core.setKey(key.key, key.alg, key.kid);
     if (host.replayStore) core.setReplayStore(asRemember(host.replayStore));
     return new RequestGuard(core, host);
   });

@@ -34,4 +34,31 @@ export function split<T extends object, K extends keyof T>(
 
 export const isBoolean = (value: unknown): boolean => typeof value === "boolean";
 
+/** A key that only the host can take, and how it is used. */
+export interface KeyOptions {
+  readonly key?: unknown;
+  readonly alg?: string;
+  readonly kid?: string;
+}
+
+/**
+ * Takes a key and what is said of it out of the options of an authentication. What is of the wrong
+ * type stays, as null, and the core refuses it by its name.
+ */
+export function takeKey(given: unknown): { readonly rest: unknown; readonly key: KeyOptions } {
+  if (typeof given !== "object" || given === null || !Object.hasOwn(given, "key")) {
+    return { rest: given, key: {} };
+  }
+  const { key, alg, kid, ...rest } = given as Record<string, unknown>;
+  const taken: { key: unknown; alg?: string; kid?: string } = { key };
+  for (const [name, value] of [
+    ["alg", alg],
+    ["kid", kid],
+  ] as const) {
+    if (typeof value === "string") taken[name] = value;
+    else if (value !== undefined) rest[name] = null;
+  }
+  return { rest, key: taken };
+}
+
 export const isFunction = (value: unknown): boolean => typeof value === "function";

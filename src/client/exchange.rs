@@ -5,6 +5,8 @@ use crate::error::{Error, ErrorKind};
 use crate::http::form::Form;
 use crate::http::json::{Object, Value};
 use crate::http::{HttpRequest, HttpResponse, Purpose};
+#[cfg(feature = "backend")]
+use crate::issuer::Shown;
 use crate::secret::Secret;
 use crate::time::Lifetime;
 
@@ -60,23 +62,28 @@ pub(super) fn refresh(
 }
 
 fn post(client: &Client, mut form: Form, purpose: Purpose) -> Result<HttpRequest, Error> {
+    let provider = client.provider();
+    let metadata = provider.metadata().ok_or(ErrorKind::FlowMisused)?;
     // RFC 6749 section 3.2.1: a public client names itself in the body.
+    #[cfg(not(feature = "backend"))]
     form.push("client_id", &client.config().client_id);
+    #[cfg(feature = "backend")]
+    let authorization = {
+        let authentication = &client.machine.authentication;
+        match authentication.apply(&mut form, provider.issuer(), Some(metadata), None)? {
+            Shown::Header(header) => Some(header),
+            _ => None,
+        }
+    };
     for resource in &client.config().resource {
         form.push("resource", resource);
     }
-    let provider = client.provider();
-    let url = provider
-        .metadata()
-        .ok_or(ErrorKind::FlowMisused)?
-        .token_endpoint()?
-        .clone();
-    Ok(HttpRequest::post(
-        purpose,
-        url,
-        form.into_body(),
-        provider.timeout(),
-    ))
+    let url = metadata.token_endpoint()?.clone();
+    Ok(HttpRequest {
+        #[cfg(feature = "backend")]
+        authorization,
+        ..HttpRequest::post(purpose, url, form.into_body(), provider.timeout())
+    })
 }
 
 /// Reads a token response.

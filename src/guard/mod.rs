@@ -126,6 +126,11 @@ impl Guard {
         }
     }
 
+    /// Whether a key is needed that nobody has given yet, see [`Guard::set_key`].
+    pub fn lacks_key(&self) -> bool {
+        self.introspection.as_ref().is_some_and(|it| it.lacks_key())
+    }
+
     /// Says with which key the host signs when the provider is asked about tokens
     /// (`private_key_jwt`), and under which `kid` the provider knows it.
     ///

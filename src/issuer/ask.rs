@@ -150,8 +150,7 @@ impl Ask {
             &mut form,
             provider.issuer(),
             Some(metadata),
-            Some(names),
-            now,
+            Some((names, now)),
         )?;
         let post =
             |form: Form| HttpRequest::post(self.purpose, url, form.into_body(), provider.timeout());

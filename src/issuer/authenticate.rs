@@ -5,7 +5,7 @@ use core::fmt;
 
 use zeroize::Zeroize as _;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::http::form::{self, Form};
 use crate::http::json::Object;
 use crate::issuer::{Issuer, Metadata};
@@ -191,6 +191,11 @@ impl ClientAuthentication {
         })
     }
 
+    /// Whether it needs a key that nobody has given yet.
+    pub(crate) fn lacks_key(&self) -> bool {
+        matches!(self.method, Method::PrivateKeyJwt(None, _))
+    }
+
     /// Whether it makes assertions, which have names.
     #[cfg(feature = "guard")]
     pub(crate) fn makes_assertions(&self) -> bool {
@@ -218,7 +223,8 @@ impl ClientAuthentication {
         }
     }
 
-    /// Adds to a form what belongs into it, and says what else the request needs.
+    /// Adds to a form what belongs into it, and says what else the request needs. Assertions are made
+    /// of names and a time; without, they are refused.
     ///
     /// # Errors
     ///
@@ -229,8 +235,7 @@ impl ClientAuthentication {
         form: &mut Form,
         issuer: &Issuer,
         metadata: Option<&Metadata>,
-        names: Option<&mut TokenNames>,
-        now: Timestamp,
+        making: Option<(&mut TokenNames, Timestamp)>,
     ) -> Result<Shown, Error> {
         let client_id = self.client_id.as_deref().unwrap_or_default();
         if let Some(metadata) = metadata {
@@ -262,13 +267,13 @@ impl ClientAuthentication {
             Method::Post(secret) => form.push("client_secret", secret.expose()),
             Method::SecretJwt(secret) => {
                 let key = SigningKey::new(KeyName::ClientAssertion, Algorithm::Hs256, None);
-                let token = assertion(&key, "JWT", client_id, issuer, names, now)?;
+                let token = assertion(&key, "JWT", client_id, issuer, making)?;
                 let code = hmac_sha256(secret.expose().as_bytes(), &[token.request().message()]);
                 push_assertion(form, &token.signed(&code)?);
             }
             Method::PrivateKeyJwt(key, typ) => {
                 let key = key.as_ref().ok_or_else(|| invalid("key"))?;
-                let token = assertion(key, typ, client_id, issuer, names, now)?;
+                let token = assertion(key, typ, client_id, issuer, making)?;
                 return Ok(Shown::Unsigned(token));
             }
             _ => {}
@@ -338,10 +343,9 @@ fn assertion(
     typ: &str,
     client_id: &str,
     issuer: &Issuer,
-    names: Option<&mut TokenNames>,
-    now: Timestamp,
+    making: Option<(&mut TokenNames, Timestamp)>,
 ) -> Result<UnsignedToken, Error> {
-    let names = names.ok_or(ErrorKind::FlowMisused)?;
+    let (names, now) = making.ok_or_else(|| invalid("method"))?;
     let claims = Object::new()
         // 1, 2: iss and sub are the client.
         .with("iss", client_id)
@@ -383,6 +387,7 @@ pub(crate) fn bearer(token: &str) -> Secret<String> {
 #[cfg(feature = "guard")]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use crate::http::{Transport, json};
 
     fn read(text: &str) -> Result<ClientAuthentication, Error> {
@@ -406,8 +411,7 @@ mod tests {
             form,
             &issuer,
             None,
-            Some(&mut TokenNames::new([3; 32])),
-            now,
+            Some((&mut TokenNames::new([3; 32]), now)),
         )
     }
 

@@ -35,7 +35,7 @@ pub use sign::{KeyName, SigningKey, SigningRequest, TokenNames, UnsignedToken};
 pub use signature::{SignatureCheck, Unverified, Verified};
 pub use thumbprint::Thumbprint;
 
-#[cfg(feature = "guard")]
+#[cfg(any(feature = "backend", feature = "guard"))]
 pub(crate) use base64url::decode as base64url_decode;
 #[cfg(any(feature = "client", feature = "guard"))]
 pub(crate) use base64url::encode as base64url_encode;

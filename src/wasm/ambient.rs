@@ -1,11 +1,16 @@
 //! What the surroundings give: the clock, randomness, and what the runtime's fetch understands.
 
-use js_sys::{Function, Promise, Reflect};
+#[cfg(feature = "backend")]
+use js_sys::Promise;
+use js_sys::{Function, Reflect};
 use wasm_bindgen::prelude::*;
+#[cfg(feature = "backend")]
 use wasm_bindgen_futures::JsFuture;
 
 use crate::error::{Error, ErrorKind};
-use crate::time::{Lifetime, Timestamp};
+#[cfg(feature = "backend")]
+use crate::time::Lifetime;
+use crate::time::Timestamp;
 
 /// The current time.
 ///
@@ -43,7 +48,7 @@ pub(super) fn entropy() -> Result<crate::random::Entropy, Error> {
 /// # Errors
 ///
 /// `unsupported_host` when there is none.
-#[cfg(feature = "guard")]
+#[cfg(any(feature = "backend", feature = "guard"))]
 pub(super) fn random_key() -> Result<[u8; 32], Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
@@ -58,23 +63,41 @@ pub(super) fn request_knows(member: &str) -> bool {
     prototype.is_ok_and(|prototype| Reflect::has(&prototype, &member.into()).unwrap_or(false))
 }
 
+#[cfg(feature = "backend")]
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(js_name = setTimeout, catch)]
     fn set_timeout(work: &Function, millis: i32) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(js_name = clearTimeout, catch)]
+    fn clear_timeout(timer: &JsValue) -> Result<(), JsValue>;
+}
+
+/// A timer that is over when nobody waits any more.
+#[cfg(feature = "backend")]
+struct Timer(JsValue);
+
+#[cfg(feature = "backend")]
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let _ = clear_timeout(&self.0);
+    }
 }
 
 /// Waits; a runtime without timers does not wait at all.
+#[cfg(feature = "backend")]
 pub(super) async fn sleep(lifetime: Lifetime) {
     // A timer that is longer than its number goes off at once.
     let millis = i32::try_from(lifetime.millis()).unwrap_or(i32::MAX);
-    let over = Promise::new(&mut |resolve, _| {
-        if set_timeout(&resolve, millis).is_err() {
+    let mut timer = None;
+    let over = Promise::new(&mut |resolve, _| match set_timeout(&resolve, millis) {
+        Ok(set) => timer = Some(Timer(set)),
+        Err(_) => {
             let _ = resolve.call0(&JsValue::UNDEFINED);
         }
     });
     // It is resolved and never rejected.
     let _ = JsFuture::from(over).await;
+    drop(timer);
 }
 
 /// `crypto.subtle`.

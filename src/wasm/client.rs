@@ -17,17 +17,19 @@ use crate::time::Lifetime;
 use crate::wasm::drive::Host;
 use crate::wasm::error::to_js;
 use crate::wasm::keep::{Found, Keep};
+#[cfg(feature = "backend")]
+use crate::wasm::machine::Machine;
 use crate::wasm::share::{Shared, Turns, promise};
 use crate::wasm::store::{JsStore, Place};
 use crate::wasm::{ambient, options};
 
 /// A client; every method may be called while another one is under way.
 #[wasm_bindgen(js_name = Client)]
-pub struct JsClient(Rc<State>);
+pub struct JsClient(pub(super) Rc<State>);
 
-struct State {
-    client: RefCell<Client>,
-    host: Host,
+pub(super) struct State {
+    pub(super) client: RefCell<Client>,
+    pub(super) host: Host,
     /// Where sign-ins wait for their callback.
     logins: Place,
     logins_turns: Turns,
@@ -38,6 +40,8 @@ struct State {
     refresh: Shared,
     /// How many renewals failed since the last that did not.
     failures: Cell<u32>,
+    #[cfg(feature = "backend")]
+    pub(super) machine: Machine,
 }
 
 #[wasm_bindgen(js_class = Client)]
@@ -261,6 +265,8 @@ impl JsClient {
             logins_turns: Turns::default(),
             completion: Shared::default(),
             refresh: Shared::default(),
+            #[cfg(feature = "backend")]
+            machine: Machine::default(),
             failures: Cell::default(),
         })))
     }
@@ -296,7 +302,7 @@ impl State {
     }
 
     /// Stores the session. Where that fails it goes on in this page, and the program is told.
-    async fn save(&self) {
+    pub(super) async fn save(&self) {
         if let Err(error) = self.keep.save(&self.client).await {
             self.store_failed(&error);
         }

@@ -11,7 +11,10 @@ use crate::flow::{Checked, Event, Flow, ProofUse, Reports as _, Step};
 use crate::http::json::{Object, Value};
 use crate::http::{HttpRequest, HttpResponse, Purpose, Unreachable};
 use crate::jose::{SignatureCheck, SigningRequest};
+#[cfg(feature = "backend")]
 use crate::time::Lifetime;
+#[cfg(feature = "backend")]
+use crate::wasm::abort::Abort;
 use crate::wasm::flight::Flights;
 use crate::wasm::sign::SigningKeys;
 use crate::wasm::subtle::ImportedKeys;
@@ -43,6 +46,7 @@ pub(super) enum Progress<T> {
     /// It waits for a signature.
     Signs(SigningRequest),
     /// It waits.
+    #[cfg(feature = "backend")]
     Sleeps(Lifetime),
     /// To its end.
     Done(T),
@@ -91,6 +95,22 @@ impl Host {
         self.finish(shared, flow, begun).await
     }
 
+    /// As [`Self::run`], until the program ends it.
+    #[cfg(feature = "backend")]
+    pub(super) async fn run_until<F: Flow>(
+        &self,
+        shared: &RefCell<F::Shared>,
+        flow: &mut F,
+        abort: Option<&Abort>,
+    ) -> Result<F::Output, Error> {
+        let run = self.run(shared, flow);
+        match abort {
+            // What waits is dropped, and its timer with it.
+            Some(abort) => abort.or(run).await,
+            None => run.await,
+        }
+    }
+
     /// Goes on with a flow from where it waits to its end.
     pub(super) async fn finish<F: Flow>(
         &self,
@@ -111,6 +131,7 @@ impl Host {
                 },
                 Progress::Remembers(proof) => Event::Remembered(self.remember(&proof).await),
                 Progress::Signs(request) => self.signing_keys.sign(&request).await?,
+                #[cfg(feature = "backend")]
                 Progress::Sleeps(lifetime) => {
                     ambient::sleep(lifetime).await;
                     Event::Woke
@@ -158,7 +179,11 @@ impl Host {
                 },
                 Step::Remember(proof) => return Ok(Progress::Remembers(proof)),
                 Step::Sign(request) => return Ok(Progress::Signs(request)),
+                #[cfg(feature = "backend")]
                 Step::Sleep(lifetime) => return Ok(Progress::Sleeps(lifetime)),
+                // Only machines wait.
+                #[cfg(not(feature = "backend"))]
+                Step::Sleep(_) => return Err(ErrorKind::FlowMisused.into()),
                 Step::Done(output) => return Ok(Progress::Done(output)),
             };
         }

@@ -11,8 +11,11 @@ use crate::error::Error;
 use crate::flow::Event;
 use crate::guard::{BearerToken, Check, Guard, Need, Principal, Recall, RequestFacts, Verdict};
 use crate::http::json::{self, Object, Value};
+use crate::jose::KeyName;
+use crate::options::invalid;
 use crate::wasm::drive::{Host, Progress};
 use crate::wasm::error::to_js;
+use crate::wasm::private_key::Given;
 use crate::wasm::{ambient, options};
 
 /// A guard; every method may be called while another one is under way.
@@ -62,6 +65,36 @@ impl JsGuard {
     pub fn set_replay_store(&self, ask: Function) {
         self.0.guard.borrow_mut().remember_proofs_elsewhere();
         self.0.host.set_replay_store(ask);
+    }
+
+    /// Gives the key with which the provider is asked about tokens (`private_key_jwt`): a CryptoKey, a
+    /// JWK as an object, or PKCS #8 in PEM, with its algorithm and its `kid` where it does not have
+    /// them itself.
+    ///
+    /// # Errors
+    ///
+    /// `config_invalid` at `key` or `alg`.
+    #[wasm_bindgen(js_name = setKey)]
+    pub fn set_key(
+        &self,
+        key: JsValue,
+        alg: Option<String>,
+        kid: Option<String>,
+    ) -> Result<(), JsValue> {
+        if key.is_undefined() {
+            return match self.0.guard.borrow().lacks_key() {
+                true => Err(to_js(&invalid("key"))),
+                false => Ok(()),
+            };
+        }
+        let given = Given::read(key, alg.as_deref(), kid).map_err(|error| to_js(&error))?;
+        let mut guard = self.0.guard.borrow_mut();
+        guard
+            .set_key(given.algorithm(), given.key_id())
+            .map_err(|error| to_js(&error))?;
+        let keys = &self.0.host.signing_keys;
+        keys.hold(KeyName::ClientAssertion, given.into_held());
+        Ok(())
     }
 
     /// Checks the `Authorization` header of a request, at once where nothing has to be waited for: the
@@ -310,6 +343,9 @@ impl State {
             self.guard
                 .borrow_mut()
                 .give_nonce_key(ambient::random_key()?);
+        }
+        if self.guard.borrow().lacks_seed() {
+            self.guard.borrow_mut().give_seed(ambient::random_key()?);
         }
         Ok(())
     }

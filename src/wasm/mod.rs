@@ -8,11 +8,15 @@
 // The expansion of #[wasm_bindgen] needs both.
 #![allow(unsafe_code, missing_docs)]
 
+#[cfg(feature = "backend")]
+mod abort;
 mod ambient;
 mod drive;
 mod error;
 mod fetch;
 mod flight;
+#[cfg(any(feature = "backend", feature = "guard"))]
+mod private_key;
 mod sign;
 mod subtle;
 
@@ -22,6 +26,8 @@ mod client;
 mod guard;
 #[cfg(feature = "client")]
 mod keep;
+#[cfg(feature = "backend")]
+mod machine;
 #[cfg(feature = "client")]
 mod share;
 #[cfg(feature = "client")]

@@ -346,3 +346,35 @@ fn an_event_that_does_not_fit_is_misuse() {
     let step = flow.step(&mut world.client, world.net.now, Event::Start);
     assert_eq!(code_at(step).0, "flow_misused");
 }
+
+#[test]
+fn a_sign_in_of_a_server_shows_its_secret_and_so_does_its_refresh() {
+    for (method, basic) in [("client_secret_basic", true), ("client_secret_post", false)] {
+        let auth = json!({"method": method, "clientSecret": SECRET});
+        let mut world = World::with(json!({"clientAuth": auth, "clientId": "server"}));
+        // The provider of the tests knows its client by the body alone.
+        if basic {
+            let url = world.begin().unwrap();
+            let callback = world.agree(&url);
+            assert_eq!(code_at(world.finish(&callback)).0, "server_error_response");
+            let sent = sent_last(&world);
+            assert!(sent.authorization.unwrap().starts_with("Basic "));
+            continue;
+        }
+        world.sign_in().unwrap();
+        world.refresh().unwrap();
+        for purpose in [Purpose::Token, Purpose::Refresh] {
+            let mut sent = world.net.sent.iter();
+            let sent = sent.find(|sent| sent.purpose == purpose).unwrap();
+            assert_eq!(sent.field("client_secret").as_deref(), Some(SECRET));
+        }
+    }
+}
+
+#[test]
+fn an_assertion_is_not_left_out_where_none_is_made_yet() {
+    let (mut world, _) = with_key("ES256", json!({}));
+    let refused = world.sign_in();
+    assert_eq!(code_at(refused), ("config_invalid", "method".into()));
+    assert_eq!(world.net.count(Purpose::Token), 0);
+}

@@ -23,8 +23,9 @@ const EXPECTED = [
   "LICENSE-MIT",
   "README.md",
   "package.json",
-  ...["index", "index.edge", "guard", "guard.edge"].flatMap(typed),
+  ...["index", "index.edge", "backend", "backend.edge", "guard", "guard.edge"].flatMap(typed),
   ...[
+    "backend",
     "client",
     "database",
     "errors",
@@ -39,8 +40,8 @@ const EXPECTED = [
     "tend",
     "verdicts",
   ].flatMap((n) => typed(`lib/${n}`)),
-  ...["client", "edge", "engine", "guard", "inline"].flatMap((n) => typed(`load/${n}`)),
-  ...["client", "guard"].flatMap(artefact),
+  ...["backend", "client", "edge", "engine", "guard", "inline"].flatMap((n) => typed(`load/${n}`)),
+  ...["backend", "client", "guard"].flatMap(artefact),
 ].sort();
 
 let installed;
@@ -73,6 +74,7 @@ test("no file reachable from an edge entry compiles bytes", () => {
       visit(join(path, "..", imported));
   };
   visit(join(dist, "index.edge.js"));
+  visit(join(dist, "backend.edge.js"));
   visit(join(dist, "guard.edge.js"));
   assert.ok(seen.size >= 10);
 });

@@ -40,7 +40,7 @@ test("every block of JavaScript is tested", () => {
   const blocks = readme.match(/```(js|ts|javascript|typescript)\n/g) ?? [];
   const tested = readme.match(/<!-- test: \w+ -->/g) ?? [];
   assert.equal(blocks.length, tested.length);
-  assert.equal(blocks.length, 4);
+  assert.equal(blocks.length, 5);
 });
 
 test("the errors block prints what it says", () => {
@@ -79,6 +79,39 @@ test("the opaque block answers in workerd", async (t) => {
   const revoked = await ask(payment);
   assert.equal(revoked.status, 401);
   assert.match(revoked.headers.get("www-authenticate"), /^Bearer error="invalid_token"/);
+});
+
+test("the machine block calls an API from workerd", async (t) => {
+  writeFileSync(join(project, "machine.mjs"), block("machine"));
+  const asked = [];
+  const worker = await startWorker(project, "machine.mjs", {
+    bindings: { CLIENT_SECRET: "s3cret" },
+    outboundService: async (request) => {
+      const { Response } = await import("miniflare");
+      const [body, authorization] = [await request.text(), request.headers.get("authorization")];
+      asked.push([request.url, body, authorization]);
+      const issuer = "https://login.example.com";
+      if (request.url.startsWith("https://api.example.com/")) return new Response("reports");
+      return Response.json(
+        request.url.endsWith("/token")
+          ? { access_token: "of-the-job", token_type: "Bearer", expires_in: 300 }
+          : { issuer, token_endpoint: `${issuer}/token` },
+      );
+    },
+  });
+  t.after(() => worker.dispose());
+
+  for (let count = 0; count < 2; count += 1) {
+    const answer = await worker.dispatchFetch("https://job.example.com/");
+    assert.deepEqual([answer.status, await answer.text()], [200, "reports"]);
+  }
+  const form = "grant_type=client_credentials&resource=https%3A%2F%2Fapi.example.com&scope=reports";
+  assert.deepEqual(asked, [
+    ["https://login.example.com/.well-known/openid-configuration", "", null],
+    ["https://login.example.com/token", form, `Basic ${btoa("my-job:s3cret")}`],
+    ["https://api.example.com/reports", "", "Bearer of-the-job"],
+    ["https://api.example.com/reports", "", "Bearer of-the-job"],
+  ]);
 });
 
 test("the worker block answers in workerd", async (t) => {

@@ -86,6 +86,6 @@ test("our_own_matrix_is_good", async () => {
   const { artefacts } = await parseMatrix(readFileSync(join(root, "wasm-pack.toml"), "utf8"));
   assert.deepEqual(
     artefacts.map(({ name }) => name),
-    ["client", "guard"],
+    ["client", "backend", "guard"],
   );
 });

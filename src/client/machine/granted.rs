@@ -111,6 +111,12 @@ impl Client {
             .then_some(&tokens.access_token)
     }
 
+    /// The access token that was granted last, whatever its age: for one that was just asked for.
+    pub fn granted_last(&self, grant: &Grant) -> Option<&Secret<String>> {
+        let tokens = self.machine.granted.find(grant);
+        tokens.map(|tokens| &tokens.access_token)
+    }
+
     /// The same while it lives at all: for a provider that cannot be asked for the next one.
     pub fn granted_alive(&self, grant: &Grant, now: Timestamp) -> Option<&Secret<String>> {
         let tokens = self.machine.granted.find(grant)?;

@@ -4,11 +4,13 @@
 //! is kept in the [`Client`] and lent out until its end is near, see [`Client::granted`].
 //! [`DeviceLogin`] signs a user in who has a browser somewhere else.
 
+mod auth_config;
 mod device;
 mod grant;
 mod granted;
 mod request;
 
+pub use auth_config::AuthConfig;
 pub use device::{DeviceLogin, DevicePrompt, DeviceStart};
 pub use grant::Grant;
 pub use granted::{Granted, TokenSet};
@@ -42,6 +44,11 @@ impl Machine {
 }
 
 impl Client {
+    /// Whether a key is needed that nobody has given yet, see [`Client::set_key`].
+    pub fn lacks_key(&self) -> bool {
+        self.machine.authentication.lacks_key()
+    }
+
     /// Says with which key the host signs for this client, for `private_key_jwt`, and under which
     /// `kid` the provider knows it.
     ///

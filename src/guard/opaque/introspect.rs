@@ -208,7 +208,7 @@ impl Introspect {
         let issuer = parts.provider.issuer();
         let shown = introspection
             .authentication
-            .apply(&mut form, issuer, None, names, now)
+            .apply(&mut form, issuer, None, names.map(|names| (names, now)))
             .map_err(|error| error.during(Phase::Introspection))?;
         let mut request = HttpRequest::post(
             Purpose::Introspection,

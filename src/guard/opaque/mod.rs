@@ -92,6 +92,11 @@ impl Introspection {
         self.names.is_none() && self.authentication.makes_assertions()
     }
 
+    /// As [`ClientAuthentication::lacks_key`].
+    pub(super) fn lacks_key(&self) -> bool {
+        self.authentication.lacks_key()
+    }
+
     /// Gives the seed.
     pub(super) fn give_seed(&mut self, seed: [u8; 32]) {
         self.names.get_or_insert_with(|| TokenNames::new(seed));

@@ -60,6 +60,12 @@ impl Reply {
         self
     }
 
+    /// Status and body, for whoever sends it over a socket.
+    #[allow(dead_code)] // The tests of flows have no sockets.
+    pub(crate) fn parts(&self) -> (u16, &[u8]) {
+        (self.status, &self.body)
+    }
+
     pub(crate) fn into_answer(self) -> Result<HttpResponse, Unreachable> {
         match self.unreachable {
             Some(cause) => Err(cause),

@@ -1,0 +1,269 @@
+import { backendEngine } from "../load/backend.js";
+import type { Client as Core } from "../wasm/backend_bg.js";
+import { PageClient, makeClient } from "./client.js";
+import type { Client, ClientOptions, IdClaims } from "./client.js";
+import { call } from "./errors.js";
+import type { TokenSource } from "./fetch.js";
+import { takeKey, toJson } from "./options.js";
+
+export { wrapFetch } from "./fetch.js";
+export type { TokenSource } from "./fetch.js";
+
+/**
+ * How a client shows the provider who it is. Each way is checked against the provider's
+ * `token_endpoint_auth_methods_supported`, where there is such a list: a way that it rules out is
+ * `config_invalid` at `method` before anything is sent.
+ */
+export type ClientAuth =
+  /** Nothing: a public client. */
+  | { readonly method: "none" }
+  | {
+      /**
+       * `client_secret_basic`: id and secret form-encoded in the header (RFC 6749 section 2.3.1).
+       * `client_secret_basic_raw`: the same for providers that do not decode them.
+       * `client_secret_post`: in the body. `client_secret_jwt`: an assertion with HS256, for secrets
+       * of at least 32 bytes; the secret is not sent.
+       */
+      readonly method:
+        | "client_secret_basic"
+        | "client_secret_basic_raw"
+        | "client_secret_post"
+        | "client_secret_jwt";
+      readonly clientSecret: string;
+    }
+  | {
+      /**
+       * An assertion for this issuer and one request, good for 60 seconds (RFC 7523, OpenID Connect
+       * Core section 9). As `client_secret_jwt` it is for machine grants and device logins; exchanging
+       * the code of a redirect and renewing a session are refused with `config_invalid` at `method`.
+       */
+      readonly method: "private_key_jwt";
+      /**
+       * A private CryptoKey that signs, a private JWK, or PKCS #8 in PEM. JWK and PEM are imported so
+       * that no script can read the key again.
+       */
+      readonly key: CryptoKey | JsonWebKey | string;
+      /** The algorithm, where the key does not say it: for PEM, and for RSA without `alg`. */
+      readonly alg?: SigningAlgorithm;
+      /** The name under which the provider knows the key. @defaultValue the `kid` of the JWK */
+      readonly kid?: string;
+      /** `typ` of the assertion. @defaultValue `"JWT"` */
+      readonly assertionType?: "JWT" | "client-authentication+jwt";
+    }
+  /** Mutual TLS (RFC 8705): only the id is sent, the certificate is that of the given `fetch`. */
+  | { readonly method: "tls_client_auth" | "self_signed_tls_client_auth" };
+
+/** What a private key signs with (RFC 7518, RFC 8037, RFC 9864). */
+export type SigningAlgorithm =
+  | "ES256"
+  | "ES384"
+  | "ES512"
+  | "EdDSA"
+  | "Ed25519"
+  | "PS256"
+  | "PS384"
+  | "PS512"
+  | "RS256"
+  | "RS384"
+  | "RS512";
+
+/** What a client of a server or a program of its own is configured with. */
+export interface BackendOptions extends ClientOptions {
+  /** How the client shows who it is. @defaultValue a public client */
+  readonly clientAuth?: ClientAuth;
+}
+
+/** What every grant can ask for. */
+export interface GrantOptions {
+  /** Scopes, separated by single spaces. Order does not matter. */
+  readonly scope?: string;
+  /** The APIs that the token is for, as absolute URIs (RFC 8707). */
+  readonly resource?: string | readonly string[];
+  /** `audience` parameters, of token exchange (RFC 8693) and of providers that use them otherwise. */
+  readonly audience?: string | readonly string[];
+  /** More parameters of the request. Those that are options here are refused. */
+  readonly params?: Readonly<Record<string, string>>;
+}
+
+/** What client credentials ask for. What is not given is that of the client. */
+export interface ClientCredentialsOptions extends GrantOptions {
+  /**
+   * The origins to which `wrapFetch` sends the token. @defaultValue the origins of `resource`, else
+   * those of the client
+   */
+  readonly allowedOrigins?: string | readonly string[];
+}
+
+/** A type of token: a URI, or the end of one of those that RFC 8693 section 3 names. */
+export type TokenType =
+  "access_token" | "id_token" | "jwt" | "refresh_token" | "saml1" | "saml2" | (string & {});
+
+/** Token exchange (RFC 8693 section 2.1). */
+export interface TokenExchangeOptions extends GrantOptions {
+  /** On whose behalf. */
+  readonly subjectToken: string;
+  readonly subjectTokenType: TokenType;
+  /** Who acts, with its type: both or neither. */
+  readonly actorToken?: string;
+  readonly actorTokenType?: TokenType;
+  /** Which type of token is wanted; another one in the answer is `response_malformed`. */
+  readonly requestedTokenType?: TokenType;
+}
+
+/** A JWT as the grant (RFC 7523 section 2.1). */
+export interface JwtBearerOptions extends GrantOptions {
+  readonly assertion: string;
+}
+
+/** A refresh token that belongs to no session of this client (RFC 6749 section 6). */
+export interface RefreshTokenOptions extends GrantOptions {
+  readonly refreshToken: string;
+}
+
+/** Tokens that belong to no session. Keep them out of URLs and logs. */
+export interface TokenSet {
+  readonly accessToken: string;
+  /** `N_A` for what is no access token (RFC 8693 section 2.2.1). */
+  readonly tokenType: "Bearer" | "N_A";
+  /** When the access token ends by the local clock, in seconds since 1970. */
+  readonly expiresAt?: number;
+  /** What was granted; absent when neither request nor answer name a scope. */
+  readonly scope?: string;
+  readonly refreshToken?: string;
+  /** A URI (RFC 8693 section 3); there after token exchange. */
+  readonly issuedTokenType?: string;
+}
+
+/** What a device login asks for. */
+export interface DeviceLoginOptions extends GrantOptions {
+  /** @defaultValue the client's `scope` */
+  readonly scope?: string;
+}
+
+/** A device login that waits for its user (RFC 8628). Show what it says; nothing of it is secret. */
+export interface DeviceLogin {
+  /** What to type there, without control characters. */
+  readonly userCode: string;
+  /** Where to go; https. Open it without a shell. */
+  readonly verificationUri: string;
+  /** The same with the code in it, for a link or a QR code. */
+  readonly verificationUriComplete?: string;
+  /** When the code ends by the local clock, in seconds since 1970. */
+  readonly expiresAt: number;
+  /**
+   * Waits until the user has signed in elsewhere; the session is then that of the client. Asks at the
+   * interval that the provider names, 5 seconds longer after each `slow_down`, twice as long after
+   * each failure of the network.
+   *
+   * @throws {@link GatepassError} `flow_expired` when the code ended, `server_error_response` with
+   * `details.error` `access_denied` when the user said no, `aborted`, and all of `handleCallback`.
+   */
+  finish(options?: { readonly signal?: AbortSignal }): Promise<DeviceSignedIn>;
+}
+
+/** A device login that is complete. */
+export interface DeviceSignedIn {
+  /** Who signed in; absent when `scope` has no `openid`. */
+  readonly user?: IdClaims;
+  /** What was checked of the ID token, in order. */
+  readonly checks: readonly string[];
+}
+
+/** A client that can also do what machines do. */
+export interface BackendClient extends Client {
+  /**
+   * The access token of the client itself (RFC 6749 section 4.4), asked for when it is first needed
+   * and again {@link ClientOptions.refreshSkew | refreshSkew} before its end. Kept by server, client,
+   * scope, audience, resource and parameters; calls that come together share one request (but not on
+   * Cloudflare Workers, where a request must not wait for another one).
+   *
+   * A request that fails is sent again, twice at most, when the network failed or the answer was 429
+   * or 5xx: it uses nothing up. Pauses are 0.5 to 1 and 1 to 2 seconds, or what `Retry-After` says up
+   * to 30 seconds; a longer one is in `details.retryAfter`.
+   */
+  clientCredentials(options?: ClientCredentialsOptions): TokenSource;
+  /** Exchanges a token for another one (RFC 8693). Sent again as client credentials are. */
+  tokenExchange(options: TokenExchangeOptions): Promise<TokenSet>;
+  /** Exchanges a JWT for an access token (RFC 7523). Sent once: its `jti` may be used up. */
+  jwtBearer(options: JwtBearerOptions): Promise<TokenSet>;
+  /**
+   * Exchanges a refresh token that you keep yourself. Sent once: it may be used up. The client's own
+   * session is renewed by {@link Client.refresh | refresh}.
+   */
+  refreshToken(options: RefreshTokenOptions): Promise<TokenSet>;
+  /** Begins a login on a device without a browser (RFC 8628). One at a time for each client. */
+  deviceLogin(options?: DeviceLoginOptions): Promise<DeviceLogin>;
+}
+
+/**
+ * Makes a client for a server or a program of its own. Nothing is sent before it is used.
+ *
+ * @throws {@link GatepassError} `config_invalid`, `url_insecure`, `metadata_invalid`,
+ * `unsupported_host`.
+ */
+export async function createClient(options: BackendOptions): Promise<BackendClient> {
+  const { rest, key } = takeKey(options.clientAuth);
+  const given = rest === undefined ? options : { ...options, clientAuth: rest };
+  return makeClient(backendEngine, given as BackendOptions, MachineClient, (core) =>
+    core.setKey(key.key, key.alg, key.kid),
+  );
+}
+
+/**
+ * A source of access tokens of the client itself: {@link createClient} and
+ * {@link BackendClient.clientCredentials} in one. Scope, audience, resource and `allowedOrigins` are
+ * those of the options.
+ */
+export async function clientCredentials(options: BackendOptions): Promise<TokenSource> {
+  return (await createClient(options)).clientCredentials();
+}
+
+class MachineClient extends PageClient implements BackendClient {
+  get #core(): Core {
+    return this.alive as Core;
+  }
+
+  clientCredentials(options: ClientCredentialsOptions = {}): TokenSource {
+    // The options are read now: changing them later has no effect.
+    const grant = toJson(options);
+    return {
+      accessToken: () => call(() => this.#core.grantedToken(grant)),
+      tokenFor: (url) => call(() => this.#core.grantedTokenFor(grant, url)),
+      tokenAfter: (status, challenge, used) =>
+        call(() => this.#core.grantedTokenAfter(grant, status, challenge, used)),
+    };
+  }
+
+  tokenExchange(options: TokenExchangeOptions): Promise<TokenSet> {
+    return this.#tokens("token_exchange", options);
+  }
+
+  jwtBearer(options: JwtBearerOptions): Promise<TokenSet> {
+    return this.#tokens("jwt_bearer", options);
+  }
+
+  refreshToken(options: RefreshTokenOptions): Promise<TokenSet> {
+    return this.#tokens("refresh_token", options);
+  }
+
+  async #tokens(kind: string, options: object): Promise<TokenSet> {
+    const json = toJson(options);
+    return JSON.parse(await call(() => this.#core.requestTokens(kind, json))) as TokenSet;
+  }
+
+  async deviceLogin(options: DeviceLoginOptions = {}): Promise<DeviceLogin> {
+    const json = toJson(options);
+    const prompt = JSON.parse(await call(() => this.#core.startDevice(json))) as Omit<
+      DeviceLogin,
+      "finish"
+    >;
+    let finished: Promise<DeviceSignedIn> | undefined;
+    return {
+      ...prompt,
+      finish: ({ signal } = {}) =>
+        (finished ??= call(() => this.#core.finishDevice(signal)).then(
+          (text) => JSON.parse(text) as DeviceSignedIn,
+        )),
+    };
+  }
+}

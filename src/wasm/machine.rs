@@ -1,0 +1,263 @@
+//! What machines do, for JavaScript.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+
+use js_sys::Promise;
+use wasm_bindgen::prelude::*;
+
+use crate::client::machine::{DeviceLogin, DeviceStart, Grant, GrantRequest};
+use crate::client::{Remedy, remedy};
+use crate::error::{Error, ErrorKind, Phase};
+use crate::http::json::{Object, Value};
+use crate::jose::KeyName;
+use crate::options::invalid;
+use crate::wasm::abort::{Abort, Signal};
+use crate::wasm::client::{JsClient, State};
+use crate::wasm::error::to_js;
+use crate::wasm::private_key::Given;
+use crate::wasm::share::promise;
+use crate::wasm::{ambient, options};
+
+/// What a client has besides, where it is a machine.
+#[derive(Default)]
+pub(super) struct Machine {
+    /// The grants that are asked for at the moment, by their keys.
+    under_way: RefCell<Vec<(String, Promise)>>,
+    /// Whether one call may wait for what another one began.
+    shares: OnceCell<bool>,
+    /// The device login whose code was shown.
+    device: RefCell<Option<DeviceLogin>>,
+}
+
+#[wasm_bindgen(js_class = Client)]
+impl JsClient {
+    /// Gives the key of `private_key_jwt`, or nothing where none is needed: a CryptoKey, a JWK as an object, or PKCS #8 in PEM, with
+    /// its algorithm and its `kid` where it does not have them itself.
+    ///
+    /// # Errors
+    ///
+    /// `config_invalid` at `key` when there is none, none is needed, or it cannot be used; at `alg`
+    /// when the algorithm is missing or another one.
+    #[wasm_bindgen(js_name = setKey)]
+    pub fn set_key(
+        &self,
+        key: JsValue,
+        alg: Option<String>,
+        kid: Option<String>,
+    ) -> Result<(), JsValue> {
+        let state = &self.0;
+        if key.is_undefined() {
+            return match state.client.borrow().lacks_key() {
+                true => Err(to_js(&invalid("key"))),
+                false => Ok(()),
+            };
+        }
+        let given = Given::read(key, alg.as_deref(), kid).map_err(|error| to_js(&error))?;
+        state
+            .client
+            .borrow_mut()
+            .set_key(given.algorithm(), given.key_id())
+            .map_err(|error| to_js(&error))?;
+        state
+            .host
+            .signing_keys
+            .hold(KeyName::ClientAssertion, given.into_held());
+        Ok(())
+    }
+
+    /// The access token for client credentials, from what is kept or from the provider.
+    #[wasm_bindgen(js_name = grantedToken, unchecked_return_type = "Promise<string>")]
+    pub fn granted_token(&self, grant_json: &str) -> Promise {
+        self.0
+            .with_grant(grant_json, |state, grant| state.granted(grant))
+    }
+
+    /// The same for a request to this URL; nothing for one that must not carry it.
+    #[wasm_bindgen(js_name = grantedTokenFor, unchecked_return_type = "Promise<string | undefined>")]
+    pub fn granted_token_for(&self, grant_json: &str, url: &str) -> Promise {
+        self.0.with_grant(grant_json, |state, grant| {
+            if grant.allows(url) {
+                state.granted(grant)
+            } else {
+                Promise::resolve(&JsValue::UNDEFINED)
+            }
+        })
+    }
+
+    /// The access token with which a request that was refused is to be sent once more; nothing
+    /// when the refusal is to be handed on.
+    #[wasm_bindgen(js_name = grantedTokenAfter, unchecked_return_type = "Promise<string | undefined>")]
+    pub fn granted_token_after(
+        &self,
+        grant_json: &str,
+        status: u16,
+        www_authenticate: Option<String>,
+        used: &str,
+    ) -> Promise {
+        self.0.with_grant(grant_json, |state, grant| {
+            match remedy(status, www_authenticate.as_deref()) {
+                Ok(Remedy::Renew) => {
+                    state.client.borrow_mut().refused(&grant, used);
+                    state.granted(grant)
+                }
+                Ok(_) => Promise::resolve(&JsValue::UNDEFINED),
+                Err(error) => Promise::reject(&to_js(&error)),
+            }
+        })
+    }
+
+    /// Tokens for a grant that is not kept: `token_exchange`, `jwt_bearer` or `refresh_token`. They
+    /// come as JSON text.
+    #[wasm_bindgen(js_name = requestTokens, unchecked_return_type = "Promise<string>")]
+    pub fn request_tokens(&self, kind: &str, options_json: &str) -> Promise {
+        let state = Rc::clone(&self.0);
+        let read = match kind {
+            "token_exchange" => Grant::token_exchange,
+            "jwt_bearer" => Grant::jwt_bearer,
+            _ => Grant::refresh_token,
+        };
+        let options = options(options_json);
+        promise(async move {
+            let grant = read(&options?, &state.client.borrow());
+            let grant = grant.map_err(|error| to_js(&error))?;
+            let tokens = state.request(grant).await.map_err(|error| to_js(&error))?;
+            // EXPOSE: the program asked for them.
+            Ok(tokens.map_or(JsValue::UNDEFINED, |text| text.as_str().into()))
+        })
+    }
+
+    /// Asks for a code for this device: what the user is to be shown, as JSON text. A code that was
+    /// shown before is forgotten.
+    #[wasm_bindgen(js_name = startDevice, unchecked_return_type = "Promise<string>")]
+    pub fn start_device(&self, options_json: &str) -> Promise {
+        let state = Rc::clone(&self.0);
+        let options = options(options_json);
+        promise(async move {
+            let options = options?;
+            let prompt = state.start_device(&options).await;
+            prompt.map(JsValue::from).map_err(|error| to_js(&error))
+        })
+    }
+
+    /// Waits until the user has signed in elsewhere: `{ user?, checks }` as JSON text.
+    #[wasm_bindgen(js_name = finishDevice, unchecked_return_type = "Promise<string>")]
+    pub fn finish_device(&self, signal: Option<Signal>) -> Promise {
+        let state = Rc::clone(&self.0);
+        promise(async move {
+            let result = state.finish_device(signal).await;
+            result.map(JsValue::from).map_err(|error| to_js(&error))
+        })
+    }
+}
+
+impl State {
+    fn with_grant(
+        self: &Rc<Self>,
+        grant_json: &str,
+        work: impl FnOnce(&Rc<Self>, Grant) -> Promise,
+    ) -> Promise {
+        let grant = options(grant_json).and_then(|options| {
+            Grant::client_credentials(&options, &self.client.borrow())
+                .map_err(|error| to_js(&error))
+        });
+        match grant {
+            Ok(grant) => work(self, grant),
+            Err(error) => Promise::reject(&error),
+        }
+    }
+
+    /// The token of a grant: the one that is kept, or one for all who ask meanwhile.
+    fn granted(self: &Rc<Self>, grant: Grant) -> Promise {
+        let known = ambient::now().map(|now| {
+            let client = self.client.borrow();
+            // EXPOSE: the program asked for it.
+            client
+                .granted(&grant, now)
+                .map(|token| token.expose().clone())
+        });
+        match known {
+            Ok(Some(token)) => return Promise::resolve(&JsValue::from(token)),
+            Ok(None) => {}
+            Err(error) => return Promise::reject(&to_js(&error)),
+        }
+        let shares = *self.machine.shares.get_or_init(ambient::shares_promises);
+        if shares {
+            let under_way = self.machine.under_way.borrow();
+            let same = under_way.iter().find(|(key, _)| key == grant.key());
+            if let Some((_, promise)) = same {
+                return promise.clone();
+            }
+        }
+        let key = String::from(grant.key());
+        let state = Rc::clone(self);
+        let work = promise(async move {
+            let token = state.ask(&grant).await;
+            let mut under_way = state.machine.under_way.borrow_mut();
+            under_way.retain(|(key, _)| key != grant.key());
+            token.map(JsValue::from).map_err(|error| to_js(&error))
+        });
+        if shares {
+            self.machine
+                .under_way
+                .borrow_mut()
+                .push((key, work.clone()));
+        }
+        work
+    }
+
+    async fn ask(&self, grant: &Grant) -> Result<String, Error> {
+        let asked = self.request(grant.clone()).await;
+        let now = ambient::now()?;
+        let client = self.client.borrow();
+        let token = match asked {
+            Ok(_) => client.granted_last(grant).ok_or(ErrorKind::Internal)?,
+            Err(error) => {
+                // While the provider cannot be asked, what lives still serves.
+                let alive = client.granted_alive(grant, now);
+                alive.filter(|_| error.retryable()).ok_or(error)?
+            }
+        };
+        // EXPOSE: the program asked for it.
+        Ok(token.expose().clone())
+    }
+
+    /// Asks for tokens; those that are not kept come as JSON text.
+    async fn request(&self, grant: Grant) -> Result<Option<String>, Error> {
+        let mut flow = GrantRequest::new(grant, ambient::random_key()?);
+        let tokens = self.host.run(&self.client, &mut flow).await?;
+        // EXPOSE: whoever asked gets them.
+        Ok(tokens.map(|tokens| tokens.to_json().expose().clone()))
+    }
+
+    async fn start_device(&self, options: &Object) -> Result<String, Error> {
+        let seed = ambient::random_key()?;
+        let mut flow = DeviceStart::new(options, &self.client.borrow(), seed)?;
+        let login = self.host.run(&self.client, &mut flow).await?;
+        let prompt = login.prompt().to_json();
+        self.machine.device.replace(Some(login));
+        Ok(prompt)
+    }
+
+    async fn finish_device(&self, signal: Option<Signal>) -> Result<String, Error> {
+        let login = self.machine.device.borrow_mut().take();
+        let mut login = login.ok_or(ErrorKind::FlowMisused)?;
+        let work = async {
+            let abort = signal.map(Abort::listen).transpose()?;
+            self.host
+                .run_until(&self.client, &mut login, abort.as_ref())
+                .await
+        };
+        let signed_in = work
+            .await
+            .map_err(|error: Error| error.during(Phase::SignIn))?;
+        self.save().await;
+        self.host.emit(Object::new().with("type", "signed_in"));
+        let client = self.client.borrow();
+        let user = client.session().and_then(|session| session.user());
+        let result = Object::new()
+            .with_some("user", user.map(|claims| claims.as_object().clone()))
+            .with("checks", signed_in.id_token_checked);
+        Ok(Value::from(result).to_json())
+    }
+}

@@ -1,0 +1,74 @@
+// Nothing here runs: compiling is the assertion.
+import { GatepassError, clientCredentials, createClient, wrapFetch } from "gatepass/backend";
+import type {
+  BackendClient,
+  BackendOptions,
+  Client,
+  ClientAuth,
+  DeviceLogin,
+  DeviceSignedIn,
+  ErrorCode,
+  TokenSet,
+  TokenSource,
+} from "gatepass/backend";
+import type { Client as PageClient } from "gatepass";
+
+type Equal<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const proof = <T extends true>(): T => true as T;
+
+const options: BackendOptions = { issuer: "https://as.example", clientId: "machine" };
+const client: BackendClient = await createClient(options);
+const asPage: PageClient = client;
+const asClient: Client = asPage;
+void asClient;
+
+// Every way of authentication, and what belongs to it.
+const ways: ClientAuth[] = [
+  { method: "none" },
+  { method: "client_secret_basic", clientSecret: "x" },
+  { method: "client_secret_basic_raw", clientSecret: "x" },
+  { method: "client_secret_post", clientSecret: "x" },
+  { method: "client_secret_jwt", clientSecret: "x" },
+  { method: "private_key_jwt", key: "-----BEGIN PRIVATE KEY-----", alg: "ES256", kid: "k" },
+  { method: "private_key_jwt", key: { kty: "EC" }, assertionType: "client-authentication+jwt" },
+  { method: "tls_client_auth" },
+];
+for (const clientAuth of ways) await createClient({ ...options, clientAuth });
+// @ts-expect-error a secret is required
+await createClient({ ...options, clientAuth: { method: "client_secret_basic" } });
+// @ts-expect-error a key is required
+await createClient({ ...options, clientAuth: { method: "private_key_jwt" } });
+// @ts-expect-error no algorithm of a private key
+const mac: ClientAuth = { method: "private_key_jwt", key: "", alg: "HS256" };
+void mac;
+// @ts-expect-error an unknown way
+await createClient({ ...options, clientAuth: { method: "basic", clientSecret: "x" } });
+
+// Sources and what takes them.
+const source: TokenSource = client.clientCredentials({ scope: "a", audience: ["x", "y"] });
+const other: TokenSource = await clientCredentials({ ...options, scope: "a" });
+const call: typeof fetch = wrapFetch(source, fetch);
+void [call, wrapFetch(other)];
+proof<Equal<Awaited<ReturnType<TokenSource["accessToken"]>>, string>>();
+// @ts-expect-error a misspelt option
+client.clientCredentials({ scopes: "a" });
+
+const tokens: TokenSet = await client.tokenExchange({
+  subjectToken: "x",
+  subjectTokenType: "access_token",
+  requestedTokenType: "urn:x:y",
+});
+proof<Equal<typeof tokens.tokenType, "Bearer" | "N_A">>();
+await client.jwtBearer({ assertion: "x", scope: "a" });
+await client.refreshToken({ refreshToken: "x" });
+// @ts-expect-error its type is required
+await client.tokenExchange({ subjectToken: "x" });
+
+const login: DeviceLogin = await client.deviceLogin({ scope: "openid" });
+const who: DeviceSignedIn = await login.finish({ signal: AbortSignal.timeout(1) });
+proof<Equal<typeof login.userCode, string>>();
+void who.user?.sub;
+proof<Equal<GatepassError["code"], ErrorCode>>();
+const code: ErrorCode = "aborted";
+void code;
