@@ -50,6 +50,8 @@ pub enum Phase {
     SignIn,
     /// Signing out at the provider.
     SignOut,
+    /// Asking the provider about the user.
+    UserInfo,
 }
 
 impl Phase {
@@ -67,6 +69,7 @@ impl Phase {
         Self::Session,
         Self::SignIn,
         Self::SignOut,
+        Self::UserInfo,
     ];
 
     /// The name that JavaScript sees.
@@ -84,6 +87,7 @@ impl Phase {
             Self::Session => "session",
             Self::SignIn => "sign_in",
             Self::SignOut => "sign_out",
+            Self::UserInfo => "userinfo",
         }
     }
 }
@@ -196,6 +200,12 @@ error_kinds! {
         IssMismatch "iss_mismatch" "The callback names another issuer than the one the sign-in was sent to; it is refused as a mix-up."
         /// The callback names no issuer although the provider says it does (RFC 9207).
         IssMissing "iss_missing" "The provider says that it names itself in callbacks, but this callback names no issuer."
+        /// The return from signing out belongs to another sign-out than the one that waits.
+        LogoutStateMismatch "logout_state_mismatch" "The state of this return from the provider is not the one of the sign-out; the session ended when the user left, so show the page as signed out and follow no link of it."
+        /// The return from signing out carries no state.
+        LogoutStateMissing "logout_state_missing" "This return from signing out has no state; either the provider does not hand it back, or the page was opened by hand. The session ended when the user left."
+        /// No sign-out waits for this return.
+        LogoutUnknown "logout_unknown" "No sign-out of this browser waits for this return (reload, back button, ten minutes over, storage cleared, or another page than postLogoutRedirectUri). The session ended when the user left."
         /// A parameter has characters, a length or a repetition that it may not have.
         ParamInvalid "param_invalid" "A parameter of the callback is repeated, too long or has characters that it may not have."
         /// The Authorization header is malformed.
@@ -415,7 +425,6 @@ impl Error {
     /// The same place under another rule: a member that is malformed in a token is a defect of the
     /// token, in an answer one of the provider.
     #[must_use]
-    #[cfg(feature = "guard")]
     pub(crate) fn recast(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self

@@ -12,7 +12,7 @@
 )]
 
 use gatepass::client::{
-    Client, Completion, PendingLogins, Refresh, SignIn, SignInOptions, SignOut,
+    Client, Completion, PendingLogins, Refresh, SignIn, SignInOptions, SignOut, SignOutOptions,
 };
 use gatepass::flow::{Event, Flow, Step};
 use gatepass::guard::{BearerToken, Check, Guard, Need};
@@ -421,7 +421,7 @@ proptest! {
         prop_assert!(client.session().is_none());
         let mut refresh = Refresh::new(&client);
         drive(&mut refresh, &mut client, now, true, &events);
-        let mut sign_out = SignOut::new(&mut client);
+        let mut sign_out = SignOut::new(&mut client, SignOutOptions::default(), entropy());
         drive(&mut sign_out, &mut client, now, true, &events);
     }
 

@@ -41,6 +41,9 @@ export type ErrorCode =
   | "flow_unknown"
   | "iss_mismatch"
   | "iss_missing"
+  | "logout_state_mismatch"
+  | "logout_state_missing"
+  | "logout_unknown"
   | "param_invalid"
   | "request_invalid"
   | "response_mode_mismatch"
@@ -91,7 +94,8 @@ export type Phase =
   | "refresh"
   | "session"
   | "sign_in"
-  | "sign_out";
+  | "sign_out"
+  | "userinfo";
 
 /** What the provider said of its refusal. */
 export interface ErrorDetails {

@@ -9,7 +9,10 @@
 //! 3. [`Session::attach`] hands out the access token, or says that [`Refresh`] is due or that
 //!    someone must sign in.
 //!    What an API refuses, [`remedy`] reads.
-//! 4. [`SignOut`] ends the session here and makes the URL that ends it at the provider.
+//!    [`UserInfo`] asks the provider what it knows of the user.
+//! 4. [`SignOut`] ends the session here, its tokens at the provider, and makes the URL that ends the
+//!    provider's own session; [`PendingLogouts`] checks the return from there.
+//!    [`Client::frontchannel_logout`] hears the provider's own word.
 //!
 //! What the flows share is a [`Client`]. They never import the guard.
 
@@ -18,8 +21,10 @@ mod callback;
 mod complete;
 mod config;
 mod exchange;
+mod frontchannel;
 mod id_token;
 mod logout;
+mod logout_return;
 #[cfg(feature = "backend")]
 pub mod machine;
 mod pending;
@@ -27,6 +32,7 @@ mod pkce;
 mod refresh;
 mod resource;
 mod session;
+mod userinfo;
 
 pub use authorize::{AuthorizationRequest, SignIn, SignInOptions};
 pub use callback::CallbackCode;
@@ -34,12 +40,14 @@ pub use complete::{Completion, SignedIn};
 pub use config::ClientConfig;
 pub use exchange::Tokens;
 pub use id_token::{IdToken, IdTokenChecks};
-pub use logout::SignOut;
+pub use logout::{SignOut, SignOutOptions, SignedOut};
+pub use logout_return::{PendingLogout, PendingLogouts};
 pub use pending::{PendingLogin, PendingLogins};
 pub use pkce::{CodeVerifier, challenge};
 pub use refresh::Refresh;
 pub use resource::{Remedy, remedy};
 pub use session::{Attach, Session};
+pub use userinfo::UserInfo;
 
 use crate::error::Error;
 use crate::flow::{Checked, Reports};

@@ -46,7 +46,12 @@ pub struct HttpResponse {
 
 impl HttpResponse {
     /// The headers that are read; no others need to be handed over.
-    pub const HEADERS: &'static [&'static str] = &["cache-control", "content-type", "retry-after"];
+    pub const HEADERS: &'static [&'static str] = &[
+        "cache-control",
+        "content-type",
+        "retry-after",
+        "www-authenticate",
+    ];
 
     /// An answer with a status, those of [`HttpResponse::HEADERS`] that it has, and its body.
     pub fn new(status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Self {
@@ -70,7 +75,7 @@ impl HttpResponse {
     }
 
     /// Whether the media type is one of these; parameters and case do not matter.
-    fn has_type(&self, types: &[&str]) -> bool {
+    pub(crate) fn has_type(&self, types: &[&str]) -> bool {
         let essence = self
             .header("content-type")
             .and_then(|value| value.split(';').next())
@@ -100,7 +105,6 @@ impl HttpResponse {
     /// # Errors
     ///
     /// As [`HttpResponse::json`]; `malformed` also for a body that is not UTF-8.
-    #[cfg(feature = "guard")]
     pub(crate) fn text(&self, types: &[&str], malformed: ErrorKind) -> Result<&str, Error> {
         self.check_status()?;
         if !self.has_type(types) {
@@ -190,6 +194,15 @@ impl HttpResponse {
             return Some(Lifetime::from_seconds(seconds));
         }
         date::read(value).map(|moment| moment.since(now))
+    }
+
+    /// Why an answer with another status than 200 is none: the redirect, or the refusal.
+    #[cfg(feature = "client")]
+    pub(crate) fn failure(&self) -> Error {
+        match self.check_status() {
+            Err(error) if self.status < 400 => error,
+            _ => self.refusal(),
+        }
     }
 
     /// How long the answer may be kept by its `Cache-Control`, in seconds.

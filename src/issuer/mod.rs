@@ -12,6 +12,8 @@ mod keys;
 mod metadata;
 mod pause;
 mod renew;
+#[cfg(feature = "client")]
+mod userinfo;
 mod verify;
 
 #[cfg(any(feature = "backend", feature = "guard"))]
@@ -24,6 +26,9 @@ pub use verify::{KeyTrials, Verify};
 
 #[cfg(feature = "backend")]
 pub(crate) use ask::{Ask, Retry};
+#[cfg(feature = "client")]
+pub(crate) use userinfo::{AskUserInfo, UserInfoRules};
+
 #[cfg(feature = "guard")]
 pub(crate) use authenticate::bearer;
 #[cfg(any(feature = "backend", feature = "guard"))]

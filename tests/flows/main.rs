@@ -55,3 +55,4 @@ mod sign_out;
 mod signatures;
 mod signing;
 mod support;
+mod userinfo;
