@@ -200,6 +200,8 @@ error_kinds! {
         IssMismatch "iss_mismatch" "The callback names another issuer than the one the sign-in was sent to; it is refused as a mix-up."
         /// The callback names no issuer although the provider says it does (RFC 9207).
         IssMissing "iss_missing" "The provider says that it names itself in callbacks, but this callback names no issuer."
+        /// A request to the back channel is not a form with one logout token.
+        LogoutRequestInvalid "logout_request_invalid" "The request is not a POST of a form with one logout_token of at most 64 KiB; only the provider calls this endpoint."
         /// The return from signing out belongs to another sign-out than the one that waits.
         LogoutStateMismatch "logout_state_mismatch" "The state of this return from the provider is not the one of the sign-out; the session ended when the user left, so show the page as signed out and follow no link of it."
         /// The return from signing out carries no state.
@@ -250,6 +252,8 @@ error_kinds! {
         KeyNotFound "key_not_found" "The provider publishes no key that fits this token's kid and algorithm."
         /// A key exists, but must not be used for this.
         KeyUnsuitable "key_unsuitable" "The key is too weak, malformed or not meant for this algorithm."
+        /// The logout token was used before.
+        LogoutTokenReplayed "logout_token_replayed" "This logout token was used before; the provider must make a new one with a new jti for each sign-out."
         /// The nonce is missing, another one or unexpected.
         NonceMismatch "nonce_mismatch" "The ID token's nonce is not the one of this sign-in."
         /// The token lacks a permission that the request needs.

@@ -12,7 +12,8 @@
 //!    [`UserInfo`] asks the provider what it knows of the user.
 //! 4. [`SignOut`] ends the session here, its tokens at the provider, and makes the URL that ends the
 //!    provider's own session; [`PendingLogouts`] checks the return from there.
-//!    [`Client::frontchannel_logout`] hears the provider's own word.
+//!    [`Client::frontchannel_logout`] hears the provider's own word; [`CheckLogout`] does in a
+//!    backend, without a client.
 //!
 //! What the flows share is a [`Client`]. They never import the guard.
 
@@ -25,6 +26,8 @@ mod frontchannel;
 mod id_token;
 mod logout;
 mod logout_return;
+#[cfg(feature = "backend")]
+mod logout_token;
 #[cfg(feature = "backend")]
 pub mod machine;
 mod pending;
@@ -42,6 +45,10 @@ pub use exchange::Tokens;
 pub use id_token::{IdToken, IdTokenChecks};
 pub use logout::{SignOut, SignOutOptions, SignedOut};
 pub use logout_return::{PendingLogout, PendingLogouts};
+#[cfg(feature = "backend")]
+pub use logout_token::{
+    CheckLogout, LogoutAnswer, LogoutReceiver, LogoutRequest, LogoutToken, MAX_LOGOUT_REQUEST,
+};
 pub use pending::{PendingLogin, PendingLogins};
 pub use pkce::{CodeVerifier, challenge};
 pub use refresh::Refresh;

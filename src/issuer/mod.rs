@@ -12,6 +12,8 @@ mod keys;
 mod metadata;
 mod pause;
 mod renew;
+#[cfg(any(feature = "backend", feature = "guard"))]
+mod replay;
 #[cfg(feature = "client")]
 mod userinfo;
 mod verify;
@@ -26,6 +28,8 @@ pub use verify::{KeyTrials, Verify};
 
 #[cfg(feature = "backend")]
 pub(crate) use ask::{Ask, Retry};
+#[cfg(any(feature = "backend", feature = "guard"))]
+pub(crate) use replay::Replays;
 #[cfg(feature = "client")]
 pub(crate) use userinfo::{AskUserInfo, UserInfoRules};
 

@@ -45,6 +45,7 @@ mod id_token;
 mod key_cache;
 mod key_renewal;
 mod leaks;
+mod logout_token;
 mod machine;
 mod misuse;
 mod refresh;
