@@ -195,7 +195,7 @@ error_kinds! {
         /// The callback was used before.
         FlowReused "flow_reused" "This callback was used before (reload, back button or second click); start a new sign-in."
         /// No login waits for this callback.
-        FlowUnknown "flow_unknown" "No sign-in of this browser waits for this callback; it was started elsewhere, or storage was cleared."
+        FlowUnknown "flow_unknown" "No sign-in of this browser waits for this callback; it was started in another tab or browser, or storage was cleared. Start it again from this page."
         /// The callback's issuer is another one (RFC 9207).
         IssMismatch "iss_mismatch" "The callback names another issuer than the one the sign-in was sent to; it is refused as a mix-up."
         /// The callback names no issuer although the provider says it does (RFC 9207).
@@ -215,7 +215,7 @@ error_kinds! {
         /// The authorization response came in a form that was not asked for.
         ResponseModeMismatch "response_mode_mismatch" "The provider answered in another response mode than query; check response_mode."
         /// The state belongs to no login of this client.
-        StateMismatch "state_mismatch" "The callback's state is not the one of the sign-in; start it again from this page."
+        StateMismatch "state_mismatch" "The callback's state is not that of a sign-in of this tab; it may be another tab's. Start it again from this page."
         /// The callback carries no state.
         StateMissing "state_missing" "The callback has no state; open it from the provider's redirect only."
         /// The proof of possession lacks a fresh nonce of this server (RFC 9449 section 9).
@@ -357,6 +357,11 @@ pub struct Details {
     pub max_age: Option<u32>,
     /// In how many seconds it is worth asking again.
     pub retry_after: Option<u32>,
+    /// What came in place of an answer, at most 512 characters: text without markup and without
+    /// anything that could be a secret.
+    pub snippet: Option<String>,
+    /// By how many seconds this clock is ahead of the provider's; behind it, when negative.
+    pub clock_offset: Option<i32>,
 }
 
 /// The longest text of a provider that is passed on.
@@ -418,6 +423,14 @@ impl Error {
         self
     }
 
+    /// Says by how much this clock is ahead of the provider's.
+    #[must_use]
+    #[cfg(feature = "client")]
+    pub(crate) fn clock_off(mut self, seconds: i64) -> Self {
+        self.0.details.get_or_insert_default().clock_offset = i32::try_from(seconds).ok();
+        self
+    }
+
     /// Says in how many seconds it is worth asking again.
     #[must_use]
     #[cfg(any(feature = "backend", feature = "guard"))]
@@ -447,6 +460,72 @@ impl Error {
     /// One sentence that says what is wrong and what to change.
     pub fn hint(&self) -> &'static str {
         self.kind().hint()
+    }
+
+    /// The hint and, where the circumstances name one, the likely cause.
+    pub fn advice(&self) -> String {
+        let mut advice = String::from(self.hint());
+        #[cfg(feature = "client")]
+        if let Some(cause) = self.cause() {
+            advice.push(' ');
+            advice.push_str(cause);
+        }
+        if let Some(offset) = self.details().and_then(|details| details.clock_offset) {
+            advice.push_str(" By the token's iat this clock is ");
+            advice.push_str(&offset.unsigned_abs().to_string());
+            advice.push_str(if offset < 0 {
+                " seconds behind the provider's."
+            } else {
+                " seconds ahead of the provider's."
+            });
+        }
+        advice
+    }
+
+    /// What is most often behind a refusal, by the provider's code and the part of the conversation.
+    #[cfg(feature = "client")]
+    fn cause(&self) -> Option<&'static str> {
+        let details = self.details()?;
+        Some(
+            match (self.kind(), self.phase(), details.error.as_deref()) {
+                (ErrorKind::UpstreamStatus, Some(Phase::Discovery), _)
+                    if details.status == Some(404) =>
+                {
+                    "Nothing is published there; check the issuer's path, such as its realm or tenant."
+                }
+                (ErrorKind::ServerErrorResponse, phase, Some(code)) => match (phase, code) {
+                    (Some(Phase::Exchange), "invalid_grant") => {
+                        "Most often the code was used before or is too old, or redirectUri is not the one of the sign-in."
+                    }
+                    (Some(Phase::Refresh), "invalid_grant") => {
+                        "The provider ended the session, or its refresh token was used elsewhere; sign in again."
+                    }
+                    (_, "invalid_client") => {
+                        "It does not know clientId, or expects another way of authentication; a page is registered as a public client."
+                    }
+                    (_, "unauthorized_client") => {
+                        "This client may not do that; allow the authorization code and refresh tokens where it is registered."
+                    }
+                    (_, "invalid_scope") => {
+                        "A scope is unknown there or not allowed for this client."
+                    }
+                    (_, "invalid_target") => "It does not know what resource or audience names.",
+                    (_, "invalid_request" | "redirect_uri_mismatch") => {
+                        "Most often redirectUri is not registered letter by letter."
+                    }
+                    (_, "access_denied") => "The user said no, or a rule of the provider did.",
+                    (
+                        _,
+                        "login_required"
+                        | "interaction_required"
+                        | "consent_required"
+                        | "account_selection_required",
+                    ) => "It has to ask the user; sign in without prompt none.",
+                    _ => return None,
+                },
+                _ => return None,
+            },
+        )
     }
 
     /// The claim, parameter or option; empty when there is none.
@@ -488,7 +567,7 @@ impl fmt::Display for Error {
             f.write_str(")")?;
         }
         f.write_str(": ")?;
-        f.write_str(self.hint())
+        f.write_str(&self.advice())
     }
 }
 

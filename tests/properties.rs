@@ -1,7 +1,12 @@
 //! What holds for every input: nothing panics, nothing that is written reads differently, and
 //! whatever this crate accepts as JSON another reader accepts with the same value.
 
-#![cfg(all(not(target_arch = "wasm32"), feature = "client", feature = "guard"))]
+#![cfg(all(
+    not(target_arch = "wasm32"),
+    feature = "backend",
+    feature = "client",
+    feature = "guard"
+))]
 // Clippy allows these in tests; here the helpers of tests are functions of their own.
 #![allow(
     clippy::expect_used,

@@ -113,6 +113,13 @@ export interface ErrorDetails {
   readonly acrValues?: string;
   /** How old the sign-in may be for an API, in seconds (RFC 9470 section 3). */
   readonly maxAge?: number;
+  /**
+   * What came in place of an answer, at most 512 characters: text without markup and without
+   * anything that could be a secret. Show it as text only.
+   */
+  readonly snippet?: string;
+  /** By how many seconds this clock is ahead of the provider's; behind it, when negative. */
+  readonly clockOffset?: number;
   /** In how many seconds it is worth asking again. */
   readonly retryAfter?: number;
 }

@@ -5,9 +5,13 @@ use core::fmt;
 #[cfg(feature = "client")]
 use crate::error::clean;
 use crate::error::{Details, Error, ErrorKind};
+#[cfg(feature = "client")]
+use crate::http::challenge::Demand;
 #[cfg(feature = "backend")]
 use crate::http::date;
 use crate::http::json::{self, Object};
+#[cfg(feature = "client")]
+use crate::http::snippet::snippet;
 #[cfg(feature = "backend")]
 use crate::time::{Lifetime, Timestamp};
 
@@ -108,7 +112,7 @@ impl HttpResponse {
     pub(crate) fn text(&self, types: &[&str], malformed: ErrorKind) -> Result<&str, Error> {
         self.check_status()?;
         if !self.has_type(types) {
-            return Err(Error::new(malformed, "content-type"));
+            return Err(Error::new(malformed, "content-type").with_details(self.details()));
         }
         core::str::from_utf8(&self.body).map_err(|_| Error::new(malformed, "body"))
     }
@@ -118,12 +122,17 @@ impl HttpResponse {
             200 => Ok(()),
             // 304 leads nowhere: it answers a condition that is never set.
             300..=303 | 305..=399 => Err(ErrorKind::RedirectRefused.into()),
-            status => Err(
-                Error::from(ErrorKind::UpstreamStatus).with_details(Details {
-                    status: Some(status),
-                    ..Details::default()
-                }),
-            ),
+            _ => Err(Error::from(ErrorKind::UpstreamStatus).with_details(self.details())),
+        }
+    }
+
+    /// What there is to tell of an answer that is none.
+    fn details(&self) -> Details {
+        Details {
+            status: Some(self.status),
+            #[cfg(feature = "client")]
+            snippet: snippet(&self.body),
+            ..Details::default()
         }
     }
 
@@ -135,7 +144,7 @@ impl HttpResponse {
         malformed: ErrorKind,
     ) -> Result<Object, Error> {
         if !self.has_type(types) {
-            return Err(Error::new(malformed, "content-type"));
+            return Err(Error::new(malformed, "content-type").with_details(self.details()));
         }
         json::read_object(&self.body, max_bytes).map_err(|fault| match fault {
             json::Fault::TooLarge => ErrorKind::ResponseTooLarge.into(),
@@ -143,13 +152,11 @@ impl HttpResponse {
         })
     }
 
-    /// The OAuth error of a refusal (RFC 6749 section 5.2), or what the status alone tells.
+    /// The OAuth error of a refusal (RFC 6749 section 5.2), that of its challenge (RFC 6750 section
+    /// 3), or what the status alone tells.
     #[cfg(feature = "client")]
     pub(crate) fn refusal(&self) -> Error {
-        let mut details = Details {
-            status: Some(self.status),
-            ..Details::default()
-        };
+        let mut details = self.details();
         let body = self.object(
             &["application/json"],
             64 * 1024,
@@ -157,7 +164,15 @@ impl HttpResponse {
         );
         let code = body.as_ref().ok().and_then(|body| body.get("error"));
         let Some(code) = code else {
-            return Error::from(ErrorKind::UpstreamStatus).with_details(details);
+            let demands = self.header("www-authenticate").and_then(Demand::read);
+            let demands = demands.unwrap_or_default();
+            let named = demands.iter().find(|demand| demand.get("error").is_some());
+            let Some(demand) = named else {
+                return Error::from(ErrorKind::UpstreamStatus).with_details(details);
+            };
+            details.error = demand.get("error").map(clean);
+            details.error_description = demand.get("error_description").map(clean);
+            return Error::from(ErrorKind::ServerErrorResponse).with_details(details);
         };
         // 5.2: both values are strings.
         let description = match body

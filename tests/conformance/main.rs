@@ -8,6 +8,7 @@
 
 #![cfg(all(
     not(target_arch = "wasm32"),
+    feature = "backend",
     feature = "client",
     feature = "guard",
     feature = "rust-crypto"

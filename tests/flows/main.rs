@@ -21,6 +21,7 @@
     clippy::unwrap_used
 )]
 
+mod advice;
 mod binding;
 mod callback;
 mod client_authentication;
