@@ -236,3 +236,76 @@ test("LGO-14: a frame of the provider ends the session that it names", () => {
   );
   assert.deepEqual(result, [[false, false, false, true, true, "login_required session", 0], 2]);
 });
+
+test("events and state tell the life of a session and nothing of its tokens", () => {
+  const result = run(
+    "{ expiresIn: 300 }",
+    `
+      const client = await make({ postLogoutRedirectUri: "https://app.example/bye" });
+      const states = [client.state()];
+      await signIn(client);
+      states.push(client.state());
+      const secrets = [await client.accessToken()];
+      await client.refresh();
+      secrets.push(await client.accessToken());
+      states.push(client.state());
+      const form = (path) => provider.requests
+        .filter(({ url }) => url === issuer + path)
+        .flatMap(({ init }) => [...new URLSearchParams(init.body)])
+        .filter(([name]) => ["code", "code_verifier", "refresh_token"].includes(name))
+        .map(([, value]) => value);
+      provider.revoke();
+      const refused = await codeOf(client.refresh());
+      await signIn(client);
+      const url = await client.signOutUrl();
+      states.push(client.state());
+      secrets.push(...form("/token"), url.searchParams.get("id_token_hint"));
+      const told = JSON.stringify([events, states]);
+      return {
+        refused,
+        types: types().filter((type) => type !== "request" && type !== "checked"),
+        states: states.map(({ expiresAt, ...state }) => [typeof expiresAt, state]),
+        secrets: secrets.length,
+        leaked: secrets.filter((secret) => told.includes(secret)),
+      };
+    `,
+  );
+  const alice = { signedIn: true, scope: "openid read", canRefresh: true, subject: "alice" };
+  assert.deepEqual(result, {
+    refused: "server_error_response refresh  invalid_grant",
+    types: ["signed_in", "refreshed", "expired", "refresh_failed", "signed_in", "signed_out"],
+    states: [
+      ["undefined", { signedIn: false }],
+      ["number", alice],
+      ["number", alice],
+      ["undefined", { signedIn: false }],
+    ],
+    secrets: 9,
+    leaked: [],
+  });
+});
+
+test("LEAK-05: nothing is written to the console, whatever goes wrong", () => {
+  const result = run(
+    '{ answer: (url) => url.endsWith("/revoke") ? new Response("no", { status: 500 }) : undefined }',
+    `
+      const written = [];
+      for (const name of ["debug", "error", "info", "log", "trace", "warn"]) {
+        const original = console[name];
+        console[name] = (...values) => void written.push([name, ...values].join(" "));
+        if (name === "log") globalThis.print = original;
+      }
+      const client = await make();
+      await codeOf(client.accessToken());
+      await codeOf(client.handleCallback("https://app.example/callback?state=x&code=y"));
+      await signIn(client);
+      provider.revoke();
+      await codeOf(client.refresh());
+      await client.signOutUrl();
+      await codeOf(client.signInUrl({ prompt: 1 }));
+      console.log = globalThis.print;
+      return written;
+    `,
+  );
+  assert.deepEqual(result, []);
+});
