@@ -50,6 +50,8 @@ pub enum Phase {
     SignIn,
     /// Signing out at the provider.
     SignOut,
+    /// Asking the provider about the user.
+    UserInfo,
 }
 
 impl Phase {
@@ -67,6 +69,7 @@ impl Phase {
         Self::Session,
         Self::SignIn,
         Self::SignOut,
+        Self::UserInfo,
     ];
 
     /// The name that JavaScript sees.
@@ -84,6 +87,7 @@ impl Phase {
             Self::Session => "session",
             Self::SignIn => "sign_in",
             Self::SignOut => "sign_out",
+            Self::UserInfo => "userinfo",
         }
     }
 }
@@ -193,11 +197,19 @@ error_kinds! {
         /// The callback was used before.
         FlowReused "flow_reused" "This callback was used before (reload, back button or second click); start a new sign-in."
         /// No login waits for this callback.
-        FlowUnknown "flow_unknown" "No sign-in of this browser waits for this callback; it was started elsewhere, or storage was cleared."
+        FlowUnknown "flow_unknown" "No sign-in of this browser waits for this callback; it was started in another tab or browser, or storage was cleared. Start it again from this page."
         /// The callback's issuer is another one (RFC 9207).
         IssMismatch "iss_mismatch" "The callback names another issuer than the one the sign-in was sent to; it is refused as a mix-up."
         /// The callback names no issuer although the provider says it does (RFC 9207).
         IssMissing "iss_missing" "The provider says that it names itself in callbacks, but this callback names no issuer."
+        /// A request to the back channel is not a form with one logout token.
+        LogoutRequestInvalid "logout_request_invalid" "The request is not a POST of a form with one logout_token of at most 64 KiB; only the provider calls this endpoint."
+        /// The return from signing out belongs to another sign-out than the one that waits.
+        LogoutStateMismatch "logout_state_mismatch" "The state of this return from the provider is not the one of the sign-out; the session ended when the user left, so show the page as signed out and follow no link of it."
+        /// The return from signing out carries no state.
+        LogoutStateMissing "logout_state_missing" "This return from signing out has no state; either the provider does not hand it back, or the page was opened by hand. The session ended when the user left."
+        /// No sign-out waits for this return.
+        LogoutUnknown "logout_unknown" "No sign-out of this browser waits for this return (reload, back button, ten minutes over, storage cleared, or another page than postLogoutRedirectUri). The session ended when the user left."
         /// A parameter has characters, a length or a repetition that it may not have.
         ParamInvalid "param_invalid" "A parameter of the callback is repeated, too long or has characters that it may not have."
         /// The Authorization header is malformed.
@@ -205,7 +217,7 @@ error_kinds! {
         /// The authorization response came in a form that was not asked for.
         ResponseModeMismatch "response_mode_mismatch" "The provider answered in another response mode than query; check response_mode."
         /// The state belongs to no login of this client.
-        StateMismatch "state_mismatch" "The callback's state is not the one of the sign-in; start it again from this page."
+        StateMismatch "state_mismatch" "The callback's state is not that of a sign-in of this tab; it may be another tab's. Start it again from this page."
         /// The callback carries no state.
         StateMissing "state_missing" "The callback has no state; open it from the provider's redirect only."
         /// The proof of possession lacks a fresh nonce of this server (RFC 9449 section 9).
@@ -242,6 +254,8 @@ error_kinds! {
         KeyNotFound "key_not_found" "The provider publishes no key that fits this token's kid and algorithm."
         /// A key exists, but must not be used for this.
         KeyUnsuitable "key_unsuitable" "The key is too weak, malformed or not meant for this algorithm."
+        /// The logout token was used before.
+        LogoutTokenReplayed "logout_token_replayed" "This logout token was used before; the provider must make a new one with a new jti for each sign-out."
         /// The nonce is missing, another one or unexpected.
         NonceMismatch "nonce_mismatch" "The ID token's nonce is not the one of this sign-in."
         /// The token lacks a permission that the request needs.
@@ -345,6 +359,11 @@ pub struct Details {
     pub max_age: Option<u32>,
     /// In how many seconds it is worth asking again.
     pub retry_after: Option<u32>,
+    /// What came in place of an answer, at most 512 characters: text without markup and without
+    /// anything that could be a secret.
+    pub snippet: Option<String>,
+    /// By how many seconds this clock is ahead of the provider's; behind it, when negative.
+    pub clock_offset: Option<i32>,
 }
 
 /// The longest text of a provider that is passed on.
@@ -406,6 +425,14 @@ impl Error {
         self
     }
 
+    /// Says by how much this clock is ahead of the provider's.
+    #[must_use]
+    #[cfg(feature = "client")]
+    pub(crate) fn clock_off(mut self, seconds: i64) -> Self {
+        self.0.details.get_or_insert_default().clock_offset = i32::try_from(seconds).ok();
+        self
+    }
+
     /// Says in how many seconds it is worth asking again.
     #[must_use]
     #[cfg(any(feature = "backend", feature = "guard"))]
@@ -417,7 +444,6 @@ impl Error {
     /// The same place under another rule: a member that is malformed in a token is a defect of the
     /// token, in an answer one of the provider.
     #[must_use]
-    #[cfg(feature = "guard")]
     pub(crate) fn recast(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
@@ -443,6 +469,72 @@ impl Error {
             return "A page cannot keep a secret: leave this option out there, or use createClient from gatepass/backend on a server or in a program of its own.";
         }
         self.kind().hint()
+    }
+
+    /// The hint and, where the circumstances name one, the likely cause.
+    pub fn advice(&self) -> String {
+        let mut advice = String::from(self.hint());
+        #[cfg(feature = "client")]
+        if let Some(cause) = self.cause() {
+            advice.push(' ');
+            advice.push_str(cause);
+        }
+        if let Some(offset) = self.details().and_then(|details| details.clock_offset) {
+            advice.push_str(" By the token's iat this clock is ");
+            advice.push_str(&offset.unsigned_abs().to_string());
+            advice.push_str(if offset < 0 {
+                " seconds behind the provider's."
+            } else {
+                " seconds ahead of the provider's."
+            });
+        }
+        advice
+    }
+
+    /// What is most often behind a refusal, by the provider's code and the part of the conversation.
+    #[cfg(feature = "client")]
+    fn cause(&self) -> Option<&'static str> {
+        let details = self.details()?;
+        Some(
+            match (self.kind(), self.phase(), details.error.as_deref()) {
+                (ErrorKind::UpstreamStatus, Some(Phase::Discovery), _)
+                    if details.status == Some(404) =>
+                {
+                    "Nothing is published there; check the issuer's path, such as its realm or tenant."
+                }
+                (ErrorKind::ServerErrorResponse, phase, Some(code)) => match (phase, code) {
+                    (Some(Phase::Exchange), "invalid_grant") => {
+                        "Most often the code was used before or is too old, or redirectUri is not the one of the sign-in."
+                    }
+                    (Some(Phase::Refresh), "invalid_grant") => {
+                        "The provider ended the session, or its refresh token was used elsewhere; sign in again."
+                    }
+                    (_, "invalid_client") => {
+                        "It does not know clientId, or expects another way of authentication; a page is registered as a public client."
+                    }
+                    (_, "unauthorized_client") => {
+                        "This client may not do that; allow the authorization code and refresh tokens where it is registered."
+                    }
+                    (_, "invalid_scope") => {
+                        "A scope is unknown there or not allowed for this client."
+                    }
+                    (_, "invalid_target") => "It does not know what resource or audience names.",
+                    (_, "invalid_request" | "redirect_uri_mismatch") => {
+                        "Most often redirectUri is not registered letter by letter."
+                    }
+                    (_, "access_denied") => "The user said no, or a rule of the provider did.",
+                    (
+                        _,
+                        "login_required"
+                        | "interaction_required"
+                        | "consent_required"
+                        | "account_selection_required",
+                    ) => "It has to ask the user; sign in without prompt none.",
+                    _ => return None,
+                },
+                _ => return None,
+            },
+        )
     }
 
     /// The claim, parameter or option; empty when there is none.
@@ -484,7 +576,7 @@ impl fmt::Display for Error {
             f.write_str(")")?;
         }
         f.write_str(": ")?;
-        f.write_str(self.hint())
+        f.write_str(&self.advice())
     }
 }
 

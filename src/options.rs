@@ -66,7 +66,12 @@ impl<'a> Options<'a> {
 
     /// A switch, off when it is not given.
     pub(crate) fn switch(&self, name: &'static str) -> Result<bool, Error> {
-        Ok(self.typed(name, Value::as_bool)?.unwrap_or(false))
+        self.choice(name, false)
+    }
+
+    /// A boolean with its default.
+    pub(crate) fn choice(&self, name: &'static str, default: bool) -> Result<bool, Error> {
+        Ok(self.typed(name, Value::as_bool)?.unwrap_or(default))
     }
 
     /// Whole seconds within a range.

@@ -1,7 +1,12 @@
 //! What holds for every input: nothing panics, nothing that is written reads differently, and
 //! whatever this crate accepts as JSON another reader accepts with the same value.
 
-#![cfg(all(not(target_arch = "wasm32"), feature = "client", feature = "guard"))]
+#![cfg(all(
+    not(target_arch = "wasm32"),
+    feature = "backend",
+    feature = "client",
+    feature = "guard"
+))]
 // Clippy allows these in tests; here the helpers of tests are functions of their own.
 #![allow(
     clippy::expect_used,
@@ -12,7 +17,8 @@
 )]
 
 use gatepass::client::{
-    Client, Completion, PendingLogins, Refresh, SignIn, SignInOptions, SignOut,
+    CheckLogout, Client, Completion, LogoutReceiver, LogoutRequest, PendingLogins, PendingLogouts,
+    Refresh, Session, SignIn, SignInOptions, SignOut, SignOutOptions, UserInfo,
 };
 use gatepass::flow::{Event, Flow, Step};
 use gatepass::guard::{BearerToken, Check, Guard, Need};
@@ -421,8 +427,150 @@ proptest! {
         prop_assert!(client.session().is_none());
         let mut refresh = Refresh::new(&client);
         drive(&mut refresh, &mut client, now, true, &events);
-        let mut sign_out = SignOut::new(&mut client);
+        let mut sign_out = SignOut::new(&mut client, SignOutOptions::default(), entropy());
         drive(&mut sign_out, &mut client, now, true, &events);
+    }
+
+    #[test]
+    fn flows_that_share_a_session_never_panic_and_let_nobody_else_in(
+        steps in vec((0_usize..3, event_of_a_session()), 0..16),
+        leaves_at in 0_usize..16,
+        now in timestamp(),
+    ) {
+        let mut client = client_of_alice();
+        let mut asks = UserInfo::new(&client);
+        let mut renews = Refresh::new(&client);
+        let mut leaves = None;
+        for (index, (flow, event)) in steps.iter().enumerate() {
+            if index == leaves_at {
+                leaves = Some(SignOut::new(&mut client, SignOutOptions::default(), entropy()));
+            }
+            let before = access_token_of(&client);
+            match flow {
+                0 => if let Ok(Step::Done(claims)) = asks.step(&mut client, now, event.event()) {
+                    prop_assert!(leaves.is_none());
+                    prop_assert_eq!(claims.string("sub").unwrap(), Some("alice"));
+                },
+                1 => if let Ok(Step::Done(())) = renews.step(&mut client, now, event.event()) {
+                    // Only an answer with a token renews, and only a session that is there.
+                    prop_assert!(leaves.is_none());
+                    prop_assert_ne!(access_token_of(&client), before.clone());
+                },
+                _ => if let Some(leaves) = &mut leaves
+                    && let Ok(Step::Done(left)) = leaves.step(&mut client, now, event.event())
+                {
+                    prop_assert!(left.revoked.len() <= 2);
+                    let url = left.url.map(|url| url.expose().clone());
+                    prop_assert!(url.is_none_or(|url| url.starts_with("https://as.example/o?")));
+                },
+            }
+            // Whoever left is gone, whatever comes.
+            prop_assert!(leaves.is_none() || client.session().is_none());
+            if *flow != 1 && client.session().is_some() {
+                prop_assert_eq!(access_token_of(&client), before);
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_ends_a_session_only_by_its_name(
+        url in prop_oneof![
+            any::<String>(),
+            "https://app\\.example/f[?#](iss=https%3A%2F%2Fas\\.example(%2F)?&?)?(sid=s[0-9]&?)?(iss=x|sid=s1)?",
+        ],
+    ) {
+        let mut client = client_of_alice();
+        if client.frontchannel_logout(&url) {
+            prop_assert!(client.session().is_none());
+            let parameters = form::decode(url.split_once('?').unwrap().1).unwrap();
+            prop_assert_eq!(form::once(&parameters, "iss"), Ok(Some("https://as.example")));
+            prop_assert_eq!(form::once(&parameters, "sid"), Ok(Some("s1")));
+        } else {
+            prop_assert!(client.session().is_some());
+        }
+    }
+
+    #[test]
+    fn returns_from_signing_out_never_panic_and_need_their_state(
+        url in prop_oneof![any::<String>(), "https://app\\.example/bye[?#](state=[a-z]{0,3}&?){0,2}"],
+        text in prop_oneof![any::<String>(), json_text(), Just(LOGOUTS.to_owned())],
+        now in timestamp(),
+    ) {
+        let client = client_of_alice();
+        let mut logouts = PendingLogouts::read(Some(&text));
+        let written = logouts.to_json();
+        prop_assert_eq!(&PendingLogouts::read(Some(&written)).to_json(), &written);
+        match logouts.take(&url, &client, now) {
+            Ok(_) => {
+                prop_assert!(url.contains("state=ab"));
+                prop_assert_ne!(logouts.to_json(), written);
+            }
+            Err(error) => prop_assert_eq!(error.phase().unwrap().name(), "sign_out"),
+        }
+    }
+
+    #[test]
+    fn logout_tokens_never_panic_and_end_nothing_without_a_signature(
+        events in vec(event(), 0..8),
+        text in prop_oneof![
+            any::<String>(),
+            nearly_json().prop_map(|claims| token(LOGOUT_HEADER, &claims)),
+            Just(token(LOGOUT_HEADER, LOGOUT_CLAIMS.as_bytes())),
+        ],
+        body in any::<String>(),
+        now in timestamp(),
+    ) {
+        let _ = LogoutRequest::read("POST", Some(FORM), &body);
+        let mut form = form::Form::new();
+        form.push("logout_token", &text);
+        if let Ok(request) = LogoutRequest::read("POST", Some(FORM), form.encoded()) {
+            let mut receiver = receiver();
+            let mut check = CheckLogout::new(request);
+            prop_assert!(drive(&mut check, &mut receiver, now, true, &events).is_none());
+        }
+    }
+
+    #[test]
+    fn logout_tokens_that_are_signed_name_someone_and_the_event(
+        members in vec((logout_claim(), logout_value()), 0..4),
+        removed in vec(logout_claim(), 0..2),
+    ) {
+        let mut claims: serde_json::Value = serde_json::from_str(LOGOUT_CLAIMS).unwrap();
+        let object = claims.as_object_mut().unwrap();
+        for (name, value) in members {
+            object.insert(name.into(), value);
+        }
+        for name in removed {
+            object.remove(name);
+        }
+        let text = token(LOGOUT_HEADER, claims.to_string().as_bytes());
+        let mut form = form::Form::new();
+        form.push("logout_token", &text);
+        let request = LogoutRequest::read("POST", Some(FORM), form.encoded()).unwrap();
+        let (mut receiver, mut check) = (receiver(), CheckLogout::new(request));
+        let answers = [METADATA, JWKS].map(|body| Happens::Answer(200, "application/json", body.into()));
+        let now = Timestamp::from_seconds(1000).unwrap();
+        let mut step = check.step(&mut receiver, now, Event::Start);
+        for answer in &answers {
+            prop_assert!(matches!(step, Ok(Step::Send(_))));
+            step = check.step(&mut receiver, now, answer.event());
+        }
+        prop_assert!(matches!(step, Ok(Step::Verify(_))));
+        match check.step(&mut receiver, now, Event::Signature(true)) {
+            Ok(Step::Done(logout)) => {
+                prop_assert!(claims.get("nonce").is_none());
+                prop_assert!(claims["events"][LOGOUT_EVENT].is_object());
+                prop_assert_eq!(&claims["iss"], "https://as.example");
+                let aud = &claims["aud"];
+                prop_assert!(aud == "spa" || aud == &serde_json::json!(["spa"]));
+                prop_assert_eq!(logout.subject(), claims.get("sub").and_then(|sub| sub.as_str()));
+                prop_assert_eq!(logout.session_id(), claims.get("sid").and_then(|sid| sid.as_str()));
+                prop_assert!(logout.subject().is_some() || logout.session_id().is_some());
+                prop_assert!(claims["jti"].is_string() && claims["exp"].is_number());
+            }
+            Ok(_) => prop_assert!(false, "it is at its end"),
+            Err(error) => prop_assert_ne!(error.code(), "flow_misused"),
+        }
     }
 
     #[test]
@@ -505,6 +653,81 @@ fn asking_guard() -> Guard {
     let options = r#"{"issuer":"https://as.example","audience":"api","clockTolerance":0,
         "introspection":{"clientId":"rs","clientSecret":"x","endpoint":"https://as.example/i"}}"#;
     Guard::from_options(&object(options)).unwrap()
+}
+
+/// A client at which Alice is signed in.
+fn client_of_alice() -> Client {
+    let text = r#"{"issuer":{"issuer":"https://as.example","token_endpoint":"https://as.example/t",
+        "userinfo_endpoint":"https://as.example/u","revocation_endpoint":"https://as.example/r",
+        "end_session_endpoint":"https://as.example/o","jwks_uri":"https://as.example/k"},
+        "clientId":"spa","postLogoutRedirectUri":"https://app.example/bye"}"#;
+    let mut client = Client::from_options(&object(text)).unwrap();
+    let stored = r#"{"form":1,"issuer":"https://as.example","client_id":"spa","access_token":"a-token",
+        "refresh_token":"r-token","id_token":"i-token","user":{"sub":"alice"},
+        "signed_in_as":{"sub":"alice","sid":"s1"},"scope":"openid","received_at":1000,"expires_in":300000}"#;
+    let session = Session::read(stored, client.config(), client.provider().issuer()).unwrap();
+    client.restore_session(session);
+    client
+}
+
+fn access_token_of(client: &Client) -> Option<String> {
+    // EXPOSE: the test compares it.
+    let token = client
+        .session()
+        .map(|session| session.access_token().expose());
+    token.cloned()
+}
+
+/// An event that a session's flows may meet: also answers that are right.
+fn event_of_a_session() -> impl Strategy<Value = Happens> {
+    let answer = |body: &'static str| Just(Happens::Answer(200, "application/json", body.into()));
+    prop_oneof![
+        4 => Just(Happens::Start),
+        2 => answer(r#"{"sub":"alice","email":"a@example.com"}"#),
+        2 => answer(r#"{"sub":"mallory"}"#),
+        2 => answer(r#"{"access_token":"new-token","token_type":"Bearer","expires_in":60}"#),
+        4 => event(),
+    ]
+}
+
+/// What waits for a return with this state.
+const LOGOUTS: &str = r#"{"waiting":[{"state":"ab","return_to":"/x","started_at":0}]}"#;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+const LOGOUT_HEADER: &[u8] = br#"{"alg":"ES256","typ":"logout+jwt","kid":"k1"}"#;
+const LOGOUT_CLAIMS: &str = r#"{"iss":"https://as.example","aud":"spa","iat":1000,"exp":1060,"jti":"t",
+    "sub":"alice","sid":"s1","events":{"http://schemas.openid.net/event/backchannel-logout":{}}}"#;
+
+fn receiver() -> LogoutReceiver {
+    let options = r#"{"issuer":"https://as.example","clientId":"spa"}"#;
+    LogoutReceiver::from_options(&object(options)).unwrap()
+}
+
+fn logout_claim() -> impl Strategy<Value = &'static str> {
+    let names = [
+        "iss", "aud", "iat", "exp", "jti", "sub", "sid", "events", "nonce",
+    ];
+    prop::sample::select(names.to_vec())
+}
+
+fn logout_value() -> impl Strategy<Value = serde_json::Value> {
+    use serde_json::json;
+    let values = [
+        json!(null),
+        json!("x"),
+        json!(""),
+        json!("spa"),
+        json!(["spa"]),
+        json!(["spa", "other"]),
+        json!(1000),
+        json!(999_999),
+        json!({}),
+        json!({LOGOUT_EVENT: {}}),
+        json!({LOGOUT_EVENT: []}),
+        json!("https://as.example"),
+    ];
+    prop::sample::select(values.to_vec())
 }
 
 fn base64url(bytes: &[u8]) -> String {

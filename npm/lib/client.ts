@@ -36,8 +36,17 @@ export interface ClientOptions {
   readonly clientId: string;
   /** The callback's URL exactly as it is registered. Needed to sign in. */
   readonly redirectUri?: string;
-  /** Where the provider sends the user after signing out, exactly as registered. */
+  /**
+   * Where the provider sends the user after signing out, exactly as registered. With it every
+   * sign-out carries a `state`, which {@link Client.handleSignOutCallback} checks there.
+   */
   readonly postLogoutRedirectUri?: string;
+  /**
+   * `frontchannel_logout_session_required` of the client's registration: whether
+   * {@link Client.handleFrontchannelLogout} ends the session only when `iss` and `sid` say that it
+   * is meant. With `false` a bare URL does too, and any page can open one. @defaultValue true
+   */
+  readonly frontchannelLogoutSessionRequired?: boolean;
   /** Scopes, separated by single spaces. @defaultValue `"openid"` */
   readonly scope?: string;
   /** The APIs that the access token is for, as absolute URIs (RFC 8707). */
@@ -53,6 +62,12 @@ export interface ClientOptions {
    * `"https://api.example.com"`. @defaultValue the origins of `resource`
    */
   readonly allowedOrigins?: string | readonly string[];
+  /**
+   * `userinfo_signed_response_alg` of the client's registration, such as `"RS256"`: then
+   * {@link Client.userinfo | userinfo} reads answers that are signed with it and no others.
+   * @defaultValue JSON and signed answers are read
+   */
+  readonly userinfoSignedResponseAlg?: string;
   /** How far clocks may differ, in seconds, 0 to 300. @defaultValue 30 */
   readonly clockTolerance?: number;
   /**
@@ -107,6 +122,31 @@ export interface SignInOptions {
   readonly authorizationParams?: Readonly<Record<string, string>>;
 }
 
+/** What one sign-out asks for. */
+export interface SignOutOptions {
+  /**
+   * Whether the tokens are ended at the provider too (RFC 7009), where it offers that: the refresh
+   * token, then the access token. It takes 3 seconds at the most and stops nothing when it fails;
+   * then there is the event `revocation_failed`. @defaultValue true
+   */
+  readonly revoke?: boolean;
+  /** `logout_hint`: whom the user wants to sign out, for providers that ask. */
+  readonly logoutHint?: string;
+  /** `ui_locales`: the languages of the provider's page, such as `["de-CH", "en"]`. */
+  readonly uiLocales?: string | readonly string[];
+  /**
+   * Where the application goes on after {@link Client.handleSignOutCallback}: a path of its own
+   * origin, beginning with one slash.
+   */
+  readonly returnTo?: string;
+}
+
+/** A completed return from signing out at the provider. */
+export interface SignedOut {
+  /** The `returnTo` of the sign-out. */
+  readonly returnTo?: string;
+}
+
 /** The claims of an ID token that was checked. Integers beyond 2^53 come as strings. */
 export interface IdClaims {
   readonly iss: string;
@@ -115,6 +155,15 @@ export interface IdClaims {
   readonly aud: string | readonly string[];
   readonly exp: number;
   readonly iat: number;
+  readonly name?: unknown;
+  readonly email?: unknown;
+  readonly [claim: string]: unknown;
+}
+
+/** What the provider says of a user. Integers beyond 2^53 come as strings. */
+export interface UserInfo {
+  /** The same as in the ID token; an answer about someone else is an error. */
+  readonly sub: string;
   readonly name?: unknown;
   readonly email?: unknown;
   readonly [claim: string]: unknown;
@@ -147,7 +196,7 @@ export interface ClientState {
 export type ClientEvent =
   | {
       readonly type: "request";
-      readonly purpose: "discovery" | "keys" | "token" | "refresh";
+      readonly purpose: "discovery" | "keys" | "token" | "refresh" | "userinfo" | "revocation";
       readonly method: string;
       /** Without its query. */
       readonly url: string;
@@ -175,6 +224,8 @@ export type ClientEvent =
       readonly phase?: string;
       readonly hint: string;
     }
+  /** A token may live on at the provider; the session here is over. */
+  | { readonly type: "revocation_failed"; readonly code: ErrorCode }
   /** Another tab renewed the shared session or signed in. */
   | { readonly type: "session_changed" }
   /** The store held something that is no session of this client; it was removed. */
@@ -201,6 +252,25 @@ export interface Client {
   handleCallback(url?: string | URL): Promise<SignedIn>;
   /** The claims of the user who is signed in, or `null`. */
   user(): IdClaims | null;
+  /**
+   * Asks the provider what it knows of the user (OpenID Connect Core section 5.3), each time anew.
+   *
+   * The answer is JSON, or signed and then checked: key, algorithm, `iss`, `aud` and, where they
+   * are, `exp`, `nbf`, `iat`. Its `sub` must be that of the ID token, so `scope` needs `openid`.
+   * {@link Client.user | user} stays as the ID token said. What stands in either is what the
+   * provider believes: `email` is worth as much as `email_verified === true`, and `iss` with `sub`
+   * alone name a user.
+   *
+   * An access token that the provider takes no more is renewed once.
+   *
+   * @throws {@link GatepassError} `login_required`; `claim_missing` and `claim_invalid`, with `at`
+   * `"sub"` when it is about someone else; `metadata_invalid` where there is no endpoint;
+   * `scope_insufficient`, `step_up_required` and `server_error_response` as the provider refuses;
+   * `response_malformed`; `upstream_status` and others of the network; for signed answers
+   * `alg_not_allowed`, `signature_invalid`, `typ_mismatch`, `issuer_mismatch`,
+   * `audience_mismatch`, `token_expired` and those of keys.
+   */
+  userinfo(): Promise<UserInfo>;
   /** The access token, renewed when its end is near. Keep it out of URLs, logs and storage. */
   accessToken(): Promise<string>;
   /**
@@ -216,10 +286,36 @@ export interface Client {
   readonly fetch: typeof fetch;
   /** Renews the tokens now. Calls that come meanwhile share the one request. */
   refresh(): Promise<void>;
-  /** Ends the session here, then sends the page to the provider to end it there, if it can. */
-  signOut(): Promise<void>;
-  /** As {@link Client.signOut | signOut}, but leaves going there to you; `null` if there is nowhere to go. */
-  signOutUrl(): Promise<URL | null>;
+  /**
+   * Ends the session here at once, in all tabs that share it, and its tokens at the provider; then
+   * sends the page to the provider to end its own session (OpenID Connect RP-Initiated Logout 1.0),
+   * if it offers that. Sign-ins that wait in this tab are forgotten.
+   */
+  signOut(options?: SignOutOptions): Promise<void>;
+  /**
+   * As {@link Client.signOut | signOut}, but leaves going there to you; `null` if there is nowhere
+   * to go. The URL holds the ID token as a hint: do not log it.
+   */
+  signOutUrl(options?: SignOutOptions): Promise<URL | null>;
+  /**
+   * Checks, on the page `postLogoutRedirectUri`, that the return from the provider belongs to a
+   * sign-out of this browser, and cleans the page's URL. The session ended when the user left;
+   * whatever is thrown here, it is over.
+   *
+   * @throws {@link GatepassError} `logout_state_missing`, `logout_state_mismatch`,
+   * `logout_unknown`, `param_invalid`, `response_mode_mismatch`, `storage_unavailable`.
+   */
+  handleSignOutCallback(url?: string | URL): Promise<SignedOut>;
+  /**
+   * For the page `frontchannel_logout_uri`, which the provider opens in a frame when the user signed
+   * out there (OpenID Connect Front-Channel Logout 1.0): ends the session in all tabs when `iss` and
+   * `sid` are those of this session, and says whether it did. Anything else changes nothing.
+   *
+   * It works with `store: "local"` where page and provider share a site. In frames of another site
+   * browsers keep storage apart: there it finds no session and does nothing. Use back-channel
+   * logout, which has no such limit.
+   */
+  handleFrontchannelLogout(url?: string | URL): Promise<boolean>;
   /** What can be told of the session without its tokens. */
   state(): ClientState;
   /** Listens to one type of event; call the result to stop. */
@@ -371,6 +467,10 @@ export class PageClient implements Client {
     return text === undefined ? null : (JSON.parse(text) as IdClaims);
   }
 
+  async userinfo(): Promise<UserInfo> {
+    return JSON.parse(await call(() => this.alive.userinfo())) as UserInfo;
+  }
+
   accessToken(): Promise<string> {
     return call(() => this.alive.accessToken());
   }
@@ -379,16 +479,36 @@ export class PageClient implements Client {
     return call(() => this.alive.refresh());
   }
 
-  async signOut(): Promise<void> {
+  async signOut(options: SignOutOptions = {}): Promise<void> {
     const page = needPage();
-    const url = await this.signOutUrl();
+    const url = await this.signOutUrl(options);
     if (url) page.assign(url);
   }
 
-  async signOutUrl(): Promise<URL | null> {
-    this.#callback = undefined;
-    const url = await call(() => this.alive.signOut());
+  async signOutUrl(options: SignOutOptions = {}): Promise<URL | null> {
+    const url = await call(() => {
+      const core = this.alive;
+      const json = toJson(options);
+      this.#callback = undefined;
+      return core.signOut(json);
+    });
     return url === undefined ? null : new URL(url);
+  }
+
+  async handleSignOutCallback(url?: string | URL): Promise<SignedOut> {
+    const current = url === undefined ? needPage().href : String(url);
+    if (url === undefined) {
+      const cleaned = new URL(current);
+      cleaned.searchParams.delete("state");
+      history.replaceState(history.state, "", cleaned);
+    }
+    const returnTo = await call(() => this.alive.completeSignOut(current));
+    return returnTo === undefined ? {} : { returnTo };
+  }
+
+  handleFrontchannelLogout(url?: string | URL): Promise<boolean> {
+    const current = url === undefined ? needPage().href : String(url);
+    return call(() => this.alive.frontchannelLogout(current));
   }
 
   state(): ClientState {

@@ -42,6 +42,10 @@ export type ErrorCode =
   | "flow_unknown"
   | "iss_mismatch"
   | "iss_missing"
+  | "logout_request_invalid"
+  | "logout_state_mismatch"
+  | "logout_state_missing"
+  | "logout_unknown"
   | "param_invalid"
   | "request_invalid"
   | "response_mode_mismatch"
@@ -64,6 +68,7 @@ export type ErrorCode =
   | "key_ambiguous"
   | "key_not_found"
   | "key_unsuitable"
+  | "logout_token_replayed"
   | "nonce_mismatch"
   | "permission_insufficient"
   | "predicate_refused"
@@ -92,7 +97,8 @@ export type Phase =
   | "refresh"
   | "session"
   | "sign_in"
-  | "sign_out";
+  | "sign_out"
+  | "userinfo";
 
 /** What the provider said of its refusal. */
 export interface ErrorDetails {
@@ -108,6 +114,13 @@ export interface ErrorDetails {
   readonly acrValues?: string;
   /** How old the sign-in may be for an API, in seconds (RFC 9470 section 3). */
   readonly maxAge?: number;
+  /**
+   * What came in place of an answer, at most 512 characters: text without markup and without
+   * anything that could be a secret. Show it as text only.
+   */
+  readonly snippet?: string;
+  /** By how many seconds this clock is ahead of the provider's; behind it, when negative. */
+  readonly clockOffset?: number;
   /** In how many seconds it is worth asking again. */
   readonly retryAfter?: number;
 }

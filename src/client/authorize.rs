@@ -54,14 +54,7 @@ fn read(object: &Object) -> Result<SignInOptions, Error> {
         }
     }
     let return_to = options.string("returnTo")?;
-    // "//host" and "/\host" leave the origin; browsers drop tabs and line ends before looking.
-    let stays = |path: &str| {
-        path.starts_with('/')
-            && !path.starts_with("//")
-            && !path.contains('\\')
-            && path.bytes().all(|byte| (0x21..=0x7e).contains(&byte))
-    };
-    if !return_to.is_none_or(stays) {
+    if !return_to.is_none_or(stays_here) {
         return Err(invalid("returnTo"));
     }
     Ok(SignInOptions {
@@ -69,6 +62,15 @@ fn read(object: &Object) -> Result<SignInOptions, Error> {
         return_to: return_to.map(String::from),
         parameters: extra,
     })
+}
+
+/// Whether a path leads to a page of the same origin.
+pub(super) fn stays_here(path: &str) -> bool {
+    // "//host" and "/\host" leave the origin; browsers drop tabs and line ends before looking.
+    path.starts_with('/')
+        && !path.starts_with("//")
+        && !path.contains('\\')
+        && path.bytes().all(|byte| (0x21..=0x7e).contains(&byte))
 }
 
 /// A request that is ready: the page goes to the URL, the login is stored.

@@ -44,7 +44,7 @@ impl Callback {
         })
     }
 
-    fn once(&self, name: &'static str) -> Result<Option<&str>, Error> {
+    pub(super) fn once(&self, name: &'static str) -> Result<Option<&str>, Error> {
         form::once(&self.parameters, name)
             .map_err(|Repeated| Error::new(ErrorKind::ParamInvalid, name))
     }
@@ -80,7 +80,7 @@ impl Callback {
     }
 
     /// Whether the callback came to the redirect URI, its query aside; an empty path is "/".
-    fn came_to(&self, redirect_uri: &str) -> bool {
+    pub(super) fn came_to(&self, redirect_uri: &str) -> bool {
         let (Some(place), Some(expected)) = (Url::parse(&self.place), Url::parse(redirect_uri))
         else {
             return false;

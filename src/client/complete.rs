@@ -224,6 +224,7 @@ pub(super) fn check(
     max_age: Option<u32>,
     now: Timestamp,
 ) -> Result<IdToken, Error> {
+    let issued_at = verified.claims().date("iat").ok().flatten();
     let config = client.config();
     IdToken::check(
         verified,
@@ -239,7 +240,18 @@ pub(super) fn check(
             now,
         },
     )
-    .map_err(|error| error.during(Phase::IdToken))
+    .map_err(|error| {
+        let is_of_time = matches!(
+            error.kind(),
+            ErrorKind::TokenExpired | ErrorKind::TokenNotActive | ErrorKind::IssuedInFuture
+        );
+        // It was just issued, so the difference is that of the clocks.
+        let error = match issued_at.filter(|_| is_of_time) {
+            Some(issued_at) => error.clock_off(now.seconds().saturating_sub(issued_at.seconds())),
+            None => error,
+        };
+        error.during(Phase::IdToken)
+    })
 }
 
 fn finish(

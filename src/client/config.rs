@@ -9,6 +9,7 @@ use crate::http::{Transport, Url};
 #[cfg(feature = "backend")]
 use crate::issuer::ClientAuthentication;
 use crate::issuer::Provider;
+use crate::jose::Algorithm;
 use crate::options::{Options, invalid};
 use crate::time::Lifetime;
 
@@ -49,6 +50,10 @@ pub struct ClientConfig {
     pub authorization_params: Vec<(String, String)>,
     /// Audiences that an ID token may have besides this client.
     pub trusted_audiences: Vec<String>,
+    /// Whether front-channel logout must name the session.
+    pub frontchannel_logout_session_required: bool,
+    /// The algorithm with which the provider signs what it says of users, if that was agreed upon.
+    pub userinfo_signed_response_alg: Option<Algorithm>,
     /// The origins whose requests get the access token.
     pub allowed_origins: Vec<String>,
     /// How far clocks may differ.
@@ -76,6 +81,8 @@ impl Client {
     /// | `clockTolerance` | seconds, 0 to 300 | 30 |
     /// | `refreshSkew` | seconds, 0 to 3600 | 60 |
     /// | `timeout` | seconds for one request, 1 to 120 | 10 |
+    /// | `frontchannelLogoutSessionRequired` | whether front-channel logout must name the session | true |
+    /// | `userinfoSignedResponseAlg` | algorithm with which UserInfo answers are signed | either form |
     /// | `dangerouslyAllowHttpLoopback` | http to this machine itself | false |
     ///
     /// # Errors
@@ -99,6 +106,7 @@ fn read(object: &Object) -> Result<Client, Error> {
             "clientId",
             "clockTolerance",
             "dangerouslyAllowHttpLoopback",
+            "frontchannelLogoutSessionRequired",
             "issuer",
             "postLogoutRedirectUri",
             "redirectUri",
@@ -107,6 +115,7 @@ fn read(object: &Object) -> Result<Client, Error> {
             "scope",
             "timeout",
             "trustedAudiences",
+            "userinfoSignedResponseAlg",
         ],
     )?;
     let transport = if options.switch("dangerouslyAllowHttpLoopback")? {
@@ -126,6 +135,9 @@ fn read(object: &Object) -> Result<Client, Error> {
         audience: options.string("audience")?.map(String::from),
         authorization_params: parameters(options.object("authorizationParams")?)?,
         trusted_audiences: owned(options.strings("trustedAudiences")?),
+        frontchannel_logout_session_required: options
+            .choice("frontchannelLogoutSessionRequired", true)?,
+        userinfo_signed_response_alg: algorithm(&options, "userinfoSignedResponseAlg")?,
         clock_tolerance: options.seconds("clockTolerance", 0..=300, 30)?,
         refresh_skew: options.seconds("refreshSkew", 0..=3600, 60)?,
     };
@@ -213,6 +225,15 @@ pub(super) fn allowed_origins(
             }
         })
         .collect()
+}
+
+/// An algorithm with a public key: a page keeps no secret, and `none` is none.
+fn algorithm(options: &Options<'_>, name: &'static str) -> Result<Option<Algorithm>, Error> {
+    let named = options.string(name)?;
+    let known = |name| Algorithm::from_name(name).filter(|algorithm| !algorithm.is_symmetric());
+    named
+        .map(|text| known(text).ok_or_else(|| invalid(name)))
+        .transpose()
 }
 
 /// Parameters beyond those that gatepass sets.

@@ -9,7 +9,11 @@
 //! 3. [`Session::attach`] hands out the access token, or says that [`Refresh`] is due or that
 //!    someone must sign in.
 //!    What an API refuses, [`remedy`] reads.
-//! 4. [`SignOut`] ends the session here and makes the URL that ends it at the provider.
+//!    [`UserInfo`] asks the provider what it knows of the user.
+//! 4. [`SignOut`] ends the session here, its tokens at the provider, and makes the URL that ends the
+//!    provider's own session; [`PendingLogouts`] checks the return from there.
+//!    [`Client::frontchannel_logout`] hears the provider's own word; [`CheckLogout`] does in a
+//!    backend, without a client.
 //!
 //! What the flows share is a [`Client`]. They never import the guard.
 
@@ -18,8 +22,12 @@ mod callback;
 mod complete;
 mod config;
 mod exchange;
+mod frontchannel;
 mod id_token;
 mod logout;
+mod logout_return;
+#[cfg(feature = "backend")]
+mod logout_token;
 #[cfg(feature = "backend")]
 pub mod machine;
 mod pending;
@@ -27,6 +35,7 @@ mod pkce;
 mod refresh;
 mod resource;
 mod session;
+mod userinfo;
 
 pub use authorize::{AuthorizationRequest, SignIn, SignInOptions};
 pub use callback::CallbackCode;
@@ -34,12 +43,18 @@ pub use complete::{Completion, SignedIn};
 pub use config::ClientConfig;
 pub use exchange::Tokens;
 pub use id_token::{IdToken, IdTokenChecks};
-pub use logout::SignOut;
+pub use logout::{SignOut, SignOutOptions, SignedOut};
+pub use logout_return::{PendingLogout, PendingLogouts};
+#[cfg(feature = "backend")]
+pub use logout_token::{
+    CheckLogout, LogoutAnswer, LogoutReceiver, LogoutRequest, LogoutToken, MAX_LOGOUT_REQUEST,
+};
 pub use pending::{PendingLogin, PendingLogins};
 pub use pkce::{CodeVerifier, challenge};
 pub use refresh::Refresh;
 pub use resource::{Remedy, remedy};
 pub use session::{Attach, Session};
+pub use userinfo::UserInfo;
 
 use crate::error::Error;
 use crate::flow::{Checked, Reports};

@@ -50,35 +50,46 @@ pub(super) fn is_among(origins: &[String], url: &str) -> bool {
 /// `step_up_required` when the user has to sign in anew or in another way, which
 /// `details.acr_values` and `details.max_age` name: renewing would not help, a new sign-in may.
 pub fn remedy(status: u16, www_authenticate: Option<&str>) -> Result<Remedy, Error> {
-    // A refusal that says nothing about a token is none of ours, and one that cannot be read
-    // says nothing.
-    let demands = www_authenticate.and_then(Demand::read).unwrap_or_default();
-    let Some(demand) = demands.iter().find(|demand| demand.is("Bearer")) else {
+    let Some(refusal) = refusal(status, www_authenticate) else {
         return Ok(Remedy::None);
     };
-    let text = |name: &str| demand.get(name).map(clean);
-    let details = || Details {
-        status: Some(status),
-        error: text("error"),
-        error_description: text("error_description"),
-        scope: text("scope"),
-        acr_values: text("acr_values"),
-        max_age: demand
-            .get("max_age")
-            .and_then(|seconds| seconds.parse().ok()),
-        ..Details::default()
-    };
-    let surfaced = |kind: ErrorKind| {
-        let error = Error::from(kind).with_details(details());
-        Err(error.during(Phase::Session))
-    };
-    match (status, demand.get("error")) {
-        (401, Some("invalid_token")) => Ok(Remedy::Renew),
-        (403, Some("insufficient_scope")) => surfaced(ErrorKind::ScopeInsufficient),
-        // RFC 9470 section 3.
-        (401, Some("insufficient_user_authentication")) => surfaced(ErrorKind::StepUpRequired),
-        _ => Ok(Remedy::None),
+    if refusal.kind() != ErrorKind::ServerErrorResponse {
+        return Err(refusal.during(Phase::Session));
     }
+    let error = refusal
+        .details()
+        .and_then(|details| details.error.as_deref());
+    Ok(match (status, error) {
+        (401, Some("invalid_token")) => Remedy::Renew,
+        _ => Remedy::None,
+    })
+}
+
+/// What a refusal says of the token that was shown, if it says anything that can be read.
+pub(super) fn refusal(status: u16, www_authenticate: Option<&str>) -> Option<Error> {
+    let demands = www_authenticate.and_then(Demand::read)?;
+    let demand = demands.iter().find(|demand| demand.is("Bearer"))?;
+    let text = |name: &str| demand.get(name).map(clean);
+    let error = demand.get("error")?;
+    let kind = match (status, error) {
+        (403, "insufficient_scope") => ErrorKind::ScopeInsufficient,
+        // RFC 9470 section 3.
+        (401, "insufficient_user_authentication") => ErrorKind::StepUpRequired,
+        _ => ErrorKind::ServerErrorResponse,
+    };
+    Some(
+        Error::from(kind).with_details(Details {
+            status: Some(status),
+            error: text("error"),
+            error_description: text("error_description"),
+            scope: text("scope"),
+            acr_values: text("acr_values"),
+            max_age: demand
+                .get("max_age")
+                .and_then(|seconds| seconds.parse().ok()),
+            ..Details::default()
+        }),
+    )
 }
 
 #[cfg(test)]

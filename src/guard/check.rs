@@ -5,12 +5,11 @@ use crate::flow::{Event, Flow, ProofUse, Step};
 use crate::guard::dpop::Proven;
 use crate::guard::opaque::Introspect;
 use crate::guard::refusal::Schemes;
-use crate::guard::replay::Replays;
 use crate::guard::request::{Scheme, Shown};
 use crate::guard::{
     BearerToken, Guard, Need, Principal, Refusal, RequestFacts, Verdict, access_token, binding,
 };
-use crate::issuer::{KeyTrials, Verify};
+use crate::issuer::{KeyTrials, Replays, Verify};
 use crate::jose::{DpopProof, MAX_TOKEN, Unverified, base64url_encode};
 use crate::time::Timestamp;
 

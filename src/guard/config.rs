@@ -3,13 +3,12 @@
 use crate::error::{Error, Phase};
 use crate::guard::opaque::Introspection;
 use crate::guard::profile::Profiles;
-use crate::guard::replay::Replays;
 use crate::guard::{
     ChallengeContext, Dpop, Guard, Need, Profile, ResourceMetadata, Tally, VerdictLimits, secret,
 };
 use crate::http::Transport;
 use crate::http::json::{Object, Value};
-use crate::issuer::Provider;
+use crate::issuer::{Provider, Replays};
 use crate::jose::{Algorithm, Algorithms, KnownHeaders};
 use crate::options::{Options, invalid};
 use crate::time::Lifetime;

@@ -33,7 +33,6 @@ mod principal;
 mod profile;
 mod refusal;
 mod renewal;
-mod replay;
 mod request;
 mod resource_metadata;
 mod secret;
@@ -57,9 +56,8 @@ pub use verdict::{Recall, Verdict, VerdictLimits};
 
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::Reports;
-use crate::guard::replay::Replays;
 use crate::http::json::Value;
-use crate::issuer::Provider;
+use crate::issuer::{Provider, Replays};
 use crate::jose::{Algorithm, KnownHeaders};
 use crate::options::invalid;
 use opaque::Introspection;

@@ -9,6 +9,8 @@ mod request;
 mod response;
 #[cfg(feature = "serde")]
 mod serde;
+#[cfg(feature = "client")]
+mod snippet;
 mod target;
 mod url;
 

@@ -41,6 +41,8 @@ pub enum Purpose {
     Keys,
     /// A refresh of the tokens.
     Refresh,
+    /// The end of a token (RFC 7009).
+    Revocation,
     /// Tokens for an authorization code.
     Token,
     /// What the provider says of a user (OpenID Connect Core section 5.3).
@@ -57,6 +59,7 @@ impl Purpose {
             Self::Introspection => "introspection",
             Self::Keys => "keys",
             Self::Refresh => "refresh",
+            Self::Revocation => "revocation",
             Self::Token => "token",
             Self::UserInfo => "userinfo",
         }
@@ -68,7 +71,11 @@ impl Purpose {
             Self::Discovery | Self::Keys => 512 * 1024,
             #[cfg(feature = "backend")]
             Self::DeviceAuthorization => 64 * 1024,
-            Self::Introspection | Self::Refresh | Self::Token | Self::UserInfo => 1024 * 1024,
+            Self::Introspection
+            | Self::Refresh
+            | Self::Revocation
+            | Self::Token
+            | Self::UserInfo => 1024 * 1024,
         }
     }
 }

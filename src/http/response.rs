@@ -5,9 +5,13 @@ use core::fmt;
 #[cfg(feature = "client")]
 use crate::error::clean;
 use crate::error::{Details, Error, ErrorKind};
+#[cfg(feature = "client")]
+use crate::http::challenge::Demand;
 #[cfg(feature = "backend")]
 use crate::http::date;
 use crate::http::json::{self, Object};
+#[cfg(feature = "client")]
+use crate::http::snippet::snippet;
 #[cfg(feature = "backend")]
 use crate::time::{Lifetime, Timestamp};
 
@@ -46,7 +50,12 @@ pub struct HttpResponse {
 
 impl HttpResponse {
     /// The headers that are read; no others need to be handed over.
-    pub const HEADERS: &'static [&'static str] = &["cache-control", "content-type", "retry-after"];
+    pub const HEADERS: &'static [&'static str] = &[
+        "cache-control",
+        "content-type",
+        "retry-after",
+        "www-authenticate",
+    ];
 
     /// An answer with a status, those of [`HttpResponse::HEADERS`] that it has, and its body.
     pub fn new(status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Self {
@@ -70,7 +79,7 @@ impl HttpResponse {
     }
 
     /// Whether the media type is one of these; parameters and case do not matter.
-    fn has_type(&self, types: &[&str]) -> bool {
+    pub(crate) fn has_type(&self, types: &[&str]) -> bool {
         let essence = self
             .header("content-type")
             .and_then(|value| value.split(';').next())
@@ -100,11 +109,10 @@ impl HttpResponse {
     /// # Errors
     ///
     /// As [`HttpResponse::json`]; `malformed` also for a body that is not UTF-8.
-    #[cfg(feature = "guard")]
     pub(crate) fn text(&self, types: &[&str], malformed: ErrorKind) -> Result<&str, Error> {
         self.check_status()?;
         if !self.has_type(types) {
-            return Err(Error::new(malformed, "content-type"));
+            return Err(Error::new(malformed, "content-type").with_details(self.details()));
         }
         core::str::from_utf8(&self.body).map_err(|_| Error::new(malformed, "body"))
     }
@@ -114,12 +122,17 @@ impl HttpResponse {
             200 => Ok(()),
             // 304 leads nowhere: it answers a condition that is never set.
             300..=303 | 305..=399 => Err(ErrorKind::RedirectRefused.into()),
-            status => Err(
-                Error::from(ErrorKind::UpstreamStatus).with_details(Details {
-                    status: Some(status),
-                    ..Details::default()
-                }),
-            ),
+            _ => Err(Error::from(ErrorKind::UpstreamStatus).with_details(self.details())),
+        }
+    }
+
+    /// What there is to tell of an answer that is none.
+    fn details(&self) -> Details {
+        Details {
+            status: Some(self.status),
+            #[cfg(feature = "client")]
+            snippet: snippet(&self.body),
+            ..Details::default()
         }
     }
 
@@ -131,7 +144,7 @@ impl HttpResponse {
         malformed: ErrorKind,
     ) -> Result<Object, Error> {
         if !self.has_type(types) {
-            return Err(Error::new(malformed, "content-type"));
+            return Err(Error::new(malformed, "content-type").with_details(self.details()));
         }
         json::read_object(&self.body, max_bytes).map_err(|fault| match fault {
             json::Fault::TooLarge => ErrorKind::ResponseTooLarge.into(),
@@ -139,13 +152,11 @@ impl HttpResponse {
         })
     }
 
-    /// The OAuth error of a refusal (RFC 6749 section 5.2), or what the status alone tells.
+    /// The OAuth error of a refusal (RFC 6749 section 5.2), that of its challenge (RFC 6750 section
+    /// 3), or what the status alone tells.
     #[cfg(feature = "client")]
     pub(crate) fn refusal(&self) -> Error {
-        let mut details = Details {
-            status: Some(self.status),
-            ..Details::default()
-        };
+        let mut details = self.details();
         let body = self.object(
             &["application/json"],
             64 * 1024,
@@ -153,7 +164,15 @@ impl HttpResponse {
         );
         let code = body.as_ref().ok().and_then(|body| body.get("error"));
         let Some(code) = code else {
-            return Error::from(ErrorKind::UpstreamStatus).with_details(details);
+            let demands = self.header("www-authenticate").and_then(Demand::read);
+            let demands = demands.unwrap_or_default();
+            let named = demands.iter().find(|demand| demand.get("error").is_some());
+            let Some(demand) = named else {
+                return Error::from(ErrorKind::UpstreamStatus).with_details(details);
+            };
+            details.error = demand.get("error").map(clean);
+            details.error_description = demand.get("error_description").map(clean);
+            return Error::from(ErrorKind::ServerErrorResponse).with_details(details);
         };
         // 5.2: both values are strings.
         let description = match body
@@ -190,6 +209,15 @@ impl HttpResponse {
             return Some(Lifetime::from_seconds(seconds));
         }
         date::read(value).map(|moment| moment.since(now))
+    }
+
+    /// Why an answer with another status than 200 is none: the redirect, or the refusal.
+    #[cfg(feature = "client")]
+    pub(crate) fn failure(&self) -> Error {
+        match self.check_status() {
+            Err(error) if self.status < 400 => error,
+            _ => self.refusal(),
+        }
     }
 
     /// How long the answer may be kept by its `Cache-Control`, in seconds.

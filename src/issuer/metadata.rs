@@ -48,6 +48,7 @@ pub struct Metadata {
     jwks_uri: Option<Url>,
     end_session_endpoint: Option<Url>,
     introspection_endpoint: Option<Url>,
+    revocation_endpoint: Option<Url>,
     userinfo_endpoint: Option<Url>,
     #[cfg(feature = "backend")]
     device_authorization_endpoint: Option<Url>,
@@ -110,6 +111,7 @@ impl Metadata {
             jwks_uri: endpoint("jwks_uri")?,
             end_session_endpoint: endpoint("end_session_endpoint")?,
             introspection_endpoint: endpoint("introspection_endpoint")?,
+            revocation_endpoint: endpoint("revocation_endpoint")?,
             userinfo_endpoint: endpoint("userinfo_endpoint")?,
             #[cfg(feature = "backend")]
             device_authorization_endpoint: endpoint("device_authorization_endpoint")?,
@@ -156,6 +158,11 @@ impl Metadata {
     /// Where users sign out, if the provider offers that.
     pub fn end_session_endpoint(&self) -> Option<&Url> {
         self.end_session_endpoint.as_ref()
+    }
+
+    /// Where tokens are ended (RFC 7009), if the provider offers that.
+    pub fn revocation_endpoint(&self) -> Option<&Url> {
+        self.revocation_endpoint.as_ref()
     }
 
     /// Where the provider says what a token stands for (RFC 7662).

@@ -12,6 +12,10 @@ mod keys;
 mod metadata;
 mod pause;
 mod renew;
+#[cfg(any(feature = "backend", feature = "guard"))]
+mod replay;
+#[cfg(feature = "client")]
+mod userinfo;
 mod verify;
 
 #[cfg(any(feature = "backend", feature = "guard"))]
@@ -24,6 +28,11 @@ pub use verify::{KeyTrials, Verify};
 
 #[cfg(feature = "backend")]
 pub(crate) use ask::{Ask, Retry};
+#[cfg(any(feature = "backend", feature = "guard"))]
+pub(crate) use replay::Replays;
+#[cfg(feature = "client")]
+pub(crate) use userinfo::{AskUserInfo, UserInfoRules};
+
 #[cfg(feature = "guard")]
 pub(crate) use authenticate::bearer;
 #[cfg(any(feature = "backend", feature = "guard"))]

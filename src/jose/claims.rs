@@ -164,7 +164,6 @@ impl Claims {
     /// # Errors
     ///
     /// As [`Claims::check_lifetime`], but for `claim_missing`.
-    #[cfg(feature = "guard")]
     pub(crate) fn check_dates(&self, now: Timestamp, tolerance: Lifetime) -> Result<(), Error> {
         if self.members.get("exp").is_some() {
             return self.check_lifetime(now, tolerance);

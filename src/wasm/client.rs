@@ -8,11 +8,12 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::client::{
-    Attach, Client, Completion, PendingLogins, Refresh, Remedy, SignIn, SignInOptions, SignOut,
-    remedy,
+    Attach, Client, Completion, PendingLogins, PendingLogouts, Refresh, Remedy, SignIn,
+    SignInOptions, SignOut, SignOutOptions, UserInfo, remedy,
 };
 use crate::error::{Error, ErrorKind, Phase};
-use crate::http::json::{Object, Value};
+use crate::http::json::{self, Object, Value};
+use crate::secret::Secret;
 use crate::time::Lifetime;
 use crate::wasm::drive::Host;
 use crate::wasm::error::to_js;
@@ -21,7 +22,7 @@ use crate::wasm::keep::{Found, Keep};
 use crate::wasm::machine::Machine;
 use crate::wasm::share::{Shared, Turns, promise};
 use crate::wasm::store::{JsStore, Place};
-use crate::wasm::{ambient, options};
+use crate::wasm::{MAX_OPTIONS, ambient, options};
 
 /// A client; every method may be called while another one is under way.
 #[wasm_bindgen(js_name = Client)]
@@ -32,6 +33,8 @@ pub(super) struct State {
     pub(super) host: Host,
     /// Where sign-ins wait for their callback.
     logins: Place,
+    /// Where sign-outs wait for the user's return.
+    logouts: Place,
     logins_turns: Turns,
     /// Where the session is kept.
     keep: Keep,
@@ -129,17 +132,7 @@ impl JsClient {
     #[wasm_bindgen(js_name = accessToken, unchecked_return_type = "Promise<string>")]
     pub fn access_token(&self) -> Promise {
         let state = Rc::clone(&self.0);
-        promise(async move {
-            state.look().await.map_err(|error| to_js(&error))?;
-            let token = match state.token().map_err(|error| to_js(&error))? {
-                Some(token) => token,
-                None => {
-                    let renewal = JsFuture::from(state.refresh()).await.map(|_| ());
-                    state.token_after(renewal)?
-                }
-            };
-            Ok(token.into())
-        })
+        promise(async move { state.fresh_token().await.map(JsValue::from) })
     }
 
     /// The access token for a request to this URL; nothing for one that must not carry it.
@@ -179,6 +172,25 @@ impl JsClient {
         })
     }
 
+    /// What the provider says of the user, as JSON text.
+    #[wasm_bindgen(unchecked_return_type = "Promise<string>")]
+    pub fn userinfo(&self) -> Promise {
+        let state = Rc::clone(&self.0);
+        promise(async move {
+            let used = state.fresh_token().await?;
+            let mut asked = state.ask_userinfo().await;
+            let error = asked.as_ref().err().and_then(Error::details);
+            if error.and_then(|details| details.error.as_deref()) == Some("invalid_token") {
+                // As an API's refusal: renewed once, unless someone has.
+                if state.has_token(&used) {
+                    JsFuture::from(state.refresh()).await?;
+                }
+                asked = state.ask_userinfo().await;
+            }
+            asked.map(JsValue::from).map_err(|error| to_js(&error))
+        })
+    }
+
     /// Renews the session now.
     #[wasm_bindgen(unchecked_return_type = "Promise<void>")]
     pub fn refresh(&self) -> Promise {
@@ -193,24 +205,49 @@ impl JsClient {
         promise(async move { state.tend().await })
     }
 
-    /// Ends the session here: the URL that ends it at the provider, if it offers that.
+    /// Ends the session here and its tokens at the provider: the URL that ends the session there, if
+    /// it offers that.
     #[wasm_bindgen(js_name = signOut, unchecked_return_type = "Promise<string | undefined>")]
-    pub fn sign_out(&self) -> Promise {
+    pub fn sign_out(&self, options_json: &str) -> Promise {
         let state = Rc::clone(&self.0);
         // Before anything is awaited the session is gone.
-        let mut flow = SignOut::new(&mut state.client.borrow_mut());
-        state.completion.clear();
-        state.host.emit(Object::new().with("type", "signed_out"));
+        let begun = state.begin_sign_out(options_json);
         promise(async move {
-            // Also where the provider cannot be reached, and before it is asked.
-            state.save().await;
-            let url = state
-                .host
-                .run(&state.client, &mut flow)
-                .await
-                .map_err(|error| to_js(&error))?;
+            let url = match begun {
+                Ok(flow) => state.sign_out(flow).await,
+                Err(error) => Err(error),
+            };
             // EXPOSE: the page goes there.
+            let url = url.map_err(|error| to_js(&error))?;
             Ok(url.map_or(JsValue::UNDEFINED, |url| url.expose().as_str().into()))
+        })
+    }
+
+    /// Checks the URL to which the provider sent the user back after signing out: where the
+    /// application goes on.
+    #[wasm_bindgen(js_name = completeSignOut, unchecked_return_type = "Promise<string | undefined>")]
+    pub fn complete_sign_out(&self, url: String) -> Promise {
+        let state = Rc::clone(&self.0);
+        promise(async move {
+            let returned = state.returned(&url).await;
+            let returned = returned.map_err(|error| to_js(&error.during(Phase::SignOut)))?;
+            Ok(returned.map_or(JsValue::UNDEFINED, JsValue::from))
+        })
+    }
+
+    /// Ends the session here when the URL that the provider opened in a frame is about it.
+    #[wasm_bindgen(js_name = frontchannelLogout, unchecked_return_type = "Promise<boolean>")]
+    pub fn frontchannel_logout(&self, url: String) -> Promise {
+        let state = Rc::clone(&self.0);
+        promise(async move {
+            state.look().await.map_err(|error| to_js(&error))?;
+            let is_over = state.client.borrow_mut().frontchannel_logout(&url);
+            if is_over {
+                state.leave();
+                state.save().await;
+                state.forget_logins().await;
+            }
+            Ok(is_over.into())
         })
     }
 
@@ -258,6 +295,7 @@ impl JsClient {
         };
         let place = session.map(|store| Place::new(store, key("session")));
         Ok(Self(Rc::new(State {
+            logouts: Place::new(logins.clone(), key("logouts")),
             logins: Place::new(logins, key("logins")),
             keep: Keep::new(place, lock, key("session")),
             client: RefCell::new(client),
@@ -303,7 +341,12 @@ impl State {
 
     /// Stores the session. Where that fails it goes on in this page, and the program is told.
     pub(super) async fn save(&self) {
-        if let Err(error) = self.keep.save(&self.client).await {
+        self.told(self.keep.save(&self.client).await);
+    }
+
+    /// Tells the program that something could not be stored.
+    fn told(&self, stored: Result<(), Error>) {
+        if let Err(error) = stored {
             self.store_failed(&error);
         }
     }
@@ -366,11 +409,81 @@ impl State {
         flow
     }
 
+    fn begin_sign_out(&self, options_json: &str) -> Result<SignOut, Error> {
+        let options = json::read_object(options_json.as_bytes(), MAX_OPTIONS)
+            .map_err(|_| Error::new(ErrorKind::ConfigInvalid, "options"))?;
+        let options = SignOutOptions::from_options(&options)?;
+        let flow = SignOut::new(&mut self.client.borrow_mut(), options, ambient::entropy()?);
+        self.leave();
+        Ok(flow)
+    }
+
+    /// Forgets what belonged to the session that just ended.
+    fn leave(&self) {
+        self.completion.clear();
+        self.host.emit(Object::new().with("type", "signed_out"));
+    }
+
+    async fn sign_out(&self, mut flow: SignOut) -> Result<Option<Secret<String>>, Error> {
+        // Another tab may have renewed the session meanwhile: then its tokens are those that live.
+        if let Ok(Found::Other) = self.keep.look(&self.client).await {
+            flow.take_session(&mut self.client.borrow_mut());
+        }
+        // Also where the provider cannot be reached, and before it is asked.
+        self.save().await;
+        self.forget_logins().await;
+        let signed_out = self.host.run(&self.client, &mut flow).await?;
+        if let Some(error) = signed_out.revocation_failure {
+            let event = Object::new().with("type", "revocation_failed");
+            self.host.emit(event.with("code", error.code()));
+        }
+        if let Some(logout) = signed_out.logout {
+            let text = self.logouts.read().await;
+            let mut logouts = PendingLogouts::read(text.ok().flatten().as_deref());
+            logouts.add(logout, ambient::now()?);
+            self.told(self.logouts.write(&logouts.to_json()).await);
+        }
+        Ok(signed_out.url)
+    }
+
+    async fn returned(&self, url: &str) -> Result<Option<String>, Error> {
+        let text = self.logouts.read().await?;
+        let mut logouts = PendingLogouts::read(text.as_deref());
+        let returned = logouts.take(url, &self.client.borrow(), ambient::now()?);
+        self.logouts.write(&logouts.to_json()).await?;
+        returned
+    }
+
+    /// Sign-ins that wait in this tab belong to whoever just left.
+    async fn forget_logins(&self) {
+        let _turn = self.logins_turns.take().await;
+        let nothing = PendingLogins::default();
+        self.told(self.save_logins(&nothing).await);
+    }
+
     async fn give_back(&self, flow: &Completion) -> Result<(), Error> {
         let _turn = self.logins_turns.take().await;
         let mut logins = self.load_logins().await?;
         logins.give_back(flow.login(), ambient::now()?);
         self.save_logins(&logins).await
+    }
+
+    /// The access token, renewed when its end is near.
+    async fn fresh_token(self: &Rc<Self>) -> Result<String, JsValue> {
+        self.look().await.map_err(|error| to_js(&error))?;
+        match self.token().map_err(|error| to_js(&error))? {
+            Some(token) => Ok(token),
+            None => {
+                let renewal = JsFuture::from(self.refresh()).await.map(|_| ());
+                self.token_after(renewal)
+            }
+        }
+    }
+
+    async fn ask_userinfo(&self) -> Result<String, Error> {
+        let mut flow = UserInfo::new(&self.client.borrow());
+        let claims = self.host.run(&self.client, &mut flow).await?;
+        Ok(Value::from(claims.as_object().clone()).to_json())
     }
 
     /// The access token if it lives long enough; `None` when it has to be renewed first.

@@ -19,7 +19,7 @@ pub(super) fn to_js(error: &Error) -> JsValue {
         "phase",
         error.phase().map_or("config", |phase| phase.name()).into(),
     );
-    set("hint", error.hint().into());
+    set("hint", error.advice().into());
     set("retryable", error.retryable().into());
     if !error.at().is_empty() {
         set("at", error.at().into());
@@ -43,6 +43,8 @@ pub(super) fn to_js(error: &Error) -> JsValue {
             details.acr_values.as_deref().map(JsValue::from),
         );
         set_detail("maxAge", details.max_age.map(JsValue::from));
+        set_detail("snippet", details.snippet.as_deref().map(JsValue::from));
+        set_detail("clockOffset", details.clock_offset.map(JsValue::from));
         set_detail("retryAfter", details.retry_after.map(JsValue::from));
         set("details", members.into());
     }

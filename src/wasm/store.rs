@@ -13,6 +13,7 @@ extern "C" {
     #[wasm_bindgen(
         typescript_type = "{ get(key: string): unknown; set(key: string, value: string): unknown; remove?(key: string): unknown }"
     )]
+    #[derive(Clone)]
     pub type JsStore;
     #[wasm_bindgen(method, catch)]
     fn get(this: &JsStore, key: &str) -> Result<JsValue, JsValue>;

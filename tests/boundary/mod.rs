@@ -199,7 +199,7 @@ async fn a_sign_in_ends_with_a_session_whose_id_token_was_checked() {
         .unwrap();
     assert_eq!(token.split('.').count(), 3);
     assert!(!client.state().contains(&token));
-    let url = JsFuture::from(client.sign_out())
+    let url = JsFuture::from(client.sign_out("{}"))
         .await
         .unwrap()
         .as_string()
@@ -312,7 +312,7 @@ async fn calls_during_a_pending_one_work() {
     assert!(client.state().contains("false"));
     assert!(client.user().is_none());
     assert_eq!(code_of(client.access_token()).await, "login_required");
-    JsFuture::from(client.sign_out()).await.unwrap();
+    JsFuture::from(client.sign_out("{}")).await.unwrap();
     JsFuture::from(pending).await.unwrap();
 }
 
@@ -433,7 +433,7 @@ async fn lgo_19_signing_out_reaches_the_other_tabs() {
     let tabs = Tabs::new("").await;
     let first = tabs.open_and_sign_in().await;
     let second = tabs.open(Some(&tabs.lock)).await;
-    JsFuture::from(first.sign_out()).await.unwrap();
+    JsFuture::from(first.sign_out("{}")).await.unwrap();
     assert_eq!(code_of(second.access_token()).await, "login_required");
     assert!(second.user().is_none());
     assert_eq!(
@@ -893,7 +893,7 @@ async fn events_hold_no_token() {
         .await
         .unwrap();
     JsFuture::from(client.refresh()).await.unwrap();
-    JsFuture::from(client.sign_out()).await.unwrap();
+    JsFuture::from(client.sign_out("{}")).await.unwrap();
     let all = events.join("\n").as_string().unwrap();
     for kind in [
         "\"request\"",

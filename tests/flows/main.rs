@@ -21,6 +21,7 @@
     clippy::unwrap_used
 )]
 
+mod advice;
 mod binding;
 mod callback;
 mod client_authentication;
@@ -45,6 +46,7 @@ mod id_token;
 mod key_cache;
 mod key_renewal;
 mod leaks;
+mod logout_token;
 mod machine;
 mod misuse;
 mod refresh;
@@ -55,3 +57,4 @@ mod sign_out;
 mod signatures;
 mod signing;
 mod support;
+mod userinfo;

@@ -2,12 +2,15 @@
 
 use std::fmt::Debug;
 
-use gatepass::client::{Completion, Refresh, SignIn, SignInOptions, SignOut};
+use gatepass::client::{
+    Completion, Refresh, SignIn, SignInOptions, SignOut, SignOutOptions, UserInfo,
+};
 use gatepass::flow::{Event, Flow, Step};
 use gatepass::guard::{BearerToken, Check, Need};
 use gatepass::http::{HttpResponse, Unreachable};
 use gatepass::issuer::Discover;
 use gatepass::jose::rust_crypto;
+use serde_json::json;
 
 use crate::support::{GuardWorld, Net, World, code};
 
@@ -147,7 +150,31 @@ fn a_refresh_is_stepped_in_order() {
 fn signing_out_is_stepped_in_order() {
     interrupt(2, || {
         let mut world = World::new();
-        (SignOut::new(&mut world.client), world.client, world.net)
+        let (options, entropy) = (SignOutOptions::default(), world.entropy());
+        let flow = SignOut::new(&mut world.client, options, entropy);
+        (flow, world.client, world.net)
+    });
+}
+
+#[test]
+fn ending_the_tokens_is_stepped_in_order() {
+    interrupt(3, || {
+        let mut world = World::new();
+        world.sign_in().unwrap();
+        let (options, entropy) = (SignOutOptions::default(), world.entropy());
+        let flow = SignOut::new(&mut world.client, options, entropy);
+        (flow, world.client, world.net)
+    });
+}
+
+#[test]
+fn asking_for_the_user_is_stepped_in_order() {
+    interrupt(3, || {
+        let mut world = World::new();
+        world.sign_in().unwrap();
+        world.idp().user.set("sub", json!("user-1"));
+        world.idp().sign_user = Some(Box::new(|_| {}));
+        (UserInfo::new(&world.client), world.client, world.net)
     });
 }
 

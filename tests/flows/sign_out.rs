@@ -1,11 +1,13 @@
 //! Signing out.
 
-use gatepass::client::Refresh;
+use gatepass::client::{PendingLogouts, Refresh, SignOut, SignOutOptions};
+use gatepass::error::Phase;
 use gatepass::flow::{Event, Step};
 use gatepass::http::{Purpose, Unreachable, form};
+use gatepass::time::Lifetime;
 use serde_json::json;
 
-use crate::support::{Reply, World, code};
+use crate::support::{Reply, World, code, code_at};
 
 #[test]
 fn lgo_16_the_url_carries_the_hint_the_client_and_the_page_to_return_to() {
@@ -22,11 +24,354 @@ fn lgo_16_the_url_carries_the_hint_the_client_and_the_page_to_return_to() {
     let names: Vec<_> = parameters.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
-        ["id_token_hint", "client_id", "post_logout_redirect_uri"]
+        [
+            "id_token_hint",
+            "client_id",
+            "post_logout_redirect_uri",
+            "state"
+        ]
     );
     assert_eq!(parameters[0].1.split('.').count(), 3);
     assert_eq!(parameters[1].1, "spa");
     assert_eq!(parameters[2].1, "https://app.example/bye?x=1");
+    assert_eq!(parameters[3].1.len(), 43);
+}
+
+/// Signs in and out; the URL at which the user comes back.
+fn left(given: serde_json::Value) -> (World, String) {
+    let mut world = World::with(json!({"postLogoutRedirectUri": "https://app.example/bye"}));
+    world.sign_in().unwrap();
+    let signed_out = world.sign_out_with(given).unwrap();
+    let url = signed_out.url.unwrap().expose().clone();
+    let state = parameter(&url, "state").unwrap();
+    (world, format!("https://app.example/bye?state={state}"))
+}
+
+fn parameter(url: &str, name: &str) -> Option<String> {
+    let parameters = form::decode(url.split_once('?').unwrap().1).unwrap();
+    form::once(&parameters, name).unwrap().map(String::from)
+}
+
+#[test]
+fn lgo_16_the_state_is_checked_at_the_return() {
+    let (mut world, url) = left(json!({"returnTo": "/start?x=1"}));
+    assert_eq!(
+        world.come_back(&url).unwrap().as_deref(),
+        Some("/start?x=1")
+    );
+    // Once.
+    assert_eq!(code(world.come_back(&url)), "logout_unknown");
+    let (mut world, url) = left(json!({}));
+    assert_eq!(world.come_back(&url).unwrap(), None);
+}
+
+#[test]
+fn lgo_16_a_return_without_the_state_has_a_code_of_its_own() {
+    let (mut world, url) = left(json!({"returnTo": "/start"}));
+    let error = world.come_back("https://app.example/bye").unwrap_err();
+    assert_eq!(error.code(), "logout_state_missing");
+    assert_eq!(error.phase(), Some(Phase::SignOut));
+    // Nobody else's visit uses it up.
+    for other in ["x", "", "%20"] {
+        let other = format!("https://app.example/bye?state={other}");
+        assert_eq!(code(world.come_back(&other)), "logout_state_mismatch");
+    }
+    let twice = format!("{url}&state=x");
+    assert_eq!(
+        code_at(world.come_back(&twice)),
+        ("param_invalid", "state".into())
+    );
+    assert_eq!(
+        code(world.come_back(&url.replace('?', "#"))),
+        "response_mode_mismatch"
+    );
+    assert!(world.come_back(&url).is_ok());
+}
+
+#[test]
+fn lgo_16_a_return_to_another_place_or_too_late_is_unknown() {
+    let (mut world, url) = left(json!({}));
+    let elsewhere = url.replace("/bye", "/cb");
+    assert_eq!(code(world.come_back(&elsewhere)), "logout_unknown");
+    let (mut world, url) = left(json!({}));
+    world.net.pass(600);
+    assert!(world.come_back(&url).is_ok());
+    let (mut world, url) = left(json!({}));
+    world.net.pass(601);
+    assert_eq!(code(world.come_back(&url)), "logout_unknown");
+    let mut other = World::with(json!({"postLogoutRedirectUri": "https://app.example/bye"}));
+    assert_eq!(code(other.come_back(&url)), "logout_unknown");
+}
+
+#[test]
+fn several_sign_outs_wait_side_by_side() {
+    let (mut world, first) = left(json!({"returnTo": "/one"}));
+    world.sign_in().unwrap();
+    let second = world.sign_out_with(json!({"returnTo": "/two"})).unwrap();
+    let state = parameter(second.url.unwrap().expose(), "state").unwrap();
+    let second = format!("https://app.example/bye?state={state}");
+    assert_ne!(first, second);
+    assert_eq!(world.come_back(&first).unwrap().as_deref(), Some("/one"));
+    assert_eq!(world.come_back(&second).unwrap().as_deref(), Some("/two"));
+}
+
+#[test]
+fn hints_and_languages_go_along() {
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    let given = json!({"logoutHint": "a@example.com", "uiLocales": ["de-CH", "en"]});
+    let signed_out = world.sign_out_with(given).unwrap();
+    let url = signed_out.url.unwrap().expose().clone();
+    assert_eq!(
+        parameter(&url, "logout_hint").as_deref(),
+        Some("a@example.com")
+    );
+    assert_eq!(parameter(&url, "ui_locales").as_deref(), Some("de-CH en"));
+    // Without a page to return to nobody brings a state back.
+    assert_eq!(parameter(&url, "state"), None);
+    assert!(signed_out.logout.is_none());
+}
+
+#[test]
+fn options_that_are_wrong_are_refused_before_anything_ends() {
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    for (given, at) in [
+        (json!({"returnTo": "//evil.example"}), "returnTo"),
+        (json!({"returnTo": "https://evil.example"}), "returnTo"),
+        (json!({"revoke": "no"}), "revoke"),
+        (json!({"uiLocales": []}), "uiLocales"),
+        (json!({"logoutHint": 1}), "logoutHint"),
+        (json!({"state": "x"}), "state"),
+    ] {
+        let outcome = code_at(world.sign_out_with(given));
+        assert_eq!(outcome, ("config_invalid", at.into()));
+    }
+    assert!(world.client.session().is_some());
+}
+
+/// The tokens that were to be ended, in order, with what was told about them.
+fn ended(world: &World) -> Vec<(String, String)> {
+    let revocations = world.net.sent.iter();
+    revocations
+        .filter(|sent| sent.purpose == Purpose::Revocation)
+        .map(|sent| {
+            assert_eq!(sent.field("client_id").as_deref(), Some("spa"));
+            assert!(!sent.url.contains('?'));
+            let field = |name| sent.field(name).unwrap();
+            (field("token_type_hint"), field("token"))
+        })
+        .collect()
+}
+
+#[test]
+fn both_tokens_end_at_the_provider_the_refresh_token_first() {
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    let signed_out = world.sign_out_with(json!({})).unwrap();
+    assert_eq!(signed_out.revoked, ["refresh_token", "access_token"]);
+    assert!(signed_out.revocation_failure.is_none());
+    let ended = ended(&world);
+    assert_eq!(ended[0].0, "refresh_token");
+    assert!(ended[0].1.starts_with("refresh-S3CRET"));
+    assert_eq!(ended[1].0, "access_token");
+    assert!(ended[1].1.starts_with("access-S3CRET"));
+}
+
+#[test]
+fn tokens_stay_where_the_program_or_the_provider_does_not_end_them() {
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    world.sign_out_with(json!({"revoke": false})).unwrap();
+    assert!(ended(&world).is_empty());
+    let mut world = World::new();
+    world.idp().metadata["revocation_endpoint"] = json!(null);
+    world.sign_in().unwrap();
+    let signed_out = world.sign_out_with(json!({})).unwrap();
+    assert!(ended(&world).is_empty());
+    assert!(signed_out.url.is_some() && signed_out.revocation_failure.is_none());
+}
+
+#[test]
+fn a_session_without_a_refresh_token_ends_its_access_token() {
+    let mut world = World::new();
+    world.idp().edit_response = Some(Box::new(|response| {
+        response.remove("refresh_token");
+    }));
+    world.sign_in().unwrap();
+    let signed_out = world.sign_out_with(json!({})).unwrap();
+    assert_eq!(signed_out.revoked, ["access_token"]);
+}
+
+#[test]
+fn a_kind_of_token_that_cannot_be_ended_is_understood() {
+    let unsupported = json!({"error": "unsupported_token_type"});
+    // An access token that ends by itself soon is no failure.
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    world.idp().reply(Purpose::Revocation, Reply::body(""));
+    let reply = Reply::json(&unsupported).with_status(400);
+    world.idp().reply(Purpose::Revocation, reply.clone());
+    let signed_out = world.sign_out_with(json!({})).unwrap();
+    assert_eq!(signed_out.revoked, ["refresh_token"]);
+    assert!(signed_out.revocation_failure.is_none());
+    // A refresh token that lives on is one.
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    world.idp().reply(Purpose::Revocation, reply);
+    let signed_out = world.sign_out_with(json!({})).unwrap();
+    assert_eq!(signed_out.revoked, ["access_token"]);
+    let failure = signed_out.revocation_failure.unwrap();
+    assert_eq!(failure.code(), "server_error_response");
+    assert_eq!(failure.phase(), Some(Phase::SignOut));
+    assert!(signed_out.url.is_some());
+}
+
+#[test]
+fn a_revocation_that_fails_stops_nothing() {
+    for (reply, expected, asked) in [
+        (Reply::none(Unreachable::Network), "upstream_unreachable", 1),
+        (Reply::none(Unreachable::Timeout), "upstream_timeout", 1),
+        (Reply::status(503), "upstream_status", 2),
+        (Reply::status(302), "redirect_refused", 2),
+        (Reply::status(204), "upstream_status", 2),
+        (
+            Reply::json(json!({"error": "invalid_client"})).with_status(401),
+            "server_error_response",
+            2,
+        ),
+    ] {
+        let mut world = World::new();
+        world.sign_in().unwrap();
+        world.idp().always(Purpose::Revocation, reply);
+        let signed_out = world.sign_out_with(json!({})).unwrap();
+        assert!(signed_out.url.is_some() && signed_out.revoked.is_empty());
+        let failure = signed_out.revocation_failure.unwrap();
+        assert_eq!(failure.code(), expected);
+        assert_eq!(ended(&world).len(), asked, "{expected}");
+        assert!(world.client.session().is_none());
+    }
+}
+
+#[test]
+fn revocations_take_three_seconds_in_all() {
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    world.net.latency = Lifetime::from_seconds(2);
+    world.net.clear();
+    world.sign_out_with(json!({})).unwrap();
+    let timeouts: Vec<_> = world.net.sent.iter().map(|sent| sent.timeout).collect();
+    assert_eq!(
+        timeouts,
+        [Lifetime::from_seconds(3), Lifetime::from_seconds(1)]
+    );
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    world.net.latency = Lifetime::from_seconds(3);
+    let signed_out = world.sign_out_with(json!({})).unwrap();
+    assert_eq!(ended(&world).len(), 1);
+    let failure = signed_out.revocation_failure.unwrap();
+    assert_eq!(failure.code(), "upstream_timeout");
+    assert_eq!(signed_out.revoked, ["refresh_token"]);
+}
+
+#[test]
+fn the_tokens_that_another_tab_renewed_are_the_ones_that_end() {
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    let (options, entropy) = (SignOutOptions::default(), world.entropy());
+    let mut flow = SignOut::new(&mut world.client, options, entropy);
+    assert!(world.client.session().is_none());
+    // What the other tab stored.
+    world.sign_in().unwrap();
+    flow.take_session(&mut world.client);
+    assert!(world.client.session().is_none());
+    world.net.run(&mut flow, &mut world.client).unwrap();
+    let ended = ended(&world);
+    assert_eq!(ended.len(), 2);
+    assert!(ended[0].1.starts_with("refresh-S3CRET-6"), "{ended:?}");
+}
+
+#[test]
+fn what_waits_for_a_return_holds_no_token() {
+    let (world, _) = left(json!({"returnTo": "/start"}));
+    let text = world.logouts.to_json();
+    world.net.assert_silent(&text);
+    assert!(!text.contains("eyJ"));
+    assert_eq!(PendingLogouts::read(Some(&text)).to_json(), text);
+}
+
+/// Someone signed in, with the name of the session at the provider.
+fn with_sid(more: serde_json::Value) -> World {
+    let mut world = World::with(more);
+    world
+        .sign_in_with_id_token(|token| {
+            token.claims.set("sid", json!("session-1"));
+        })
+        .unwrap();
+    world
+}
+
+const FRAME: &str = "https://app.example/frame?iss=https%3A%2F%2Fas.example&sid=session-1";
+
+#[test]
+fn lgo_14_a_frame_that_names_this_session_ends_it() {
+    let mut world = with_sid(json!({}));
+    assert!(world.client.frontchannel_logout(FRAME));
+    assert!(world.client.session().is_none());
+    // And once more changes nothing.
+    assert!(!world.client.frontchannel_logout(FRAME));
+}
+
+#[test]
+fn lgo_14_a_frame_that_names_something_else_changes_nothing() {
+    let mut world = with_sid(json!({}));
+    for url in [
+        FRAME.replace("as.example", "other.example"),
+        FRAME.replace("as.example", "as.example%2F"),
+        FRAME.replace("session-1", "session-2"),
+        FRAME.replace("session-1", ""),
+        FRAME.replace("&sid=session-1", ""),
+        FRAME.replace("iss=https%3A%2F%2Fas.example&", ""),
+        FRAME.replace("sid=", "state="),
+        format!("{FRAME}&sid=session-1"),
+        format!("{FRAME}&iss=x"),
+        format!("{FRAME}&x=%zz"),
+        FRAME.replace('?', "#"),
+        "https://app.example/frame".into(),
+        String::new(),
+    ] {
+        assert!(!world.client.frontchannel_logout(&url), "{url}");
+        assert!(world.client.session().is_some(), "{url}");
+    }
+}
+
+#[test]
+fn lgo_14_a_bare_frame_is_believed_only_by_choice() {
+    let choice = json!({"frontchannelLogoutSessionRequired": false});
+    let mut world = with_sid(choice);
+    // One without the other is never right.
+    assert!(!world.client.frontchannel_logout("/frame?sid=session-1"));
+    assert!(
+        world
+            .client
+            .frontchannel_logout("https://app.example/frame")
+    );
+    assert!(world.client.session().is_none());
+}
+
+#[test]
+fn lgo_14_a_session_that_has_no_name_is_not_ended_by_one() {
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    assert!(!world.client.frontchannel_logout(FRAME));
+    assert!(world.client.session().is_some());
+}
+
+#[test]
+fn lgo_15_where_no_session_can_be_seen_a_frame_does_nothing() {
+    let mut world = World::new();
+    assert!(!world.client.frontchannel_logout(FRAME));
 }
 
 #[test]
@@ -50,7 +395,8 @@ fn a_query_of_the_end_session_endpoint_stays() {
 fn the_session_is_gone_at_once() {
     let mut world = World::new();
     world.sign_in().unwrap();
-    let _flow = gatepass::client::SignOut::new(&mut world.client);
+    let (options, entropy) = (SignOutOptions::default(), world.entropy());
+    let _flow = SignOut::new(&mut world.client, options, entropy);
     assert!(world.client.session().is_none());
 }
 

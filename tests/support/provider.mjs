@@ -66,6 +66,7 @@ async function halfHash(token) {
  * @param options.alg the algorithm of its keys
  * @param options.idToken changes the claims of an ID token before it is signed
  * @param options.forgives whether a refresh token that was used may be used once more
+ * @param options.user more or other claims at its UserInfo endpoint, signed with `signsUser`
  * @param options.api name and secret of the API that may introspect
  * @param options.answer answers a request in its place, or nothing
  */
@@ -77,6 +78,7 @@ export async function makeProvider(options = {}) {
   const opaque = new Map();
   let serial = 0;
   let refreshToken;
+  let lastAccessToken;
   const usedRefreshTokens = new Set();
   let reuses = 0;
   let lifetime = options.expiresIn ?? 300;
@@ -108,6 +110,7 @@ export async function makeProvider(options = {}) {
   async function tokens(nonce) {
     const now = Math.floor(Date.now() / 1000);
     const access_token = await accessToken();
+    lastAccessToken = access_token;
     const claims = {
       iss: issuer,
       aud: clientId,
@@ -155,6 +158,25 @@ export async function makeProvider(options = {}) {
     return isRight ? tokens(login.nonce) : json({ error: "invalid_grant" }, 400);
   }
 
+  /** RFC 7009. */
+  function revoke(form) {
+    if (form.get("token") === refreshToken) refreshToken = undefined;
+    if (form.get("token") === lastAccessToken) lastAccessToken = undefined;
+    return new Response("");
+  }
+
+  /** OpenID Connect Core section 5.3, for the access token that was issued last. */
+  async function userinfo(authorization) {
+    if (authorization !== `Bearer ${lastAccessToken}`) {
+      const headers = { "www-authenticate": 'Bearer error="invalid_token"' };
+      return new Response("", { status: 401, headers });
+    }
+    const claims = { sub: "alice", email: "alice@example.com", ...options.user };
+    if (!options.signsUser) return json(claims);
+    const signed = await signer.sign({ iss: issuer, aud: clientId, ...claims });
+    return new Response(signed, { headers: { "content-type": "application/jwt" } });
+  }
+
   /** RFC 7662, for the API `rs` alone. */
   function introspect(form, headers) {
     const isOurs = headers["authorization"] === `Basic ${btoa(options.api ?? "rs:rs-secret")}`;
@@ -184,6 +206,8 @@ export async function makeProvider(options = {}) {
           jwks_uri: `${issuer}/jwks`,
           end_session_endpoint: `${issuer}/logout`,
           introspection_endpoint: `${issuer}/introspect`,
+          userinfo_endpoint: `${issuer}/me`,
+          revocation_endpoint: `${issuer}/revoke`,
           code_challenge_methods_supported: ["S256"],
           authorization_response_iss_parameter_supported: true,
         });
@@ -191,6 +215,10 @@ export async function makeProvider(options = {}) {
         return json({ keys: [signer.jwk] });
       case `${issuer}/token`:
         return token(new URLSearchParams(init.body));
+      case `${issuer}/revoke`:
+        return revoke(new URLSearchParams(init.body));
+      case `${issuer}/me`:
+        return userinfo(init.headers["authorization"]);
       case `${issuer}/introspect`:
         return introspect(new URLSearchParams(init.body), init.headers);
       default:
@@ -227,6 +255,10 @@ export async function makeProvider(options = {}) {
     /** From now on access tokens live for five minutes. */
     longLived: () => {
       lifetime = 300;
+    },
+    /** Ends the access token, not the session. */
+    endAccessToken: () => {
+      lastAccessToken = undefined;
     },
     /** Ends all sessions. */
     revoke: () => {

@@ -1,6 +1,15 @@
 // Nothing here runs: compiling is the assertion.
 import { GatepassError, createClient } from "gatepass";
-import type { Client, ClientEvent, ClientOptions, ErrorCode, IdClaims, SignedIn } from "gatepass";
+import type {
+  Client,
+  ClientEvent,
+  ClientOptions,
+  ErrorCode,
+  IdClaims,
+  SignedIn,
+  SignedOut,
+  UserInfo,
+} from "gatepass";
 
 type Equal<A, B> =
   (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -14,8 +23,12 @@ const client: Client = await createClient(options);
 proof<Equal<ReturnType<Client["user"]>, IdClaims | null>>();
 proof<Equal<Awaited<ReturnType<Client["accessToken"]>>, string>>();
 proof<Equal<Awaited<ReturnType<Client["handleCallback"]>>, SignedIn>>();
+proof<Equal<Awaited<ReturnType<Client["userinfo"]>>, UserInfo>>();
+proof<Equal<UserInfo["email_verified"], unknown>>();
 proof<Equal<Awaited<ReturnType<Client["signInUrl"]>>, URL>>();
 proof<Equal<Awaited<ReturnType<Client["signOutUrl"]>>, URL | null>>();
+proof<Equal<Awaited<ReturnType<Client["handleSignOutCallback"]>>, SignedOut>>();
+proof<Equal<Awaited<ReturnType<Client["handleFrontchannelLogout"]>>, boolean>>();
 proof<Equal<IsAny<IdClaims["email"]>, false>>();
 proof<Equal<IdClaims["anything"], unknown>>();
 proof<Equal<GatepassError["code"], ErrorCode>>();
@@ -34,6 +47,7 @@ await createClient({
 });
 
 await createClient({ ...options, store: "session", autoRefresh: false });
+await createClient({ ...options, userinfoSignedResponseAlg: "RS256" });
 await createClient({
   ...options,
   store: { get: () => null, set: async () => {}, remove: () => {} },
@@ -45,12 +59,8 @@ client.on("refresh_failed", (event) => {
   proof<Equal<typeof event.code, ErrorCode>>();
 });
 
-client.on("session_discarded", (event) => proof<Equal<typeof event.code, ErrorCode>>());
-client.on("alert", (event) => proof<Equal<typeof event.hint, string>>());
-client.on("expired", () => {});
-
-// @ts-expect-error a switch is true or false
-await createClient({ ...options, autoRefresh: "yes" });
+await createClient({ ...options, store: "session", autoRefresh: false });
+await createClient({ ...options, userinfoSignedResponseAlg: "RS256" });
 // @ts-expect-error a client identifier is required
 await createClient({ issuer: "https://as.example" });
 // @ts-expect-error a misspelt option

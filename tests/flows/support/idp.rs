@@ -48,6 +48,8 @@ pub(crate) struct Idp {
     pub(crate) sign_answer: Option<Edit<Token>>,
     /// What it says of its user.
     pub(crate) user: Members,
+    /// Signs what it says of its user, for the client `spa`, after this change.
+    pub(crate) sign_user: Option<Edit<Token>>,
     /// Secrets that came up since somebody looked.
     pub(crate) issued: Vec<String>,
     replies: BTreeMap<&'static str, VecDeque<Reply>>,
@@ -78,6 +80,7 @@ impl Idp {
                 "jwks_uri": at("/jwks"),
                 "end_session_endpoint": at("/logout"),
                 "introspection_endpoint": at("/introspect"),
+                "revocation_endpoint": at("/revoke"),
                 "userinfo_endpoint": at("/me"),
                 "device_authorization_endpoint": at("/device"),
                 "authorization_response_iss_parameter_supported": true,
@@ -93,6 +96,7 @@ impl Idp {
             opaque: BTreeMap::new(),
             sign_answer: None,
             user: Members::default(),
+            sign_user: None,
             issued: Vec::new(),
             replies: BTreeMap::new(),
             always: BTreeMap::new(),
@@ -226,9 +230,13 @@ impl Idp {
                 assert_eq!(sent.url, self.metadata["introspection_endpoint"]);
                 self.introspect(sent, now)
             }
+            Purpose::Revocation => {
+                assert_eq!(sent.url, self.metadata["revocation_endpoint"]);
+                self.revoke(&sent.field("token").unwrap())
+            }
             Purpose::UserInfo => {
                 assert_eq!(sent.url, self.metadata["userinfo_endpoint"]);
-                Reply::json(&self.user)
+                self.userinfo()
             }
             _ => panic!("a request that nobody knows"),
         }
@@ -250,6 +258,29 @@ impl Idp {
             .set("scope", json!("read write"));
         self.opaque.insert(token.clone(), answer);
         token
+    }
+
+    /// RFC 7009, for its refresh tokens; access tokens end by themselves.
+    fn revoke(&mut self, token: &str) -> Reply {
+        self.refresh_tokens.remove(token);
+        Reply::body("")
+    }
+
+    /// OpenID Connect Core section 5.3.2.
+    fn userinfo(&mut self) -> Reply {
+        let Some(edit) = &self.sign_user else {
+            return Reply::json(&self.user);
+        };
+        let mut signed = Token::by(self.key(), "JWT");
+        signed.claims = self.user.clone();
+        signed
+            .claims
+            .set("iss", json!(self.issuer))
+            .set("aud", json!("spa"));
+        edit(&mut signed);
+        let text = signed.sign(self.key());
+        self.issued.push(text.clone());
+        Reply::body(text).of_type("application/jwt")
     }
 
     fn introspect(&mut self, sent: &Sent, now: Timestamp) -> Reply {

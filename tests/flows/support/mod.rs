@@ -1,5 +1,6 @@
 //! A provider made of values, and a clock that stands still until a test moves it.
 
+mod backend;
 mod dpop;
 mod idp;
 mod keys;
@@ -8,6 +9,7 @@ mod reply;
 mod token;
 mod world;
 
+pub(crate) use backend::{Backend, EVENT, FORM};
 pub(crate) use dpop::{DpopWorld, thumbprint};
 pub(crate) use idp::Idp;
 pub(crate) use keys::{Key, base64url, from_base64url};

@@ -3,7 +3,8 @@
 use gatepass::Error;
 use gatepass::client::machine::{Grant, GrantRequest, TokenSet};
 use gatepass::client::{
-    Client, Completion, PendingLogins, Refresh, SignIn, SignInOptions, SignOut, SignedIn,
+    Client, Completion, PendingLogins, PendingLogouts, Refresh, SignIn, SignInOptions, SignOut,
+    SignOutOptions, SignedIn, SignedOut, UserInfo,
 };
 use gatepass::guard::{BearerToken, Check, Guard, Need, Principal, Refusal};
 use gatepass::http::json::{self, Object};
@@ -22,6 +23,7 @@ pub(crate) struct World {
     pub(crate) net: Net,
     pub(crate) client: Client,
     pub(crate) logins: PendingLogins,
+    pub(crate) logouts: PendingLogouts,
     entropy: u8,
     seeds: u32,
 }
@@ -47,6 +49,7 @@ impl World {
             net: Net::new(vec![Idp::new(issuer)]),
             client: Client::from_options(&options(&given)).unwrap(),
             logins: PendingLogins::default(),
+            logouts: PendingLogouts::default(),
             entropy: 0,
             seeds: 0,
         }
@@ -146,11 +149,38 @@ impl World {
         self.net.run(&mut flow, &mut self.client)
     }
 
+    /// Asks for what the provider says of the user, as JSON.
+    pub(crate) fn userinfo(&mut self) -> Result<Value, Error> {
+        let mut flow = UserInfo::new(&self.client);
+        let claims = self.net.run(&mut flow, &mut self.client)?;
+        let text = json::Value::from(claims.as_object().clone()).to_json();
+        Ok(serde_json::from_str(&text).unwrap())
+    }
+
     /// Signs out: the URL that ends the session at the provider.
     pub(crate) fn sign_out(&mut self) -> Result<Option<String>, Error> {
-        let mut flow = SignOut::new(&mut self.client);
-        let url = self.net.run(&mut flow, &mut self.client)?;
-        Ok(url.map(|url| url.expose().clone()))
+        let signed_out = self.sign_out_with(json!({}))?;
+        Ok(signed_out.url.map(|url| url.expose().clone()))
+    }
+
+    /// Signs out with options.
+    pub(crate) fn sign_out_with(&mut self, given: Value) -> Result<SignedOut, Error> {
+        let given = SignOutOptions::from_options(&options(&given))?;
+        let entropy = self.entropy();
+        let mut flow = SignOut::new(&mut self.client, given, entropy);
+        let signed_out = self.net.run(&mut flow, &mut self.client)?;
+        self.net.assert_silent(&format!("{signed_out:?}"));
+        if let Some(logout) = &signed_out.logout {
+            // As a page does, through storage.
+            self.logouts.add(logout.clone(), self.net.now);
+            self.logouts = PendingLogouts::read(Some(&self.logouts.to_json()));
+        }
+        Ok(signed_out)
+    }
+
+    /// The browser comes back from the provider's sign-out.
+    pub(crate) fn come_back(&mut self, url: &str) -> Result<Option<String>, Error> {
+        self.logouts.take(url, &self.client, self.net.now)
     }
 
     /// The outcome of a sign-in whose ID token was changed.

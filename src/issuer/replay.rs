@@ -1,11 +1,12 @@
-//! Which proofs were used, so that none is used twice (RFC 9449 section 11.1).
+//! Which proofs and tokens were used, so that none is used twice (RFC 9449 section 11.1, OpenID
+//! Connect Back-Channel Logout section 2.6).
 
 use crate::time::Timestamp;
 
 /// Who remembers.
 #[derive(Debug)]
-pub(super) enum Replays {
-    /// This guard.
+pub(crate) enum Replays {
+    /// This guard or receiver.
     Here(Memory),
     /// Someone who is asked.
     Elsewhere,
@@ -24,7 +25,7 @@ impl Default for Replays {
 /// client with a good token stop all others; forgetting helps nobody who has not both a good token
 /// and a proof of someone else that is still fresh.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     old: Generation,
     new: Generation,
 }
@@ -34,7 +35,7 @@ impl Memory {
     ///
     /// What it costs does not depend on how many are remembered, unless a client makes its `jti`s
     /// so that their names fall together, which costs it more than us.
-    pub(super) fn is_first(&mut self, name: [u8; 16], ends_at: Timestamp, now: Timestamp) -> bool {
+    pub(crate) fn is_first(&mut self, name: [u8; 16], ends_at: Timestamp, now: Timestamp) -> bool {
         if self.old.is_over(now) || self.new.used >= MOST {
             self.old = core::mem::take(&mut self.new);
         }

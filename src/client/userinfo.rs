@@ -1,0 +1,131 @@
+//! What the provider says of the user who is signed in (OpenID Connect Core section 5.3).
+
+use crate::client::Client;
+use crate::client::resource::refusal;
+use crate::error::{Error, ErrorKind, Phase};
+use crate::flow::{Event, Flow, Step};
+use crate::http::json::Object;
+use crate::issuer::{AskUserInfo, Discover, UserInfoRules};
+use crate::jose::Claims;
+use crate::secret::ct_eq;
+use crate::time::Timestamp;
+
+/// The flow that asks for the user's claims with the session's access token.
+///
+/// It takes the token as it is: whoever needs a fresh one looks at
+/// [`Session::attach`](crate::client::Session::attach) first. The claims are of now and are not
+/// kept; what the ID token said stays as it was.
+#[derive(Debug)]
+pub struct UserInfo {
+    stage: Stage,
+    /// The session that this flow began with.
+    generation: u64,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Discovering(Discover),
+    Asking(Box<AskUserInfo>),
+    Over,
+}
+
+impl UserInfo {
+    /// A flow for the client's present session.
+    pub fn new(client: &Client) -> Self {
+        Self {
+            stage: Stage::Discovering(Discover::new()),
+            generation: client.generation,
+        }
+    }
+
+    fn advance(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<Claims>, Error> {
+        // Someone signed out, or in anew, while the answer was under way: it is dropped.
+        if self.generation != client.generation {
+            return Err(ErrorKind::LoginRequired.into());
+        }
+        match core::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Discovering(mut discover) => {
+                let step = discover.step(&mut client.provider, now, event)?;
+                if let Err(step) = step.split::<Claims>() {
+                    self.stage = Stage::Discovering(discover);
+                    return Ok(step);
+                }
+                let session = client.session().ok_or(ErrorKind::LoginRequired)?;
+                // Without an ID token nobody could tell whom the answer is about.
+                let id_token = Error::new(ErrorKind::ClaimMissing, "id_token");
+                session.signed_in_as().ok_or(id_token)?;
+                let rules = UserInfoRules {
+                    algorithm: client.config().userinfo_signed_response_alg,
+                    audience: vec![client.config().client_id.clone()],
+                    clock_tolerance: client.config().clock_tolerance,
+                };
+                let (token, timeout) = (session.access_token(), client.provider.timeout());
+                let (ask, request) = AskUserInfo::new(&client.provider, token, rules, timeout)?;
+                self.stage = Stage::Asking(Box::new(ask));
+                Ok(Step::Send(request))
+            }
+            Stage::Asking(mut ask) => {
+                if let Event::Answer(response) = &event
+                    && response.status() >= 400
+                {
+                    // RFC 6750 section 3: why stands in the challenge; some say it in the body.
+                    let refusal = refusal(response.status(), response.header("www-authenticate"));
+                    return Err(refusal.unwrap_or_else(|| response.refusal()));
+                }
+                match ask.step(&mut client.provider, now, event)?.split() {
+                    Ok(object) => of_user(client, object).map(Step::Done),
+                    Err(step) => {
+                        self.stage = Stage::Asking(ask);
+                        Ok(step)
+                    }
+                }
+            }
+            Stage::Over => Err(ErrorKind::FlowMisused.into()),
+        }
+    }
+}
+
+impl Flow for UserInfo {
+    type Shared = Client;
+    type Output = Claims;
+
+    /// As [`Flow::step`].
+    ///
+    /// # Errors
+    ///
+    /// `login_required` when nobody is signed in, or not the same session any more; `claim_missing`
+    /// at `id_token` for a sign-in without `openid`, at `sub`, `iss` or `aud`; `claim_invalid` at
+    /// `sub` when the answer is about someone else; `metadata_invalid` without an endpoint;
+    /// `scope_insufficient`, `step_up_required`, `server_error_response` (with `details.error`
+    /// `invalid_token` the access token is no good any more) and `upstream_status` for refusals;
+    /// `response_malformed`; for signed answers also those of [`Verify`](crate::issuer::Verify),
+    /// `typ_mismatch`, `issuer_mismatch`, `audience_mismatch`, `token_expired`, `token_not_active`,
+    /// `issued_in_future`.
+    fn step(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<Claims>, Error> {
+        self.advance(client, now, event)
+            .map_err(|error| error.during(Phase::UserInfo))
+    }
+}
+
+/// Section 5.3.2: the answer is about the subject of the ID token, letter by letter, or it must not
+/// be used.
+fn of_user(client: &Client, object: Object) -> Result<Claims, Error> {
+    let claims = Claims::kept(object);
+    let signed_in_as = client.session().and_then(|session| session.signed_in_as());
+    let signed_in_as = signed_in_as.ok_or(ErrorKind::LoginRequired)?;
+    let subject = signed_in_as.required_string("sub")?;
+    if !ct_eq(claims.required_string("sub")?, subject) {
+        return Err(Error::new(ErrorKind::ClaimInvalid, "sub"));
+    }
+    Ok(claims)
+}

@@ -1,0 +1,311 @@
+// What a session can be asked and how it ends, with the installed package in Node.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { copyFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { before, test } from "node:test";
+
+import { installPackage, testFile } from "../support/installed.mjs";
+
+let project;
+before(() => {
+  ({ project } = installPackage("session"));
+  copyFileSync(testFile("support/provider.mjs"), join(project, "provider.mjs"));
+});
+
+/** Runs a program that has a provider with these options and a client at which Alice signed in. */
+function run(options, source) {
+  const file = join(project, "main.mjs");
+  const text = `
+    import { createClient } from "gatepass";
+    import { makeProvider } from "./provider.mjs";
+    const provider = await makeProvider(${options});
+    const { issuer, clientId, redirectUri, fetch } = provider;
+    const memory = () => {
+      const map = new Map();
+      return {
+        get: (key) => map.get(key),
+        set: (key, value) => void map.set(key, value),
+        remove: (key) => void map.delete(key),
+        keys: () => [...map.keys()],
+        text: () => [...map.values()].join(" "),
+      };
+    };
+    const transactionStore = memory();
+    const store = memory();
+    const events = [];
+    const make = (more) => createClient({
+      issuer, clientId, redirectUri, fetch, transactionStore, store,
+      onEvent: (event) => events.push(event),
+      ...more,
+    });
+    const signIn = async (client) => client.handleCallback(provider.signInAt(await client.signInUrl()));
+    const codeOf = (promise) => promise.then(
+      () => "no error",
+      (error) => [error.code, error.phase, error.at ?? "", error.details?.error ?? ""].join(" ").trim(),
+    );
+    const types = () => events.map(({ type }) => type);
+    const result = await (async () => { ${source} })();
+    console.log(JSON.stringify(result));
+  `;
+  writeFileSync(file, text);
+  return JSON.parse(execFileSync(process.execPath, [file], { cwd: project, encoding: "utf8" }));
+}
+
+test("UserInfo is asked with the access token and read in both forms", () => {
+  const source = `
+    const client = await make();
+    await signIn(client);
+    const user = await client.userinfo();
+    return [user.sub, user.email, client.user().email ?? null];
+  `;
+  const expected = ["alice", "alice@example.com", null];
+  assert.deepEqual(run("{}", source), expected);
+  assert.deepEqual(run("{ signsUser: true }", source), expected);
+});
+
+test("UserInfo about someone else is refused", () => {
+  const result = run(
+    '{ user: { sub: "mallory" } }',
+    "const client = await make(); await signIn(client); return codeOf(client.userinfo());",
+  );
+  assert.equal(result, "claim_invalid userinfo sub");
+});
+
+test("an access token that the provider takes no more is renewed once for UserInfo", () => {
+  const result = run(
+    "{}",
+    `
+      const client = await make();
+      await signIn(client);
+      provider.endAccessToken();
+      const user = await client.userinfo();
+      const asked = [provider.count("/me"), provider.count("/token")];
+      provider.endAccessToken();
+      provider.revoke();
+      return [user.sub, asked, await codeOf(client.userinfo()), client.state()];
+    `,
+  );
+  assert.deepEqual(result, [
+    "alice",
+    [2, 2],
+    "server_error_response refresh  invalid_grant",
+    { signedIn: false },
+  ]);
+});
+
+test("UserInfo without a session is an error that says so", () => {
+  const result = run("{}", "return codeOf((await make()).userinfo());");
+  assert.equal(result, "login_required session");
+});
+
+test("signing out empties the store first, ends both tokens and waits for the return", () => {
+  const result = run(
+    "{}",
+    `
+      const stored = [];
+      const client = await make({
+        postLogoutRedirectUri: "https://app.example/bye",
+        fetch: (url, init) => (stored.push(store.keys().length), fetch(url, init)),
+      });
+      await signIn(client);
+      await client.signInUrl(); // a sign-in that nobody completes
+      stored.length = 0;
+      const leaving = client.signOutUrl({ returnTo: "/start", logoutHint: "alice", uiLocales: "de en" });
+      const atOnce = client.state().signedIn;
+      const url = await leaving;
+      const names = [...url.searchParams.keys()];
+      const back = "https://app.example/bye?state=" + url.searchParams.get("state");
+      const revoked = provider.requests
+        .filter(({ url }) => url.endsWith("/revoke"))
+        .map(({ init }) => new URLSearchParams(init.body).get("token_type_hint"));
+      return {
+        atOnce, names, revoked, stored,
+        waiting: transactionStore.text().includes("verifier"),
+        foreign: await codeOf(client.handleSignOutCallback("https://app.example/bye?state=x")),
+        bare: await codeOf(client.handleSignOutCallback("https://app.example/bye")),
+        back: await client.handleSignOutCallback(back),
+        again: await codeOf(client.handleSignOutCallback(back)),
+        types: types().filter((type) => type !== "request" && type !== "checked"),
+      };
+    `,
+  );
+  assert.deepEqual(result, {
+    atOnce: false,
+    names: [
+      "id_token_hint",
+      "client_id",
+      "post_logout_redirect_uri",
+      "state",
+      "logout_hint",
+      "ui_locales",
+    ],
+    revoked: ["refresh_token", "access_token"],
+    stored: [0, 0],
+    waiting: false,
+    foreign: "logout_state_mismatch sign_out",
+    bare: "logout_state_missing sign_out",
+    back: { returnTo: "/start" },
+    again: "logout_unknown sign_out",
+    types: ["signed_in", "signed_out"],
+  });
+});
+
+test("a revocation that fails is an event and stops nothing", () => {
+  const result = run(
+    '{ answer: (url) => url.endsWith("/revoke") ? new Response("", { status: 503 }) : undefined }',
+    `
+      const client = await make();
+      await signIn(client);
+      const url = await client.signOutUrl();
+      const failed = events.filter(({ type }) => type === "revocation_failed");
+      const quiet = await make({ store: "memory" });
+      await signIn(quiet);
+      const asked = provider.count("/revoke");
+      await quiet.signOutUrl({ revoke: false });
+      return [url.pathname, failed, client.state(), provider.count("/revoke") - asked];
+    `,
+  );
+  const failed = [{ type: "revocation_failed", code: "upstream_status" }];
+  assert.deepEqual(result, ["/logout", failed, { signedIn: false }, 0]);
+});
+
+test("options of a sign-out that are wrong end nothing", () => {
+  const result = run(
+    "{}",
+    `
+      const client = await make();
+      await signIn(client);
+      const codes = [
+        await codeOf(client.signOutUrl({ returnTo: "//evil.example" })),
+        await codeOf(client.signOutUrl({ hint: "x" })),
+        await codeOf(client.signOutUrl(null)),
+      ];
+      return [codes, client.state().signedIn];
+    `,
+  );
+  assert.deepEqual(result, [
+    [
+      "config_invalid sign_out returnTo",
+      "config_invalid sign_out hint",
+      "config_invalid config options",
+    ],
+    true,
+  ]);
+});
+
+test("LGO-19: the tokens that end are those that another tab stored last", () => {
+  const result = run(
+    "{}",
+    `
+      const first = await make();
+      await signIn(first);
+      const second = await make();
+      await second.refresh();
+      await first.signOutUrl();
+      const ended = provider.requests
+        .filter(({ url }) => url.endsWith("/revoke"))
+        .map(({ init }) => new URLSearchParams(init.body).get("token"));
+      const refreshed = provider.requests
+        .filter(({ url, init }) => url.endsWith("/token") && init.body.includes("refresh_token="))
+        .map(({ init }) => new URLSearchParams(init.body).get("refresh_token"));
+      return [ended.length, ended.includes(refreshed[0]), await codeOf(second.accessToken()), store.keys()];
+    `,
+  );
+  assert.deepEqual(result, [2, false, "login_required session", []]);
+});
+
+test("LGO-14: a frame of the provider ends the session that it names", () => {
+  const result = run(
+    '{ idToken: { sid: "session-1" } }',
+    `
+      const client = await make();
+      await signIn(client);
+      const frame = await make(); // another page of the same origin
+      const url = (iss, sid) => "https://app.example/frame?" + new URLSearchParams({ iss, sid });
+      const outcomes = [];
+      for (const given of [url(issuer, "other"), url("https://x.example", "session-1"), "https://app.example/frame"]) {
+        outcomes.push(await frame.handleFrontchannelLogout(given));
+      }
+      outcomes.push(client.state().signedIn);
+      outcomes.push(await frame.handleFrontchannelLogout(url(issuer, "session-1")));
+      outcomes.push(await codeOf(client.accessToken()), store.keys().length);
+      return [outcomes, types().filter((type) => type === "signed_out").length];
+    `,
+  );
+  assert.deepEqual(result, [[false, false, false, true, true, "login_required session", 0], 2]);
+});
+
+test("events and state tell the life of a session and nothing of its tokens", () => {
+  const result = run(
+    "{ expiresIn: 300 }",
+    `
+      const client = await make({ postLogoutRedirectUri: "https://app.example/bye" });
+      const states = [client.state()];
+      await signIn(client);
+      states.push(client.state());
+      const secrets = [await client.accessToken()];
+      await client.refresh();
+      secrets.push(await client.accessToken());
+      states.push(client.state());
+      const form = (path) => provider.requests
+        .filter(({ url }) => url === issuer + path)
+        .flatMap(({ init }) => [...new URLSearchParams(init.body)])
+        .filter(([name]) => ["code", "code_verifier", "refresh_token"].includes(name))
+        .map(([, value]) => value);
+      provider.revoke();
+      const refused = await codeOf(client.refresh());
+      await signIn(client);
+      const url = await client.signOutUrl();
+      states.push(client.state());
+      secrets.push(...form("/token"), url.searchParams.get("id_token_hint"));
+      const told = JSON.stringify([events, states]);
+      return {
+        refused,
+        types: types().filter((type) => type !== "request" && type !== "checked"),
+        states: states.map(({ expiresAt, ...state }) => [typeof expiresAt, state]),
+        secrets: secrets.length,
+        leaked: secrets.filter((secret) => told.includes(secret)),
+      };
+    `,
+  );
+  const alice = { signedIn: true, scope: "openid read", canRefresh: true, subject: "alice" };
+  assert.deepEqual(result, {
+    refused: "server_error_response refresh  invalid_grant",
+    types: ["signed_in", "refreshed", "expired", "refresh_failed", "signed_in", "signed_out"],
+    states: [
+      ["undefined", { signedIn: false }],
+      ["number", alice],
+      ["number", alice],
+      ["undefined", { signedIn: false }],
+    ],
+    secrets: 9,
+    leaked: [],
+  });
+});
+
+test("LEAK-05: nothing is written to the console, whatever goes wrong", () => {
+  const result = run(
+    '{ answer: (url) => url.endsWith("/revoke") ? new Response("no", { status: 500 }) : undefined }',
+    `
+      const written = [];
+      for (const name of ["debug", "error", "info", "log", "trace", "warn"]) {
+        const original = console[name];
+        console[name] = (...values) => void written.push([name, ...values].join(" "));
+        if (name === "log") globalThis.print = original;
+      }
+      const client = await make();
+      await codeOf(client.accessToken());
+      await codeOf(client.handleCallback("https://app.example/callback?state=x&code=y"));
+      await signIn(client);
+      provider.revoke();
+      await codeOf(client.refresh());
+      await client.signOutUrl();
+      await codeOf(client.signInUrl({ prompt: 1 }));
+      console.log = globalThis.print;
+      return written;
+    `,
+  );
+  assert.deepEqual(result, []);
+});
