@@ -6,4 +6,5 @@ import module from "./wasm/client.wasm?module";
 clientEngine.configure(edge(module));
 
 export * from "./lib/client.js";
+export { relayCallback } from "./lib/relay.js";
 export { GatepassError, type ErrorCode, type ErrorDetails, type Phase } from "./lib/errors.js";

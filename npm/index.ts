@@ -10,4 +10,5 @@ import { wasmBytes } from "./wasm/client.inline.js";
 clientEngine.configure(inline(wasmBytes));
 
 export * from "./lib/client.js";
+export { relayCallback } from "./lib/relay.js";
 export { GatepassError, type ErrorCode, type ErrorDetails, type Phase } from "./lib/errors.js";
