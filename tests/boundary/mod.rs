@@ -560,7 +560,9 @@ async fn a_tab_that_lost_its_lock_does_not_overwrite_the_session_of_the_thief() 
     run(UNTIL_SLOW, &[&tabs.provider]).await.unwrap();
     // Somebody signs in anew meanwhile; the slow answer belongs to the old session.
     let callback = callback(&thief, &tabs.provider).await;
-    JsFuture::from(thief.complete(callback)).await.unwrap();
+    JsFuture::from(thief.complete(callback, None))
+        .await
+        .unwrap();
     run("a.go()", &[&tabs.provider]).await.unwrap();
     JsFuture::from(refresh).await.unwrap();
     let token = JsFuture::from(thief.access_token()).await.unwrap();
@@ -580,7 +582,9 @@ async fn rfr_21_a_session_that_is_tended_is_renewed_ahead_of_time() {
     let tend = async || JsFuture::from(client.tend()).await.unwrap().as_f64();
     assert_eq!(tend().await, None);
     let callback = callback(&client, &tabs.provider).await;
-    JsFuture::from(client.complete(callback)).await.unwrap();
+    JsFuture::from(client.complete(callback, None))
+        .await
+        .unwrap();
     // RFR-22: a token that is over at once is not renewed all the time.
     assert_eq!(tend().await, Some(10_000.0));
     assert_eq!(count(&tabs.provider, "/token").await, 2.0);

@@ -23,7 +23,7 @@ const EXPECTED = [
   "LICENSE-MIT",
   "README.md",
   "package.json",
-  ...["callback", "index", "index.edge", "guard", "guard.edge"].flatMap(typed),
+  ...["callback", "index", "index.edge", "guard", "guard.edge", "presets"].flatMap(typed),
   ...[
     "client",
     "database",

@@ -1,6 +1,7 @@
 // Nothing here runs: compiling is the assertion.
 import { GatepassError, createClient, relayCallback } from "gatepass";
 import { relayCallback as relayHere } from "gatepass/callback";
+import { auth0, cognito, keycloak } from "gatepass/presets";
 import type {
   Client,
   ClientEvent,
@@ -83,6 +84,19 @@ await client.signIn({ idTokenHint: "eyJ" });
 await createClient({ ...options, responseMode: "jwt" });
 // @ts-expect-error there is no such way
 await createClient({ ...options, par: "never" });
+
+// Presets make options.
+proof<Equal<ReturnType<typeof auth0>, ClientOptions>>();
+await createClient(auth0({ domain: "a.auth0.com", clientId: "spa", offline: true }));
+// @ts-expect-error a user pool is named
+cognito({ clientId: "spa" });
+// @ts-expect-error the preset says who the issuer is
+keycloak({
+  url: "https://id.example",
+  realm: "r",
+  clientId: "spa",
+  issuer: "https://other.example",
+});
 
 // Listeners know their event.
 client.on("refresh_failed", (event) => {
