@@ -25,6 +25,7 @@ mod advice;
 mod binding;
 mod callback;
 mod client_authentication;
+mod deviations;
 mod device;
 mod discovery;
 mod dpop;
