@@ -134,6 +134,10 @@ error_kinds! {
         FlowMisused "flow_misused" "The flow got an event that does not fit its state; send each step's answer once, to the flow that asked."
         /// A defect of gatepass itself.
         Internal "internal_error" "gatepass failed inside; please report this with the versions of gatepass and the runtime."
+        /// The browser did not let a popup open.
+        PopupBlocked "popup_blocked" "The browser blocked the popup; call signInPopup() directly in the handler of a click, or let it go on as a redirect."
+        /// Provider and page share no site.
+        SilentUnavailable "silent_unavailable" "Provider and page share no site that is known, so browsers keep the provider's cookies out of a frame; use refresh tokens or signIn({ prompt: 'none' }), or name the shared domain with site."
         /// No one is signed in, or the session cannot be renewed.
         LoginRequired "login_required" "There is no session to use; call signIn() first."
         /// A store held something that is no session of this client.
@@ -184,6 +188,8 @@ error_kinds! {
     Request {
         /// The callback carries no authorization code.
         CodeMissing "code_missing" "The callback has neither a code nor an error; open it from the provider's redirect only."
+        /// A popup or frame did not come back in time.
+        WindowTimeout "window_timeout" "The provider did not send the popup or frame back in time; check that the page at redirectUri calls relayCallback() and that the provider can be shown there."
         /// A request carries its credentials more than once.
         CredentialMultiple "credential_multiple" "The request carries more than one credential; send one Authorization header."
         /// The request carries no credentials.
@@ -196,6 +202,8 @@ error_kinds! {
         FlowExpired "flow_expired" "The sign-in took longer than allowed; start it again."
         /// The callback was used before.
         FlowReused "flow_reused" "This callback was used before (reload, back button or second click); start a new sign-in."
+        /// The popup was closed before the provider sent it back.
+        PopupClosed "popup_closed" "The popup was closed before the sign-in was complete; offer to start it again."
         /// No login waits for this callback.
         FlowUnknown "flow_unknown" "No sign-in of this browser waits for this callback; it was started in another tab or browser, or storage was cleared. Start it again from this page."
         /// The callback's issuer is another one (RFC 9207).
@@ -224,6 +232,8 @@ error_kinds! {
         UseDpopNonce "use_dpop_nonce" "The DPoP proof carries no nonce of this server or an old one; the client must repeat the request with the nonce of the DPoP-Nonce header."
     }
     Token {
+        /// The user signed in in another way than was asked for.
+        AcrInsufficient "acr_insufficient" "The ID token's acr is missing or none of those that acrValues or an essential claim asked for; the provider did not sign the user in that way."
         /// The algorithm is not on the list.
         AlgNotAllowed "alg_not_allowed" "The token's algorithm is not on the list of allowed algorithms."
         /// The token is for someone else.
@@ -243,7 +253,7 @@ error_kinds! {
         /// The header marks an extension as critical that is not understood.
         CritUnsupported "crit_unsupported" "The token's header demands an extension (crit) that is not supported."
         /// A hash does not fit what it stands for.
-        HashMismatch "hash_mismatch" "The ID token's at_hash does not fit the access token."
+        HashMismatch "hash_mismatch" "The ID token's at_hash, c_hash or s_hash does not fit the access token, code or state that it came with."
         /// Issued in the future.
         IssuedInFuture "issued_in_future" "The token was issued in the future; check both clocks."
         /// The issuer is not one of the configured ones.

@@ -57,7 +57,7 @@ impl Timestamp {
 }
 
 /// A length of time, in milliseconds; never negative.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lifetime(i64);
 
 impl Lifetime {

@@ -179,6 +179,15 @@ const SUITES = [
     commands: ({ env, chromium }) => [nodeTests({ ...env, CHROME: chromium }, "tests/browser")],
   },
   {
+    // Firefox, WebKitGTK and the providers in Python are no part of set-up: what is not installed is
+    // skipped by its name.
+    name: "browsers",
+    counting: "node",
+    built: true,
+    browser: true,
+    commands: ({ env, chromium }) => [nodeTests({ ...env, CHROME: chromium }, "tests/browsers")],
+  },
+  {
     // `npm run chaos` is the same for longer.
     name: "chaos",
     counting: "node",

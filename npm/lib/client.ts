@@ -1,16 +1,20 @@
 import { clientEngine } from "../load/client.js";
 import type { Engine } from "../load/engine.js";
 import type { Client as Core } from "../wasm/client_bg.js";
-import { GatepassError, call, disposed } from "./errors.js";
+import { GatepassError, call, disposed, translate } from "./errors.js";
 import type { ErrorCode } from "./errors.js";
 import { Listeners } from "./events.js";
 import { wrapFetch } from "./fetch.js";
+import { formOf, isRequest } from "./form.js";
 import { lease, lockOr } from "./lock.js";
 import { isBoolean, isFunction, split, toJson } from "./options.js";
+import { relay } from "./relay.js";
 import { defaultStore, isStore, isStoreOption, listen, sessionStore } from "./storage.js";
 import type { StoreOption, TransactionStore } from "./storage.js";
 import { keepTending } from "./tend.js";
 import type { Tending } from "./tend.js";
+import { awaitFrame, awaitPopup, openPopup } from "./windows.js";
+import type { Waiting } from "./windows.js";
 
 export type { TokenStore, TransactionStore } from "./storage.js";
 
@@ -22,6 +26,7 @@ export interface IssuerMetadata {
   readonly token_endpoint?: string;
   readonly jwks_uri?: string;
   readonly end_session_endpoint?: string;
+  readonly pushed_authorization_request_endpoint?: string;
   readonly [member: string]: unknown;
 }
 
@@ -53,6 +58,28 @@ export interface ClientOptions {
   readonly resource?: string | readonly string[];
   /** The `audience` parameter of providers that use it in place of `resource`. */
   readonly audience?: string;
+  /**
+   * How the provider hands over its response. `"fragment"`: behind the callback's `#`, which no
+   * server sees. `"form_post"`: as a POST to a server, which calls
+   * {@link Client.handleCallback | handleCallback(request)}; not in popups and frames.
+   * A response in another way is refused (`response_mode_mismatch`).
+   * @defaultValue not sent, which means `"query"`
+   */
+  readonly responseMode?: "query" | "fragment" | "form_post";
+  /**
+   * Pushed authorization requests (RFC 9126). `"auto"`: where the provider's metadata requires them.
+   * `"require"`: always. `"off"`: never; a provider that requires them then gets no request at all
+   * (`config_invalid`). Nothing falls back to an ordinary request.
+   * @defaultValue `"auto"`
+   */
+  readonly par?: "auto" | "require" | "off";
+  /**
+   * The registrable domain that page and provider share, such as `"example.com"` for
+   * `app.example.com` and `login.example.com`. Silent sign-ins need it, because the Public Suffix
+   * List, which tells such a domain from `co.uk`, is not part of this package.
+   * @defaultValue only the same host counts as the same site
+   */
+  readonly site?: string;
   /** More parameters of every authorization request. Those that carry checks are refused. */
   readonly authorizationParams?: Readonly<Record<string, string>>;
   /** Audiences that an ID token may name besides this client. @defaultValue none */
@@ -114,9 +141,34 @@ export interface SignInOptions {
   readonly prompt?: string;
   /** `login_hint`: whom the user wants to sign in as. */
   readonly loginHint?: string;
+  /**
+   * How the user is to sign in (`acr_values`), best first. The ID token's `acr` must be one of them,
+   * else `acr_insufficient`; to ask without checking use `authorizationParams`.
+   */
+  readonly acrValues?: string | readonly string[];
+  /** The languages of the provider's pages (`ui_locales`), best first. */
+  readonly uiLocales?: string | readonly string[];
+  /** How the provider's pages are shown (`display`). */
+  readonly display?: "page" | "popup" | "touch" | "wap" | (string & {});
+  /**
+   * The claims that are asked for one by one (OpenID Connect Core section 5.5). An essential `acr`
+   * and a `sub` with a value are conditions of the sign-in: `acr_insufficient`, `claim_invalid`.
+   * What else is essential is not checked.
+   */
+  readonly claims?: ClaimsRequest;
+  /**
+   * Names the user who is signed in here as the one who is to sign in (`id_token_hint`); anybody else
+   * is refused with `claim_invalid` at `sub`. Without a session nothing is sent. @defaultValue false
+   */
+  readonly idTokenHint?: boolean;
+  /**
+   * What is asked for in detail (RFC 9396). The answer must have details of these types, else
+   * `response_malformed`; what was granted stands in {@link ClientState.authorizationDetails}.
+   */
+  readonly authorizationDetails?: readonly AuthorizationDetail[];
   /** How old the user's login may be, in seconds; checked against `auth_time`. */
   readonly maxAge?: number;
-  /** Where the application goes on: a path of its own origin, beginning with one slash. */
+  /** Where the application goes on: a path that begins with one slash, or a URL of its own origin. */
   readonly returnTo?: string;
   /** More parameters of this authorization request. */
   readonly authorizationParams?: Readonly<Record<string, string>>;
@@ -145,6 +197,46 @@ export interface SignOutOptions {
 export interface SignedOut {
   /** The `returnTo` of the sign-out. */
   readonly returnTo?: string;
+}
+
+/** What one sign-in in a popup asks for. */
+export interface PopupOptions extends SignInOptions {
+  /**
+   * What happens where the browser blocks the popup: the page itself goes to the provider, or the
+   * call is rejected with `popup_blocked`. @defaultValue `"redirect"`
+   */
+  readonly whenBlocked?: "redirect" | "error";
+  /** How long the user may take, in seconds, 1 to 600. @defaultValue 600 */
+  readonly timeout?: number;
+  /** Gives up; the call is rejected with its reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** What one silent sign-in asks for. */
+export interface SilentOptions extends Omit<SignInOptions, "prompt" | "returnTo"> {
+  /** How long the provider may take, in seconds, 1 to 600. @defaultValue 10 */
+  readonly timeout?: number;
+  /** Gives up; the call is rejected with its reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** The `claims` parameter (OpenID Connect Core section 5.5). */
+export interface ClaimsRequest {
+  readonly id_token?: Readonly<Record<string, ClaimRequest | null>>;
+  readonly userinfo?: Readonly<Record<string, ClaimRequest | null>>;
+}
+
+/** How one claim is asked for (OpenID Connect Core section 5.5.1). */
+export interface ClaimRequest {
+  readonly essential?: boolean;
+  readonly value?: unknown;
+  readonly values?: readonly unknown[];
+}
+
+/** One detail of an authorization (RFC 9396 section 2). */
+export interface AuthorizationDetail {
+  readonly type: string;
+  readonly [member: string]: unknown;
 }
 
 /** The claims of an ID token that was checked. Integers beyond 2^53 come as strings. */
@@ -188,6 +280,8 @@ export interface ClientState {
   readonly expiresAt?: number;
   /** Whether the session can be renewed without the user. */
   readonly canRefresh?: boolean;
+  /** What the user agreed to in detail, where it was asked for (RFC 9396 section 7). */
+  readonly authorizationDetails?: readonly AuthorizationDetail[];
   /** The user's `sub`. */
   readonly subject?: string;
 }
@@ -196,7 +290,8 @@ export interface ClientState {
 export type ClientEvent =
   | {
       readonly type: "request";
-      readonly purpose: "discovery" | "keys" | "token" | "refresh" | "userinfo" | "revocation";
+      readonly purpose:
+        "discovery" | "keys" | "pushed_request" | "token" | "refresh" | "userinfo" | "revocation";
       readonly method: string;
       /** Without its query. */
       readonly url: string;
@@ -211,6 +306,8 @@ export type ClientEvent =
       readonly subject: "metadata" | "callback" | "token_response" | "id_token";
       readonly checks: readonly string[];
     }
+  /** The authorization URL is so long that some servers refuse it; push the request (`par`). */
+  | { readonly type: "url_long" }
   | { readonly type: "signed_in" }
   | { readonly type: "refreshed" }
   | { readonly type: "refresh_failed"; readonly code: ErrorCode }
@@ -240,16 +337,52 @@ export interface Client {
    * `openid`, `nonce`.
    */
   signIn(options?: SignInOptions): Promise<void>;
-  /** As {@link Client.signIn | signIn}, but leaves going there to you. */
+  /**
+   * Signs in in a popup, while the page stays as it is. Call it directly in the handler of a click,
+   * else browsers block the popup; then the page itself goes to the provider, and the call gives
+   * `null` (see `whenBlocked`).
+   *
+   * The page at `redirectUri`, of this page's own origin, calls `relayCallback()` or
+   * {@link Client.handleCallback | handleCallback()}. It works also where the provider's pages or
+   * yours send Cross-Origin-Opener-Policy; then a popup that the user closed is known for closed only
+   * when this page is used again.
+   *
+   * Rejects with `popup_closed`, `window_timeout`, `popup_blocked`, and as `signIn` and
+   * `handleCallback` do.
+   */
+  signInPopup(options?: PopupOptions): Promise<SignedIn | null>;
+  /**
+   * Signs in whom the provider knows already, with nothing to be seen: `prompt=none` in a hidden
+   * frame. Only where provider and page share a site (the same host, or see `site`), because browsers
+   * keep the cookies of other sites out of frames; elsewhere it rejects with `silent_unavailable`
+   * before anything is sent. Use refresh tokens there, or `signIn({ prompt: "none" })`.
+   *
+   * The page at `redirectUri`, of this page's own origin, calls `relayCallback()`. A
+   * Content-Security-Policy needs the provider and this origin in `frame-src`.
+   *
+   * Rejects with `login_required` when the provider needs the user (`details.error` says for what),
+   * `window_timeout`, and as `signIn` and `handleCallback` do.
+   */
+  signInSilent(options?: SilentOptions): Promise<SignedIn>;
+  /**
+   * As {@link Client.signIn | signIn}, but leaves going there to you. A URL of a pushed request works
+   * once and for about a minute (RFC 9126).
+   */
   signInUrl(options?: SignInOptions): Promise<URL>;
   /**
    * Completes a sign-in on the callback page: checks the response, exchanges the code, checks the
    * ID token (OpenID Connect Core section 3.1.3.7). The page's URL is cleaned first.
    *
    * Handling the same callback twice gives the same result. After a rejection that is `retryable`
-   * it can be called again.
+   * it can be called again. On the callback page of a popup or frame it hands the callback over, and
+   * its promise stays open because the window goes.
+   *
+   * A server gives the request that it received, whose form it reads up to 64 KiB (`responseMode:
+   * "form_post"`). Its URL must be the one that the browser asked for. Such a POST comes from another
+   * site: cookies reach it with `SameSite=None` only, and the `transactionStore` must be the one of
+   * this browser's session, or somebody could be signed in as another user.
    */
-  handleCallback(url?: string | URL): Promise<SignedIn>;
+  handleCallback(callback?: string | URL | Request): Promise<SignedIn>;
   /** The claims of the user who is signed in, or `null`. */
   user(): IdClaims | null;
   /**
@@ -435,12 +568,58 @@ export class PageClient implements Client {
   }
 
   async signInUrl(options: SignInOptions = {}): Promise<URL> {
-    return new URL(await call(() => this.alive.signIn(toJson(options))));
+    return new URL((await this.#begin(options)).url);
   }
 
-  async handleCallback(url?: string | URL): Promise<SignedIn> {
-    const callback = this.#takeCallback(url);
-    return JSON.parse(await call(() => this.alive.complete(callback))) as SignedIn;
+  async signInPopup(options: PopupOptions = {}): Promise<SignedIn | null> {
+    const { host, rest } = split(options, { signal: isSignal, whenBlocked: isWhenBlocked });
+    const { origin } = needPage();
+    // Before anything is awaited: then the browser still knows of the click.
+    const popup = openPopup();
+    if (!popup) {
+      if (host.whenBlocked === "error") throw this.#error("popup_blocked");
+      const { timeout: _, ...redirect } = rest;
+      await this.signIn(redirect);
+      return null;
+    }
+    try {
+      const { url, ...begun } = await this.#begin({ ...rest, mode: "popup", page: origin });
+      popup.location.replace(url);
+      return await this.#complete(await awaitPopup(popup, this.#waiting(begun, host.signal)));
+    } finally {
+      popup.close();
+    }
+  }
+
+  async signInSilent(options: SilentOptions = {}): Promise<SignedIn> {
+    const { host, rest } = split(options, { signal: isSignal });
+    const { origin } = needPage();
+    const { url, ...begun } = await this.#begin({ ...rest, mode: "silent", page: origin });
+    return this.#complete(await awaitFrame(url, this.#waiting(begun, host.signal)));
+  }
+
+  async handleCallback(callback?: string | URL | Request): Promise<SignedIn> {
+    if (isRequest(callback)) return this.#complete(callback.url, await formOf(callback));
+    const relayed = callback === undefined ? relay() : undefined;
+    // The window goes: there is nothing to tell.
+    if (relayed && (await relayed)) return new Promise(() => {});
+    return this.#complete(this.#takeCallback(callback));
+  }
+
+  async #begin(options: object): Promise<Begun & { readonly url: string }> {
+    return JSON.parse(await call(() => this.alive.signIn(toJson(options)))) as never;
+  }
+
+  async #complete(url: string, form?: string): Promise<SignedIn> {
+    return JSON.parse(await call(() => this.alive.complete(url, form))) as SignedIn;
+  }
+
+  #waiting(begun: Begun, signal: AbortSignal | undefined): Waiting {
+    return { ...begun, signal, error: (code) => this.#error(code) };
+  }
+
+  #error(code: ErrorCode): GatepassError {
+    return translate(this.alive.windowError(code));
   }
 
   /** The callback's URL; that of the page is cleaned before anything else can see it. */
@@ -530,6 +709,16 @@ export class PageClient implements Client {
     this.#core = undefined;
   }
 }
+
+/** What the core says of a sign-in that it began. */
+interface Begun {
+  readonly state: string;
+  /** In seconds. */
+  readonly timeout: number;
+}
+
+const isSignal = (value: unknown): boolean => value instanceof AbortSignal;
+const isWhenBlocked = (value: unknown): boolean => value === "redirect" || value === "error";
 
 /** The page's location, in runtimes that have pages. */
 function needPage(): Location {

@@ -1,6 +1,6 @@
 //! The authorization response (RFC 6749 section 4.1.2, RFC 9207).
 
-use crate::client::{Client, PendingLogin, PendingLogins};
+use crate::client::{Client, PendingLogin, PendingLogins, ResponseMode};
 use crate::error::{Details, Error, ErrorKind, clean};
 use crate::http::Url;
 use crate::http::form::{self, Repeated};
@@ -17,26 +17,50 @@ pub(super) struct Callback {
 }
 
 impl Callback {
-    /// Takes a callback URL apart.
+    /// Takes the URL of a callback apart whose response stands in its query.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Callback::parse_in`].
+    pub(super) fn parse(url: &str) -> Result<Self, Error> {
+        Self::parse_in(url, None, None)
+    }
+
+    /// Takes a callback apart: its URL, and its body where it was posted.
     ///
     /// The URL is what a browser shows, so its query may hold characters that [`Url`] refuses.
     ///
     /// # Errors
     ///
-    /// `response_mode_mismatch` for a response in the fragment, `param_invalid` for a query that
-    /// cannot be decoded.
-    pub(super) fn parse(url: &str) -> Result<Self, Error> {
+    /// `response_mode_mismatch` for a response in another place than the one that was asked for,
+    /// `param_invalid` for one that cannot be decoded.
+    pub(super) fn parse_in(
+        url: &str,
+        body: Option<&str>,
+        mode: Option<ResponseMode>,
+    ) -> Result<Self, Error> {
         let (rest, fragment) = url.split_once('#').unwrap_or((url, ""));
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let parameters =
-            form::decode(query).ok_or_else(|| Error::new(ErrorKind::ParamInvalid, "query"))?;
-        let has = |parameters: &[(String, String)], name: &str| {
-            parameters.iter().any(|(key, _)| key == name)
-        };
-        let in_fragment = form::decode(fragment).unwrap_or_default();
-        // JARM puts everything into one parameter `response`; it is not asked for.
-        if has(&in_fragment, "state") || has(&parameters, "response") {
-            return Err(ErrorKind::ResponseModeMismatch.into());
+        let places = [
+            (ResponseMode::Query, "query", query),
+            (ResponseMode::Fragment, "fragment", fragment),
+            (ResponseMode::FormPost, "body", body.unwrap_or_default()),
+        ];
+        let mut parameters = Vec::new();
+        for (place, name, text) in places {
+            let decoded = form::decode(text);
+            let has = |name: &str| {
+                let mut names = decoded.iter().flatten();
+                names.any(|(key, _)| key == name)
+            };
+            let is_asked = mode.unwrap_or(ResponseMode::Query) == place;
+            // JARM puts everything into one parameter `response`; it is not asked for.
+            if has("response") || (!is_asked && has("state")) {
+                return Err(ErrorKind::ResponseModeMismatch.into());
+            }
+            if is_asked {
+                parameters = decoded.ok_or_else(|| Error::new(ErrorKind::ParamInvalid, name))?;
+            }
         }
         Ok(Self {
             place: place.into(),
@@ -109,7 +133,7 @@ impl CallbackCode {
     ///
     /// # Errors
     ///
-    /// `iss_missing`, `iss_mismatch`, `server_error_response`, `code_missing`, `param_invalid`.
+    /// `iss_missing`, `iss_mismatch`, `server_error_response`, `login_required`, `code_missing`, `param_invalid`.
     pub(super) fn check(
         callback: &Callback,
         login: PendingLogin,
@@ -131,13 +155,19 @@ impl CallbackCode {
         // RFC 6749 section 4.1.2.1.
         let code = callback.once("code")?;
         if let Some(error) = callback.once("error")? {
-            return Err(
-                Error::from(ErrorKind::ServerErrorResponse).with_details(Details {
-                    error: Some(clean(error)),
-                    error_description: callback.once("error_description")?.map(clean),
-                    ..Details::default()
-                }),
-            );
+            // OpenID Connect Core section 3.1.2.6: what was to go on without the user needs them.
+            let kind = match error {
+                "login_required"
+                | "interaction_required"
+                | "consent_required"
+                | "account_selection_required" => ErrorKind::LoginRequired,
+                _ => ErrorKind::ServerErrorResponse,
+            };
+            return Err(Error::from(kind).with_details(Details {
+                error: Some(clean(error)),
+                error_description: callback.once("error_description")?.map(clean),
+                ..Details::default()
+            }));
         }
         // RFC 6749 appendix A.11: printable ASCII and spaces.
         match code {

@@ -67,8 +67,34 @@ impl Completion {
         client: &Client,
         now: Timestamp,
     ) -> Result<Self, Error> {
+        Self::begin(url, None, logins, client, now)
+    }
+
+    /// As [`Completion::new`] for a response that was posted: `form` is the body of the POST, which
+    /// has the type `application/x-www-form-urlencoded` (OAuth 2.0 Form Post Response Mode).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Completion::new`].
+    pub fn posted(
+        url: &str,
+        form: &str,
+        logins: &mut PendingLogins,
+        client: &Client,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        Self::begin(url, Some(form), logins, client, now)
+    }
+
+    fn begin(
+        url: &str,
+        form: Option<&str>,
+        logins: &mut PendingLogins,
+        client: &Client,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let mut claim = || {
-            let callback = Callback::parse(url)?;
+            let callback = Callback::parse_in(url, form, client.config().response_mode)?;
             let login = callback.claim(logins, client, now)?;
             Ok(Self {
                 login: login.clone(),
@@ -113,6 +139,7 @@ impl Flow for Completion {
                     .into_answer()?
                     .map_err(Error::from)
                     .and_then(|response| exchange::read(&response))
+                    .and_then(|tokens| tokens.check_details(&code.login().details))
                     .map_err(|error| error.during(Phase::Exchange))?;
                 client
                     .provider
@@ -148,14 +175,8 @@ impl Completion {
         let step = verify.step(&mut client.provider, now, event);
         match step.map_err(|error| error.during(Phase::IdToken))? {
             Step::Done(verified) => {
-                let id_token = check(
-                    client,
-                    verified,
-                    &tokens,
-                    code.login().nonce.as_deref(),
-                    code.login().max_age,
-                    now,
-                )?;
+                let nonce = code.login().nonce.as_deref();
+                let id_token = check(client, verified, &tokens, Some(&code), nonce, now)?;
                 let checked = id_token.checked().to_vec();
                 client.provider.report("id_token", checked);
                 let done = finish(client, Some(id_token), code, tokens, now);
@@ -215,17 +236,19 @@ pub(super) fn verify_id_token(
     Ok(Box::new(Verify::new(token, KeyTrials::One)))
 }
 
-/// Checks the claims of a verified ID token of this client.
+/// Checks the claims of a verified ID token of this client; with a code, also against what the
+/// sign-in asked for.
 pub(super) fn check(
     client: &Client,
     verified: Verified,
     tokens: &Tokens,
+    code: Option<&CallbackCode>,
     nonce: Option<&str>,
-    max_age: Option<u32>,
     now: Timestamp,
 ) -> Result<IdToken, Error> {
     let issued_at = verified.claims().date("iat").ok().flatten();
     let config = client.config();
+    let login = code.map(CallbackCode::login);
     IdToken::check(
         verified,
         &IdTokenChecks {
@@ -233,7 +256,12 @@ pub(super) fn check(
             client_id: &config.client_id,
             trusted_audiences: &config.trusted_audiences,
             nonce,
-            max_age,
+            max_age: login.and_then(|login| login.max_age),
+            acr: login.map_or(&[], |login| &login.acr),
+            subject: login.and_then(|login| login.subject.as_deref()),
+            // EXPOSE: c_hash is compared with its hash.
+            code: code.map(|code| code.code().expose().as_str()),
+            state: login.map(|login| login.state.as_str()),
             // EXPOSE: at_hash is compared with its hash.
             access_token: tokens.access_token.expose(),
             clock_tolerance: config.clock_tolerance,

@@ -15,10 +15,12 @@ use crate::time::Lifetime;
 
 /// Parameters that gatepass sets itself; whoever could set them could switch a check off.
 const RESERVED: &[&str] = &[
+    "authorization_details",
     "client_id",
     "client_secret",
     "code_challenge",
     "code_challenge_method",
+    "id_token_hint",
     "max_age",
     "nonce",
     "redirect_uri",
@@ -29,6 +31,41 @@ const RESERVED: &[&str] = &[
     "scope",
     "state",
 ];
+
+/// How the provider hands over its authorization response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResponseMode {
+    /// In the query of the callback's URL, which is the default of the code flow.
+    Query,
+    /// In the fragment of the callback's URL, which no server sees.
+    Fragment,
+    /// In the body of a POST (OAuth 2.0 Form Post Response Mode).
+    FormPost,
+}
+
+impl ResponseMode {
+    /// The value of `response_mode`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Fragment => "fragment",
+            Self::FormPost => "form_post",
+        }
+    }
+}
+
+/// Whether authorization requests are pushed (RFC 9126).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Par {
+    /// Where the provider requires it.
+    Auto,
+    /// Always.
+    Require,
+    /// Never: a provider that requires it gets no request at all.
+    Off,
+}
 
 /// A client's configuration.
 #[derive(Clone, Debug)]
@@ -46,6 +83,12 @@ pub struct ClientConfig {
     pub resource: Vec<String>,
     /// The `audience` parameter of providers that use it in place of `resource`.
     pub audience: Option<String>,
+    /// How the provider is asked to answer; without it, it is not asked and answers by query.
+    pub response_mode: Option<ResponseMode>,
+    /// Whether authorization requests are pushed.
+    pub par: Par,
+    /// The registrable domain that page and provider share, for silent sign-ins.
+    pub site: Option<String>,
     /// More parameters of the authorization request.
     pub authorization_params: Vec<(String, String)>,
     /// Audiences that an ID token may have besides this client.
@@ -75,6 +118,9 @@ impl Client {
     /// | `scope` | scopes, separated by spaces | `openid` |
     /// | `resource` | resource indicators (RFC 8707) | none |
     /// | `audience` | `audience` parameter | none |
+    /// | `responseMode` | `query`, `fragment` or `form_post` | not sent, which means `query` |
+    /// | `par` | pushed requests (RFC 9126): `auto`, `require` or `off` | `auto` |
+    /// | `site` | the registrable domain that page and provider share | the same host alone |
     /// | `authorizationParams` | more parameters of the authorization request | none |
     /// | `trustedAudiences` | audiences that an ID token may have besides this client | none |
     /// | `allowedOrigins` | origins whose requests get the access token | those of `resource` |
@@ -108,11 +154,14 @@ fn read(object: &Object) -> Result<Client, Error> {
             "dangerouslyAllowHttpLoopback",
             "frontchannelLogoutSessionRequired",
             "issuer",
+            "par",
             "postLogoutRedirectUri",
             "redirectUri",
             "refreshSkew",
             "resource",
+            "responseMode",
             "scope",
+            "site",
             "timeout",
             "trustedAudiences",
             "userinfoSignedResponseAlg",
@@ -133,6 +182,9 @@ fn read(object: &Object) -> Result<Client, Error> {
         scope: scope(options.string("scope")?)?,
         resource,
         audience: options.string("audience")?.map(String::from),
+        response_mode: response_mode(&options)?,
+        par: par(&options)?,
+        site: site(&options)?,
         authorization_params: parameters(options.object("authorizationParams")?)?,
         trusted_audiences: owned(options.strings("trustedAudiences")?),
         frontchannel_logout_session_required: options
@@ -167,6 +219,49 @@ fn page(options: &Options<'_>, name: &'static str) -> Result<Option<Url>, Error>
         Ok(Some(url))
     } else {
         Err(Error::new(ErrorKind::UrlInsecure, name))
+    }
+}
+
+fn response_mode(options: &Options<'_>) -> Result<Option<ResponseMode>, Error> {
+    let Some(name) = options.string("responseMode")? else {
+        return Ok(None);
+    };
+    let modes = [
+        ResponseMode::Query,
+        ResponseMode::Fragment,
+        ResponseMode::FormPost,
+    ];
+    let mode = modes.into_iter().find(|mode| mode.name() == name);
+    mode.map(Some).ok_or_else(|| invalid("responseMode"))
+}
+
+fn par(options: &Options<'_>) -> Result<Par, Error> {
+    match options.string("par")? {
+        None | Some("auto") => Ok(Par::Auto),
+        Some("require") => Ok(Par::Require),
+        Some("off") => Ok(Par::Off),
+        Some(_) => Err(invalid("par")),
+    }
+}
+
+/// A domain of two labels or more, in lower case. Whether it is a registrable one (and not `co.uk`)
+/// only the Public Suffix List could tell, which browsers have and a page does not.
+fn site(options: &Options<'_>) -> Result<Option<String>, Error> {
+    let Some(site) = options.string("site")? else {
+        return Ok(None);
+    };
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+    };
+    // Not a part of an IP address.
+    let is_name = !site.ends_with(|last: char| last.is_ascii_digit());
+    if is_name && site.contains('.') && site.split('.').all(is_label) {
+        Ok(Some(site.into()))
+    } else {
+        Err(invalid("site"))
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Tokens {
     pub(super) id_token: Option<Secret<String>>,
     /// How long the access token lives from now; unknown when the provider does not say.
     pub(super) expires_in: Option<Lifetime>,
+    /// What the user agreed to in detail (RFC 9396 section 7): an array of objects with a type.
+    pub(super) authorization_details: Option<Value>,
     /// The scope, when it is not the one that was asked for.
     pub(super) scope: Option<String>,
     /// The type of what was issued (RFC 8693 section 2.2.1).
@@ -155,6 +157,11 @@ pub(super) fn read_as(response: &HttpResponse, accepts: Accepts) -> Result<Token
         token(&object, "id_token")?,
     );
     let expires_in = lifetime(&object)?;
+    let authorization_details = object.get("authorization_details").cloned();
+    let is_malformed = |details: &Value| types(details).is_none();
+    if authorization_details.as_ref().is_some_and(is_malformed) {
+        return Err(malformed("authorization_details"));
+    }
     let members = [
         "access_token",
         "token_type",
@@ -162,12 +169,14 @@ pub(super) fn read_as(response: &HttpResponse, accepts: Accepts) -> Result<Token
         "scope",
         "refresh_token",
         "id_token",
+        "authorization_details",
     ];
     Ok(Tokens {
         access_token,
         refresh_token,
         id_token,
         expires_in,
+        authorization_details,
         scope,
         #[cfg(feature = "backend")]
         issued_token_type,
@@ -178,6 +187,33 @@ pub(super) fn read_as(response: &HttpResponse, accepts: Accepts) -> Result<Token
             .filter(|name| object.get(name).is_some())
             .collect(),
     })
+}
+
+impl Tokens {
+    /// Checks that details that were asked for were answered: the provider says what was granted
+    /// (RFC 9396 section 7), of types that were asked for. The details themselves may differ, because
+    /// users agree to less and providers add to them; they are shown to the program.
+    pub(super) fn check_details(self, asked: &[String]) -> Result<Self, Error> {
+        let granted = self.authorization_details.as_ref().and_then(types);
+        let is_asked = |name: &&str| asked.iter().any(|asked| asked == name);
+        match granted {
+            _ if asked.is_empty() => Ok(self),
+            Some(granted) if granted.iter().all(is_asked) => Ok(self),
+            _ => Err(Error::new(
+                ErrorKind::ResponseMalformed,
+                "authorization_details",
+            )),
+        }
+    }
+}
+
+/// The types of authorization details; `None` unless they are an array of objects with a type
+/// (RFC 9396 section 2).
+pub(super) fn types(details: &Value) -> Option<Vec<&str>> {
+    let details = details.as_array()?.iter();
+    details
+        .map(|detail| detail.as_object()?.get("type")?.as_str())
+        .collect()
 }
 
 /// A token: printable ASCII, not empty (RFC 6749 appendix A.12 and A.17).

@@ -24,6 +24,14 @@ pub struct IdTokenChecks<'a> {
     pub nonce: Option<&'a str>,
     /// The `max_age` of the authorization request, in seconds.
     pub max_age: Option<u32>,
+    /// The values of `acr` that will do; any or none will when it is empty.
+    pub acr: &'a [String],
+    /// The only user whom it may be about, where the request named one.
+    pub subject: Option<&'a str>,
+    /// The code that it was exchanged for; none in the answer to a refresh.
+    pub code: Option<&'a str>,
+    /// The `state` of the authorization request; none in the answer to a refresh.
+    pub state: Option<&'a str>,
     /// The access token that came with it.
     pub access_token: &'a str,
     /// How far clocks may differ.
@@ -42,13 +50,13 @@ pub struct IdToken {
 impl IdToken {
     /// Checks the claims of a token whose signature was verified with a key of the issuer.
     ///
-    /// What it does not check: `acr`, and whether the user may do what the application does.
+    /// What it does not check: whether the user may do what the application does.
     ///
     /// # Errors
     ///
     /// `claim_missing`, `claim_invalid`, `issuer_mismatch`, `audience_mismatch`, `azp_mismatch`,
-    /// `token_expired`, `token_not_active`, `issued_in_future`, `nonce_mismatch`, `auth_too_old`,
-    /// `hash_mismatch`, `typ_mismatch`.
+    /// `token_expired`, `token_not_active`, `issued_in_future`, `nonce_mismatch`,
+    /// `acr_insufficient`, `auth_too_old`, `hash_mismatch`, `typ_mismatch`.
     pub fn check(token: Verified, expected: &IdTokenChecks<'_>) -> Result<Self, Error> {
         let algorithm = token.header().algorithm();
         // RFC 8725 section 3.11: a typ, where there is one, must not be that of another token.
@@ -101,21 +109,41 @@ impl IdToken {
             _ => return Err(ErrorKind::NonceMismatch.into()),
         }
 
-        // 12. acr is not asked for.
+        // 12. The user signed in in one of the ways that were asked for.
+        if !expected.acr.is_empty() {
+            let acr = claims.string("acr")?;
+            if !acr.is_some_and(|acr| expected.acr.iter().any(|asked| asked == acr)) {
+                return Err(Error::new(ErrorKind::AcrInsufficient, "acr"));
+            }
+            checked.push("acr");
+        }
         // 13. The user signed in recently enough.
         check_auth_time(&claims, expected, &mut checked)?;
 
-        // 3.1.3.8. The access token is the one that was issued with it.
-        if let Some(hash) = claims.string("at_hash")? {
-            if !ct_eq(hash, &half_hash(algorithm, expected.access_token)) {
-                return Err(ErrorKind::HashMismatch.into());
+        // 3.1.3.8 and 3.3.2.11, FAPI 1.0 Advanced section 5.2.2.1: access token, code and state are
+        // those that it was issued with, where it says so.
+        let hashes = [
+            ("at_hash", Some(expected.access_token)),
+            ("c_hash", expected.code),
+            ("s_hash", expected.state),
+        ];
+        for (name, hashed) in hashes {
+            let (Some(hash), Some(hashed)) = (claims.string(name)?, hashed) else {
+                continue;
+            };
+            if !ct_eq(hash, &half_hash(algorithm, hashed)) {
+                return Err(Error::new(ErrorKind::HashMismatch, name));
             }
-            checked.push("at_hash");
+            checked.push(name);
         }
 
         // 2. The subject is there and within its length.
         let subject = claims.required_string("sub")?;
         if subject.len() > MAX_SUBJECT || !subject.is_ascii() {
+            return Err(Error::new(ErrorKind::ClaimInvalid, "sub"));
+        }
+        // 3.1.2.1, 5.5: a request that names a user is about no other one.
+        if expected.subject.is_some_and(|asked| asked != subject) {
             return Err(Error::new(ErrorKind::ClaimInvalid, "sub"));
         }
         checked.push("sub");

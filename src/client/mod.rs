@@ -32,15 +32,16 @@ mod logout_token;
 pub mod machine;
 mod pending;
 mod pkce;
+mod push;
 mod refresh;
 mod resource;
 mod session;
 mod userinfo;
 
-pub use authorize::{AuthorizationRequest, SignIn, SignInOptions};
+pub use authorize::{AuthorizationRequest, Mode, SignIn, SignInOptions};
 pub use callback::CallbackCode;
 pub use complete::{Completion, SignedIn};
-pub use config::ClientConfig;
+pub use config::{ClientConfig, Par, ResponseMode};
 pub use exchange::Tokens;
 pub use id_token::{IdToken, IdTokenChecks};
 pub use logout::{SignOut, SignOutOptions, SignedOut};

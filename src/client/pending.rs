@@ -30,11 +30,22 @@ pub struct PendingLogin {
     pub(super) redirect_uri: String,
     pub(super) scope: String,
     pub(super) max_age: Option<u32>,
+    /// The values of `acr` that will do; any or none will when it is empty.
+    pub(super) acr: Vec<String>,
+    /// The only user whom the answer may be about.
+    pub(super) subject: Option<String>,
+    /// The types of the authorization details that were asked for (RFC 9396).
+    pub(super) details: Vec<String>,
     pub(super) return_to: Option<String>,
     pub(super) started_at: Timestamp,
 }
 
 impl PendingLogin {
+    /// The `state` by which its callback is known.
+    pub fn state(&self) -> &str {
+        &self.state
+    }
+
     fn to_value(&self) -> Value {
         Object::new()
             .with("state", self.state.as_str())
@@ -45,6 +56,9 @@ impl PendingLogin {
             .with("redirect_uri", self.redirect_uri.as_str())
             .with("scope", self.scope.as_str())
             .with_some("max_age", self.max_age.map(i64::from))
+            .with("acr", texts(&self.acr))
+            .with_some("subject", self.subject.as_deref())
+            .with("details", texts(&self.details))
             .with_some("return_to", self.return_to.as_deref())
             .with("started_at", self.started_at.millis())
             .into()
@@ -67,6 +81,10 @@ impl PendingLogin {
             None => None,
             Some(value) => Some(u32::try_from(value.as_number()?.as_integer()?).ok()?),
         };
+        let list = |name: &str| {
+            let list = object.get(name)?.as_strings()?;
+            Some(list.into_iter().map(String::from).collect())
+        };
         Some(Self {
             state: text("state").filter(|state| !state.is_empty())?,
             nonce,
@@ -76,12 +94,19 @@ impl PendingLogin {
             redirect_uri: text("redirect_uri")?,
             scope,
             max_age,
+            acr: list("acr")?,
+            subject: optional("subject")?,
+            details: list("details")?,
             return_to: optional("return_to")?,
             started_at: Timestamp::from_millis(
                 object.get("started_at")?.as_number()?.as_integer()?,
             )?,
         })
     }
+}
+
+fn texts(list: &[String]) -> Vec<&str> {
+    list.iter().map(String::as_str).collect()
 }
 
 /// The logins of one client that wait, and the states that were used.
@@ -117,11 +142,10 @@ impl PendingLogins {
     /// The text to store. It holds verifiers: it belongs where only this page can read it.
     pub fn to_json(&self) -> String {
         let waiting = self.waiting.iter().map(PendingLogin::to_value).collect();
-        let used: Vec<&str> = self.used.iter().map(String::as_str).collect();
         Value::from(
             Object::new()
                 .with("waiting", Value::Array(waiting))
-                .with("used", used),
+                .with("used", texts(&self.used)),
         )
         .to_json()
     }
@@ -197,6 +221,9 @@ mod tests {
             redirect_uri: "https://app.example/cb".into(),
             scope: "openid".into(),
             max_age: Some(0),
+            acr: vec!["mfa".into()],
+            subject: Some("alice".into()),
+            details: Vec::new(),
             return_to: None,
             started_at,
         }

@@ -194,7 +194,7 @@ fn same_user(
             .flatten(),
     };
     let nonce = nonce.map(String::from);
-    let id_token = complete::check(client, verified, tokens, nonce.as_deref(), None, now)?;
+    let id_token = complete::check(client, verified, tokens, None, nonce.as_deref(), now)?;
     if let Some(original) = original {
         id_token.check_same_user(original)?;
     }

@@ -18,6 +18,8 @@ pub struct Session {
     /// The claims of the sign-in itself, with which every later ID token is compared.
     signed_in_as: Option<Claims>,
     scope: String,
+    /// What the user agreed to in detail (RFC 9396).
+    authorization_details: Option<Value>,
     /// By the local clock, from the moment in which the answer came: a clock that is hours off
     /// still measures a lifetime right.
     received_at: Timestamp,
@@ -58,6 +60,7 @@ impl Session {
             user,
             // RFC 6749 section 5.1: no scope in the answer means the one that was asked for.
             scope: tokens.scope.unwrap_or_else(|| asked_scope.into()),
+            authorization_details: tokens.authorization_details,
             received_at: now,
             expires_in: tokens.expires_in,
         }
@@ -72,6 +75,9 @@ impl Session {
             signed_in_as: self.signed_in_as.clone().or_else(|| user.clone()),
             user: user.or_else(|| self.user.clone()),
             scope: tokens.scope.unwrap_or_else(|| self.scope.clone()),
+            authorization_details: tokens
+                .authorization_details
+                .or_else(|| self.authorization_details.clone()),
             received_at: now,
             expires_in: tokens.expires_in,
         }
@@ -92,6 +98,7 @@ impl Session {
             .with_some("user", self.user.as_ref().map(claims))
             .with_some("signed_in_as", self.signed_in_as.as_ref().map(claims))
             .with("scope", self.scope.as_str())
+            .with_some("authorization_details", self.authorization_details.clone())
             .with("received_at", self.received_at.millis())
             .with_some("expires_in", self.expires_in.map(Lifetime::millis));
         Secret::new(Value::from(object).to_json())
@@ -134,6 +141,7 @@ impl Session {
             user: claims("user")?,
             signed_in_as: claims("signed_in_as")?,
             scope: object.get("scope")?.as_str()?.into(),
+            authorization_details: object.get("authorization_details").cloned(),
             received_at: Timestamp::from_millis(millis(object.get("received_at")?)?)?,
             expires_in,
         })
@@ -200,6 +208,11 @@ impl Session {
     /// The scope that was granted.
     pub fn scope(&self) -> &str {
         &self.scope
+    }
+
+    /// What the user agreed to in detail (RFC 9396 section 7), as the provider said.
+    pub fn authorization_details(&self) -> Option<&Value> {
+        self.authorization_details.as_ref()
     }
 
     /// When the access token ends by the local clock, if the provider said so.

@@ -39,6 +39,8 @@ pub enum Purpose {
     Introspection,
     /// The provider's keys.
     Keys,
+    /// An authorization request, pushed (RFC 9126).
+    PushedRequest,
     /// A refresh of the tokens.
     Refresh,
     /// The end of a token (RFC 7009).
@@ -58,6 +60,7 @@ impl Purpose {
             Self::Discovery => "discovery",
             Self::Introspection => "introspection",
             Self::Keys => "keys",
+            Self::PushedRequest => "pushed_request",
             Self::Refresh => "refresh",
             Self::Revocation => "revocation",
             Self::Token => "token",
@@ -72,6 +75,7 @@ impl Purpose {
             #[cfg(feature = "backend")]
             Self::DeviceAuthorization => 64 * 1024,
             Self::Introspection
+            | Self::PushedRequest
             | Self::Refresh
             | Self::Revocation
             | Self::Token

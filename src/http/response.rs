@@ -137,7 +137,11 @@ impl HttpResponse {
     }
 
     /// The body as a JSON object whatever the status.
-    fn object(
+    ///
+    /// # Errors
+    ///
+    /// As [`HttpResponse::json`] but for the status.
+    pub(crate) fn object(
         &self,
         types: &[&str],
         max_bytes: usize,

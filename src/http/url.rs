@@ -124,6 +124,16 @@ impl Url {
         matches!(self.host.as_str(), "127.0.0.1" | "[::1]" | "localhost")
     }
 
+    /// The host, in lower case.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether the scheme is https.
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
     /// Scheme, host and port as RFC 6454 compares them: lower case, no default port.
     pub fn origin(&self) -> String {
         let (scheme, default_port) = if self.secure {
@@ -178,6 +188,11 @@ impl Url {
             text.push_str(fragment);
         }
         text
+    }
+
+    /// Path, query and fragment, as they stand.
+    pub fn after_origin(&self) -> &str {
+        self.after_authority()
     }
 
     fn after_authority(&self) -> &str {

@@ -56,6 +56,9 @@ pub struct Metadata {
     authentication_methods: Option<Vec<String>>,
     #[cfg(any(feature = "backend", feature = "guard"))]
     assertion_algorithms: Option<Vec<String>>,
+    pushed_authorization_request_endpoint: Option<Url>,
+    /// Whether it takes no authorization request but pushed ones (RFC 9126 section 5).
+    requires_pushed_requests: bool,
     /// Whether it names itself in callbacks (RFC 9207 section 3).
     names_itself_in_callbacks: bool,
     challenge_methods: Option<Vec<String>>,
@@ -98,13 +101,10 @@ impl Metadata {
             let list = value.as_strings().ok_or_else(|| invalid(name))?;
             Ok::<_, Error>(Some(list.into_iter().map(String::from).collect()))
         };
-        let names_itself_in_callbacks =
-            match present("authorization_response_iss_parameter_supported") {
-                None => false,
-                Some(value) => value
-                    .as_bool()
-                    .ok_or_else(|| invalid("authorization_response_iss_parameter_supported"))?,
-            };
+        let says = |name: &'static str| match present(name) {
+            None => Ok(false),
+            Some(value) => value.as_bool().ok_or_else(|| invalid(name)),
+        };
         Ok(Self {
             authorization_endpoint: endpoint("authorization_endpoint")?,
             token_endpoint: endpoint("token_endpoint")?,
@@ -119,7 +119,11 @@ impl Metadata {
             authentication_methods: list("token_endpoint_auth_methods_supported")?,
             #[cfg(any(feature = "backend", feature = "guard"))]
             assertion_algorithms: list("token_endpoint_auth_signing_alg_values_supported")?,
-            names_itself_in_callbacks,
+            pushed_authorization_request_endpoint: endpoint(
+                "pushed_authorization_request_endpoint",
+            )?,
+            requires_pushed_requests: says("require_pushed_authorization_requests")?,
+            names_itself_in_callbacks: says("authorization_response_iss_parameter_supported")?,
             challenge_methods: list("code_challenge_methods_supported")?,
             id_token_algorithms: list("id_token_signing_alg_values_supported")?,
         })
@@ -211,6 +215,23 @@ impl Metadata {
     pub fn allows_assertion_algorithm(&self, algorithm: Algorithm) -> bool {
         let algorithms = self.assertion_algorithms.as_ref();
         algorithms.is_none_or(|names| names.iter().any(|name| name == algorithm.name()))
+    }
+
+    /// Where authorization requests are pushed (RFC 9126 section 5).
+    ///
+    /// # Errors
+    ///
+    /// `metadata_invalid` when there is none.
+    pub fn pushed_authorization_request_endpoint(&self) -> Result<&Url, Error> {
+        needed(
+            self.pushed_authorization_request_endpoint.as_ref(),
+            "pushed_authorization_request_endpoint",
+        )
+    }
+
+    /// Whether it takes no authorization request but pushed ones (RFC 9126 section 5).
+    pub fn requires_pushed_requests(&self) -> bool {
+        self.requires_pushed_requests
     }
 
     /// Whether callbacks must carry `iss` (RFC 9207).

@@ -99,33 +99,45 @@ impl JsClient {
         })
     }
 
-    /// Makes an authorization request: the URL to go to.
+    /// Makes an authorization request: `{ url, state, timeout }` as JSON text.
     #[wasm_bindgen(js_name = signIn, unchecked_return_type = "Promise<string>")]
     pub fn sign_in(&self, options_json: &str) -> Promise {
         let state = Rc::clone(&self.0);
         let options = options(options_json);
         promise(async move {
             let options = SignInOptions::from_options(&options?).map_err(|error| to_js(&error))?;
-            let url = state
-                .sign_in(options)
-                .await
-                .map_err(|error| to_js(&error))?;
-            Ok(url.into())
+            let request = state.sign_in(options).await;
+            request.map(JsValue::from).map_err(|error| to_js(&error))
         })
     }
 
-    /// Completes a sign-in from its callback: `{ user?, returnTo?, checks }` as JSON text.
+    /// Completes a sign-in from its callback, whose body is given where it was posted:
+    /// `{ user?, returnTo?, checks }` as JSON text.
     #[wasm_bindgen(unchecked_return_type = "Promise<string>")]
-    pub fn complete(&self, url: String) -> Promise {
+    pub fn complete(&self, url: String, form: Option<String>) -> Promise {
         let state = Rc::clone(&self.0);
-        let key = url.clone();
+        let key = [url.as_str(), "\n", form.as_deref().unwrap_or_default()].concat();
+        let begun = key.clone();
         self.0.completion.begin(&key, async move {
-            let result = state.complete(&url).await;
+            let result = state.complete(&url, form.as_deref()).await;
             if result.is_err() {
-                state.completion.end(&url);
+                state.completion.end(&begun);
             }
             result.map(JsValue::from).map_err(|error| to_js(&error))
         })
+    }
+
+    /// The error of a popup or frame, by its code.
+    #[wasm_bindgen(js_name = windowError)]
+    pub fn window_error(&self, code: &str) -> JsValue {
+        let kind = [
+            ErrorKind::PopupBlocked,
+            ErrorKind::PopupClosed,
+            ErrorKind::WindowTimeout,
+        ];
+        let kind = kind.into_iter().find(|kind| kind.code() == code);
+        let error = Error::from(kind.unwrap_or(ErrorKind::Internal));
+        to_js(&error.during(Phase::SignIn))
     }
 
     /// The access token, renewed when its end is near.
@@ -273,6 +285,10 @@ impl JsClient {
                 .with("signedIn", true)
                 .with("scope", session.scope())
                 .with("canRefresh", session.can_refresh())
+                .with_some(
+                    "authorizationDetails",
+                    session.authorization_details().cloned(),
+                )
                 .with_some("expiresAt", session.expires_at().map(|at| at.seconds()))
                 .with_some("subject", subject),
         )
@@ -357,22 +373,30 @@ impl State {
     }
 
     async fn sign_in(&self, options: SignInOptions) -> Result<String, Error> {
+        let timeout = options.timeout.whole_seconds();
         let mut flow = SignIn::new(options, ambient::entropy()?);
         let request = self.host.run(&self.client, &mut flow).await?;
+        if request.is_long() {
+            self.host.emit(Object::new().with("type", "url_long"));
+        }
         let _turn = self.logins_turns.take().await;
         let mut logins = self
             .load_logins()
             .await
             .map_err(|error| error.during(Phase::SignIn))?;
+        let result = Object::new()
+            .with("url", request.url)
+            .with("state", request.login.state())
+            .with("timeout", i64::from(timeout));
         logins.add(request.login, ambient::now()?);
         self.save_logins(&logins)
             .await
             .map_err(|error| error.during(Phase::SignIn))?;
-        Ok(request.url)
+        Ok(Value::from(result).to_json())
     }
 
-    async fn complete(&self, url: &str) -> Result<String, Error> {
-        let mut flow = self.claim(url).await?;
+    async fn complete(&self, url: &str, form: Option<&str>) -> Result<String, Error> {
+        let mut flow = self.claim(url, form).await?;
         let signed_in = match self.host.run(&self.client, &mut flow).await {
             Ok(signed_in) => signed_in,
             Err(error) if error.retryable() => {
@@ -394,14 +418,17 @@ impl State {
     }
 
     /// Takes the login that waits for a callback out of the store.
-    async fn claim(&self, url: &str) -> Result<Completion, Error> {
+    async fn claim(&self, url: &str, form: Option<&str>) -> Result<Completion, Error> {
         let _turn = self.logins_turns.take().await;
         let mut logins = self
             .load_logins()
             .await
             .map_err(|error| error.during(Phase::Callback))?;
         let now = ambient::now()?;
-        let flow = Completion::new(url, &mut logins, &self.client.borrow(), now);
+        let flow = match form {
+            None => Completion::new(url, &mut logins, &self.client.borrow(), now),
+            Some(form) => Completion::posted(url, form, &mut logins, &self.client.borrow(), now),
+        };
         // Also when the callback is refused: a state that was shown is used up.
         self.save_logins(&logins)
             .await

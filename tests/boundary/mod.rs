@@ -91,7 +91,7 @@ async fn code_of(promise: Promise) -> String {
 /// Signs in up to the callback's URL.
 async fn callback(client: &JsClient, provider: &JsValue) -> String {
     let url = JsFuture::from(client.sign_in("{}")).await.unwrap();
-    let callback = run("return a.signInAt(b)", &[provider, &url])
+    let callback = run("return a.signInAt(JSON.parse(b).url)", &[provider, &url])
         .await
         .unwrap();
     callback.as_string().unwrap()
@@ -183,7 +183,11 @@ async fn a_sign_in_ends_with_a_session_whose_id_token_was_checked() {
     let client = client_with(&get(&provider, "fetch"), &memory_store());
     assert!(client.user().is_none());
     let callback = callback(&client, &provider).await;
-    let signed_in = parse(&JsFuture::from(client.complete(callback)).await.unwrap());
+    let signed_in = parse(
+        &JsFuture::from(client.complete(callback, None))
+            .await
+            .unwrap(),
+    );
     let checks: Vec<String> = Array::from(&get(&signed_in, "checks"))
         .iter()
         .map(|c| c.as_string().unwrap())
@@ -226,7 +230,7 @@ async fn a_forged_id_token_gives_no_session() {
         let provider = provider(change).await;
         let client = client_with(&get(&provider, "fetch"), &memory_store());
         let callback = callback(&client, &provider).await;
-        assert_eq!(code_of(client.complete(callback)).await, code);
+        assert_eq!(code_of(client.complete(callback, None)).await, code);
         assert!(client.state().contains("\"signedIn\":false"), "{change}");
     }
 }
@@ -237,14 +241,16 @@ async fn a_callback_handled_twice_gives_the_same_result() {
     let client = client_with(&get(&provider, "fetch"), &memory_store());
     let callback = callback(&client, &provider).await;
     let (first, second) = (
-        client.complete(callback.clone()),
-        client.complete(callback.clone()),
+        client.complete(callback.clone(), None),
+        client.complete(callback.clone(), None),
     );
     let first = JsFuture::from(first).await.unwrap();
     assert_eq!(first, JsFuture::from(second).await.unwrap());
     assert_eq!(
         first,
-        JsFuture::from(client.complete(callback)).await.unwrap()
+        JsFuture::from(client.complete(callback, None))
+            .await
+            .unwrap()
     );
     assert_eq!(count(&provider, "/token").await, 1.0);
 }
@@ -255,11 +261,14 @@ async fn a_callback_that_was_used_is_refused_by_a_new_page() {
     let store = memory_store();
     let client = client_with(&get(&provider, "fetch"), &store);
     let callback = callback(&client, &provider).await;
-    JsFuture::from(client.complete(callback.clone()))
+    JsFuture::from(client.complete(callback.clone(), None))
         .await
         .unwrap();
     let reloaded = client_with(&get(&provider, "fetch"), &store);
-    assert_eq!(code_of(reloaded.complete(callback)).await, "flow_reused");
+    assert_eq!(
+        code_of(reloaded.complete(callback, None)).await,
+        "flow_reused"
+    );
     assert_eq!(count(&provider, "/token").await, 1.0);
 }
 
@@ -270,11 +279,13 @@ async fn a_callback_can_be_tried_again_after_the_network_failed() {
     let callback = callback(&client, &provider).await;
     run("globalThis.gatepassDown = true", &[]).await.unwrap();
     assert_eq!(
-        code_of(client.complete(callback.clone())).await,
+        code_of(client.complete(callback.clone(), None)).await,
         "upstream_unreachable"
     );
     run("delete globalThis.gatepassDown", &[]).await.unwrap();
-    JsFuture::from(client.complete(callback)).await.unwrap();
+    JsFuture::from(client.complete(callback, None))
+        .await
+        .unwrap();
 }
 
 #[wasm_bindgen_test]
@@ -295,10 +306,10 @@ async fn parallel_sign_ins_do_not_lose_each_other_in_a_slow_store() {
     );
     let urls = JsFuture::from(Promise::all(&urls)).await.unwrap();
     for url in Array::from(&urls).iter() {
-        let callback = run("return a.signInAt(b)", &[&provider, &url])
+        let callback = run("return a.signInAt(JSON.parse(b).url)", &[&provider, &url])
             .await
             .unwrap();
-        JsFuture::from(client.complete(callback.as_string().unwrap()))
+        JsFuture::from(client.complete(callback.as_string().unwrap(), None))
             .await
             .unwrap();
     }
@@ -321,7 +332,9 @@ async fn callers_that_come_together_share_one_refresh() {
     let provider = provider("{ expiresIn: 0 }").await;
     let client = client_with(&get(&provider, "fetch"), &memory_store());
     let callback = callback(&client, &provider).await;
-    JsFuture::from(client.complete(callback)).await.unwrap();
+    JsFuture::from(client.complete(callback, None))
+        .await
+        .unwrap();
     let together = Array::new();
     for _ in 0..10 {
         together.push(&client.access_token());
@@ -374,7 +387,9 @@ impl Tabs {
     async fn open_and_sign_in(&self) -> JsClient {
         let client = self.open(Some(&self.lock)).await;
         let callback = callback(&client, &self.provider).await;
-        JsFuture::from(client.complete(callback)).await.unwrap();
+        JsFuture::from(client.complete(callback, None))
+            .await
+            .unwrap();
         client
     }
 
@@ -485,7 +500,9 @@ async fn a_store_that_is_full_does_not_end_the_session() {
     let client = tabs.open(Some(&tabs.lock)).await;
     let callback = callback(&client, &tabs.provider).await;
     run("const set = a.set; a.set = (k, v) => { if (k.includes('session')) throw new Error('full'); return set(k, v) }", &[&tabs.store]).await.unwrap();
-    JsFuture::from(client.complete(callback)).await.unwrap();
+    JsFuture::from(client.complete(callback, None))
+        .await
+        .unwrap();
     assert!(tabs.saw("\"store_failed\",\"code\":\"storage_unavailable\""));
     assert!(client.user().is_some());
 }
@@ -543,7 +560,9 @@ async fn a_tab_that_lost_its_lock_does_not_overwrite_the_session_of_the_thief() 
     run(UNTIL_SLOW, &[&tabs.provider]).await.unwrap();
     // Somebody signs in anew meanwhile; the slow answer belongs to the old session.
     let callback = callback(&thief, &tabs.provider).await;
-    JsFuture::from(thief.complete(callback)).await.unwrap();
+    JsFuture::from(thief.complete(callback, None))
+        .await
+        .unwrap();
     run("a.go()", &[&tabs.provider]).await.unwrap();
     JsFuture::from(refresh).await.unwrap();
     let token = JsFuture::from(thief.access_token()).await.unwrap();
@@ -563,7 +582,9 @@ async fn rfr_21_a_session_that_is_tended_is_renewed_ahead_of_time() {
     let tend = async || JsFuture::from(client.tend()).await.unwrap().as_f64();
     assert_eq!(tend().await, None);
     let callback = callback(&client, &tabs.provider).await;
-    JsFuture::from(client.complete(callback)).await.unwrap();
+    JsFuture::from(client.complete(callback, None))
+        .await
+        .unwrap();
     // RFR-22: a token that is over at once is not renewed all the time.
     assert_eq!(tend().await, Some(10_000.0));
     assert_eq!(count(&tabs.provider, "/token").await, 2.0);
@@ -683,7 +704,9 @@ async fn a_request_says_what_it_must_and_no_more() {
     let provider = provider("").await;
     let client = client_with(&get(&provider, "fetch"), &memory_store());
     let callback = callback(&client, &provider).await;
-    JsFuture::from(client.complete(callback)).await.unwrap();
+    JsFuture::from(client.complete(callback, None))
+        .await
+        .unwrap();
     let init = run(
         "return a.requests.find(r => r.url.endsWith('/token')).init",
         &[&provider],
@@ -889,7 +912,7 @@ async fn events_hold_no_token() {
     )
     .unwrap();
     let callback = callback(&client, &provider).await;
-    JsFuture::from(client.complete(callback.clone()))
+    JsFuture::from(client.complete(callback.clone(), None))
         .await
         .unwrap();
     JsFuture::from(client.refresh()).await.unwrap();

@@ -193,3 +193,50 @@ test("the page block signs in, calls an API and signs out in a browser", async (
   await page.locator("#bye").waitFor();
   assert.deepEqual(problems, []);
 });
+
+test("the callback block hands over a popup's callback and handles the page's own", async (t) => {
+  const provider = await makeProvider(NAMES);
+  writeFileSync(join(project, "callback.mjs"), block("callback"));
+  const { issuer, clientId, redirectUri } = NAMES;
+  const options = JSON.stringify({ issuer, clientId, redirectUri });
+  writeFileSync(
+    join(project, "client.js"),
+    `import { createClient } from "gatepass";
+     export const client = await createClient(${options});
+     window.client = client;`,
+  );
+  const entry = `if (location.pathname === "/callback") import("./callback.mjs");
+    else import("./client.js");`;
+  writeFileSync(join(project, "site.mjs"), entry);
+  const { outputFiles } = await build({
+    entryPoints: [join(project, "site.mjs")],
+    bundle: true,
+    format: "esm",
+    write: false,
+    logLevel: "error",
+  });
+  const browser = await launch();
+  t.after(() => browser.close());
+  const context = await browser.newContext();
+  const site = { origin: "https://app.example.com", html: PAGE, script: outputFiles[0].text };
+  await serve(context, { ...site, provider });
+  const page = await context.newPage();
+  await page.goto("https://app.example.com/");
+  await page.waitForFunction(() => window.client !== undefined);
+
+  const [popup] = await Promise.all([
+    page.waitForEvent("popup"),
+    page.evaluate(() => {
+      window.done = window.client.signInPopup();
+    }),
+  ]);
+  const closed = popup.waitForEvent("close");
+  await popup.click("#back");
+  assert.equal(await page.evaluate(async () => (await window.done).user.name), "Alice");
+  await closed;
+
+  await page.evaluate(() => void window.client.signIn());
+  await page.click("#back");
+  await page.waitForFunction(() => window.client?.state().signedIn === true);
+  assert.equal(page.url(), redirectUri);
+});

@@ -5,10 +5,16 @@ import { chromium } from "playwright-core";
 
 const CORS = { "access-control-allow-origin": "*", "access-control-allow-headers": "*" };
 
-export async function launch() {
+/**
+ * @param {object} [given]
+ * @param {boolean} [given.popups] whether pages may open windows without a click
+ */
+export async function launch({ popups = true } = {}) {
   return chromium.launch({
     executablePath: process.env["CHROME"],
     args: ["--no-sandbox", "--disable-background-networking"],
+    // Playwright lets every page open windows.
+    ignoreDefaultArgs: popups ? [] : ["--disable-popup-blocking"],
   });
 }
 

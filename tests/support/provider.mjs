@@ -75,6 +75,7 @@ export async function makeProvider(options = {}) {
   const signer = await makeSigner(options.alg ?? "ES256", "k1");
   const requests = [];
   const codes = new Map();
+  const pushed = new Map();
   const opaque = new Map();
   let serial = 0;
   let refreshToken;
@@ -208,6 +209,7 @@ export async function makeProvider(options = {}) {
           introspection_endpoint: `${issuer}/introspect`,
           userinfo_endpoint: `${issuer}/me`,
           revocation_endpoint: `${issuer}/revoke`,
+          pushed_authorization_request_endpoint: `${issuer}/par`,
           code_challenge_methods_supported: ["S256"],
           authorization_response_iss_parameter_supported: true,
         });
@@ -219,6 +221,11 @@ export async function makeProvider(options = {}) {
         return revoke(new URLSearchParams(init.body));
       case `${issuer}/me`:
         return userinfo(init.headers["authorization"]);
+      case `${issuer}/par`: {
+        const request_uri = `urn:ietf:params:oauth:request_uri:${++serial}`;
+        pushed.set(request_uri, new URLSearchParams(init.body));
+        return json({ request_uri, expires_in: 60 }, 201);
+      }
       case `${issuer}/introspect`:
         return introspect(new URLSearchParams(init.body), init.headers);
       default:
@@ -228,7 +235,8 @@ export async function makeProvider(options = {}) {
 
   /** What the provider's login page does: from an authorization request to the callback's URL. */
   function signInAt(authorizationUrl) {
-    const asked = new URL(authorizationUrl).searchParams;
+    const { searchParams } = new URL(authorizationUrl);
+    const asked = pushed.get(searchParams.get("request_uri")) ?? searchParams;
     const code = `code-${++serial}`;
     codes.set(code, {
       nonce: asked.get("nonce"),
@@ -236,7 +244,8 @@ export async function makeProvider(options = {}) {
       redirectUri: asked.get("redirect_uri"),
     });
     const answer = new URLSearchParams({ code, state: asked.get("state"), iss: issuer });
-    return `${redirectUri}?${answer}`;
+    const joint = asked.get("response_mode") === "fragment" ? "#" : "?";
+    return `${asked.get("redirect_uri")}${joint}${answer}`;
   }
 
   return {

@@ -1,5 +1,7 @@
 // Nothing here runs: compiling is the assertion.
-import { GatepassError, createClient } from "gatepass";
+import { GatepassError, createClient, relayCallback } from "gatepass";
+import { relayCallback as relayHere } from "gatepass/callback";
+import { auth0, cognito, keycloak } from "gatepass/presets";
 import type {
   Client,
   ClientEvent,
@@ -51,6 +53,49 @@ await createClient({ ...options, userinfoSignedResponseAlg: "RS256" });
 await createClient({
   ...options,
   store: { get: () => null, set: async () => {}, remove: () => {} },
+});
+
+// Every form of a sign-in.
+await client.signIn({
+  prompt: "login",
+  acrValues: ["mfa"],
+  uiLocales: "de",
+  claims: { id_token: { acr: { essential: true, values: ["mfa"] }, name: null } },
+  authorizationDetails: [{ type: "payment", amount: "1.00" }],
+  idTokenHint: true,
+});
+const { signal } = new AbortController();
+proof<Equal<Awaited<ReturnType<Client["signInPopup"]>>, SignedIn | null>>();
+await client.signInPopup({ whenBlocked: "error", timeout: 60, signal });
+proof<Equal<Awaited<ReturnType<Client["signInSilent"]>>, SignedIn>>();
+await client.signInSilent({ timeout: 5, signal });
+await client.handleCallback(new Request("https://app.example/callback", { method: "POST" }));
+proof<Equal<Awaited<ReturnType<typeof relayCallback>>, boolean>>();
+proof<Equal<typeof relayHere, typeof relayCallback>>();
+await createClient({ ...options, responseMode: "form_post", par: "require", site: "corp.example" });
+
+// @ts-expect-error a silent sign-in shows nothing
+await client.signInSilent({ prompt: "login" });
+// @ts-expect-error a detail has a type
+await client.signIn({ authorizationDetails: [{ amount: "1.00" }] });
+// @ts-expect-error the hint is the session's own token
+await client.signIn({ idTokenHint: "eyJ" });
+// @ts-expect-error there is no such response mode
+await createClient({ ...options, responseMode: "jwt" });
+// @ts-expect-error there is no such way
+await createClient({ ...options, par: "never" });
+
+// Presets make options.
+proof<Equal<ReturnType<typeof auth0>, ClientOptions>>();
+await createClient(auth0({ domain: "a.auth0.com", clientId: "spa", offline: true }));
+// @ts-expect-error a user pool is named
+cognito({ clientId: "spa" });
+// @ts-expect-error the preset says who the issuer is
+keycloak({
+  url: "https://id.example",
+  realm: "r",
+  clientId: "spa",
+  issuer: "https://other.example",
 });
 
 // Listeners know their event.

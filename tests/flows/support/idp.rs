@@ -55,6 +55,8 @@ pub(crate) struct Idp {
     replies: BTreeMap<&'static str, VecDeque<Reply>>,
     always: BTreeMap<&'static str, Reply>,
     codes: BTreeMap<String, Grant>,
+    /// Authorization requests that were pushed, by their `request_uri`.
+    pushed: BTreeMap<String, Vec<(String, String)>>,
     refresh_tokens: BTreeMap<String, Grant>,
     count: u32,
 }
@@ -83,6 +85,7 @@ impl Idp {
                 "revocation_endpoint": at("/revoke"),
                 "userinfo_endpoint": at("/me"),
                 "device_authorization_endpoint": at("/device"),
+                "pushed_authorization_request_endpoint": at("/par"),
                 "authorization_response_iss_parameter_supported": true,
                 "code_challenge_methods_supported": ["S256"],
                 "response_types_supported": ["code"],
@@ -101,6 +104,7 @@ impl Idp {
             replies: BTreeMap::new(),
             always: BTreeMap::new(),
             codes: BTreeMap::new(),
+            pushed: BTreeMap::new(),
             refresh_tokens: BTreeMap::new(),
             count: 0,
         }
@@ -168,7 +172,12 @@ impl Idp {
     pub(crate) fn authorize(&mut self, url: &str, now: Timestamp) -> String {
         let (endpoint, query) = url.split_once('?').unwrap();
         assert_eq!(endpoint, self.metadata["authorization_endpoint"]);
-        let parameters = form::decode(query).unwrap();
+        let mut parameters = form::decode(query).unwrap();
+        if let Some(request_uri) = form::once(&parameters, "request_uri").unwrap() {
+            // RFC 9126 section 4: what was pushed is used once.
+            let request_uri = request_uri.to_owned();
+            parameters = self.pushed.remove(&request_uri).unwrap();
+        }
         let get = |name: &str| form::once(&parameters, name).unwrap().map(String::from);
         assert_eq!(get("response_type").as_deref(), Some("code"));
         assert_eq!(get("code_challenge_method").as_deref(), Some("S256"));
@@ -189,7 +198,14 @@ impl Idp {
         }
         let redirect_uri = grant.redirect_uri.clone();
         self.codes.insert(code, grant);
-        format!("{redirect_uri}?{}", answer.encoded())
+        let joint = match get("response_mode").as_deref() {
+            None | Some("query") => '?',
+            Some("fragment") => '#',
+            // Behind it stands the body of the POST.
+            Some("form_post") => '\n',
+            Some(_) => panic!("a response mode that nobody knows"),
+        };
+        format!("{redirect_uri}{joint}{}", answer.encoded())
     }
 
     fn fresh(&mut self, kind: &str) -> String {
@@ -233,6 +249,16 @@ impl Idp {
             Purpose::Revocation => {
                 assert_eq!(sent.url, self.metadata["revocation_endpoint"]);
                 self.revoke(&sent.field("token").unwrap())
+            }
+            Purpose::PushedRequest => {
+                assert_eq!(
+                    sent.url,
+                    self.metadata["pushed_authorization_request_endpoint"]
+                );
+                self.count += 1;
+                let request_uri = format!("urn:ietf:params:oauth:request_uri:{}", self.count);
+                self.pushed.insert(request_uri.clone(), sent.form());
+                Reply::json(json!({"request_uri": request_uri, "expires_in": 60})).with_status(201)
             }
             Purpose::UserInfo => {
                 assert_eq!(sent.url, self.metadata["userinfo_endpoint"]);

@@ -11,7 +11,7 @@ mod world;
 
 pub(crate) use backend::{Backend, EVENT, FORM};
 pub(crate) use dpop::{DpopWorld, thumbprint};
-pub(crate) use idp::Idp;
+pub(crate) use idp::{Idp, at_hash};
 pub(crate) use keys::{Key, base64url, from_base64url};
 pub(crate) use net::{Net, Sent, start_time};
 pub(crate) use reply::Reply;

@@ -87,16 +87,22 @@ impl World {
         for login in read["waiting"].as_array().unwrap() {
             self.net.keep_secret(login["verifier"].as_str().unwrap());
         }
-        self.net
-            .assert_silent(&format!("{} {:?}", request.url, self.logins));
+        // The one token that a URL holds is the hint, which stands there by specification.
+        let url = request.url.split("&id_token_hint=").next().unwrap();
+        self.net.assert_silent(&format!("{url} {:?}", self.logins));
         self.logins = PendingLogins::read(Some(&stored));
         Ok(request.url)
     }
 
     /// The browser comes back with this URL.
     pub(crate) fn finish(&mut self, url: &str) -> Result<SignedIn, Error> {
-        let mut flow = Completion::new(url, &mut self.logins, &self.client, self.net.now)
-            .inspect_err(|error| self.net.assert_silent(&format!("{error} {error:?}")))?;
+        let (logins, client, now) = (&mut self.logins, &self.client, self.net.now);
+        let flow = match url.split_once('\n') {
+            Some((url, form)) => Completion::posted(url, form, logins, client, now),
+            None => Completion::new(url, logins, client, now),
+        };
+        let mut flow =
+            flow.inspect_err(|error| self.net.assert_silent(&format!("{error} {error:?}")))?;
         self.net.run(&mut flow, &mut self.client)
     }
 

@@ -1,0 +1,121 @@
+// The waiting page's half of a sign-in in a popup or a hidden frame. It takes a URL from the callback
+// page and trusts nothing of it: the core checks it as any callback.
+
+import type { ErrorCode } from "./errors.js";
+import { channelOf, stateOf } from "./relay.js";
+
+/** What ends the waiting. */
+export interface Waiting {
+  readonly state: string;
+  /** In seconds. */
+  readonly timeout: number;
+  readonly signal: AbortSignal | undefined;
+  /** An error of the core. */
+  readonly error: (code: ErrorCode) => unknown;
+}
+
+/** How often a popup is looked at, in milliseconds. */
+const LOOK = 250;
+/** For how many looks a popup must be gone, and this page be the one that is used. */
+const GONE = 4;
+/** The same where it was lost from sight while somebody was using it. */
+const LOST = 40;
+
+/** Opens an empty popup; `null` where the browser blocks it. Only the handler of a click may. */
+export function openPopup(): Window | null {
+  const [width, height] = [480, 640];
+  const left = Math.max(0, screenX + (outerWidth - width) / 2);
+  const top = Math.max(0, screenY + (outerHeight - height) / 2);
+  return open("about:blank", "", `popup,width=${width},height=${height},left=${left},top=${top}`);
+}
+
+/**
+ * Waits for the callback of a popup.
+ *
+ * A popup whose provider, or whose opener, sends Cross-Origin-Opener-Policy looks closed from here
+ * while somebody is using it. So it counts as closed only when it looks closed and this page is the
+ * one that is used: at once where it was used when the popup went, else after ten seconds.
+ */
+export function awaitPopup(popup: Window, waiting: Waiting): Promise<string> {
+  return hear(waiting, popup, (settle) => {
+    const channel = new BroadcastChannel(channelOf(waiting.state));
+    channel.onmessage = ({ data, origin }) => {
+      if (origin !== location.origin || !isCallbackOf(waiting.state, data)) return;
+      channel.postMessage("taken");
+      settle.take(data);
+    };
+    let looks = 0;
+    let needed = 0;
+    const timer = setInterval(() => {
+      if (!popup.closed) return void (looks = needed = 0);
+      const isUsed = document.hasFocus();
+      // Focus comes back a little after the window went.
+      if (needed !== GONE && looks <= 2) needed = isUsed ? GONE : LOST;
+      looks = isUsed || looks <= 2 ? looks + 1 : 3;
+      if (isUsed && looks > needed) settle.fail("popup_closed");
+    }, LOOK);
+    return () => {
+      clearInterval(timer);
+      channel.close();
+    };
+  });
+}
+
+/** Goes through the provider in a frame that nobody sees and that may do no more than needed. */
+export function awaitFrame(url: string, waiting: Waiting): Promise<string> {
+  const frame = document.createElement("iframe");
+  frame.hidden = true;
+  frame.setAttribute("sandbox", "allow-scripts allow-same-origin");
+  frame.setAttribute("allow", "");
+  frame.src = url;
+  document.body.append(frame);
+  return hear(waiting, frame.contentWindow, () => () => frame.remove());
+}
+
+interface Settle {
+  /** Ends the waiting, where this is the callback that is waited for. */
+  take(callback: unknown): void;
+  fail(code: ErrorCode): void;
+}
+
+/** Waits for a callback of this state, by a message of this window or in another way. */
+function hear(
+  { state, timeout, signal, error }: Waiting,
+  source: Window | null,
+  begin: (settle: Settle) => () => void,
+): Promise<string> {
+  return new Promise<string>((resolve, reject) => {
+    const hearMessage = ({ data, origin, source: sender }: MessageEvent): void => {
+      if (origin === location.origin && sender !== null && sender === source) {
+        settle.take((data as { gatepass?: unknown } | null)?.gatepass);
+      }
+    };
+    const abort = (): void => end(() => reject(signal?.reason));
+    const settle: Settle = {
+      take: (callback) => {
+        if (isCallbackOf(state, callback)) end(() => resolve(callback));
+      },
+      fail: (code) => end(() => reject(error(code))),
+    };
+    const timer = setTimeout(() => settle.fail("window_timeout"), timeout * 1000);
+    addEventListener("message", hearMessage);
+    signal?.addEventListener("abort", abort);
+    const stop = begin(settle);
+    function end(settled: () => void): void {
+      clearTimeout(timer);
+      removeEventListener("message", hearMessage);
+      signal?.removeEventListener("abort", abort);
+      stop();
+      settled();
+    }
+    if (signal?.aborted) abort();
+  });
+}
+
+function isCallbackOf(state: string, callback: unknown): callback is string {
+  try {
+    return typeof callback === "string" && stateOf(new URL(callback)) === state;
+  } catch {
+    return false;
+  }
+}

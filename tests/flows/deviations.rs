@@ -1,0 +1,172 @@
+//! What real providers do otherwise than the specifications, or at their edges: as seen at Canaille
+//! 0.3.6, Glewlwyd 2.7.5, Django OAuth Toolkit 3.4.1 and oidc-provider 9.13.3.
+
+use gatepass::http::Purpose;
+use serde_json::json;
+
+use crate::support::{Members, Reply, World, code, code_at};
+
+const NOW: i64 = 1_800_000_000;
+
+/// A sign-in whose ID token has claims as a provider writes them.
+fn id_token(edit: impl Fn(&mut Members) + 'static) -> (&'static str, String) {
+    let mut world = World::new();
+    code_at(world.sign_in_with_id_token(move |token| edit(&mut token.claims)))
+}
+
+// Canaille.
+
+#[test]
+fn an_auth_time_with_a_fraction_is_a_date() {
+    let mut world = World::new();
+    world.idp().edit_id_token = Some(Box::new(|token| {
+        token.claims.set("auth_time", "1799999999.606253");
+    }));
+    let url = world.begin_with(json!({"maxAge": 60})).unwrap();
+    let callback = world.agree(&url);
+    world.finish(&callback).unwrap();
+}
+
+#[test]
+fn a_second_audience_without_azp_is_refused_even_when_it_is_trusted() {
+    for trusted in [json!([]), json!(["rs"])] {
+        let mut given = json!({});
+        if trusted != json!([]) {
+            given["trustedAudiences"] = trusted.clone();
+        }
+        let mut world = World::with(given);
+        let expected = match trusted == json!([]) {
+            true => "audience_mismatch",
+            false => "azp_mismatch",
+        };
+        let refused = world.sign_in_with_id_token(|token| {
+            token.claims.set("aud", json!(["spa", "rs"]));
+        });
+        assert_eq!(code(refused), expected);
+    }
+}
+
+#[test]
+fn an_offer_of_plain_and_none_changes_nothing() {
+    let mut world = World::new();
+    world.idp().metadata["code_challenge_methods_supported"] = json!(["plain", "S256"]);
+    world.idp().metadata["id_token_signing_alg_values_supported"] = json!(["ES256", "none"]);
+    let url = world.begin().unwrap();
+    assert!(url.contains("code_challenge_method=S256"));
+    let callback = world.agree(&url);
+    world.finish(&callback).unwrap();
+}
+
+// Glewlwyd.
+
+#[test]
+fn an_auth_time_of_zero_and_a_scope_that_is_a_list_do_no_harm() {
+    let outcome = id_token(|claims| {
+        claims
+            .set("auth_time", 0)
+            .set("scope", json!(["openid", "read"]));
+    });
+    assert_eq!(outcome.0, "accepted");
+    // Where it matters when the user signed in, 1970 is too long ago.
+    let mut world = World::new();
+    world.idp().edit_id_token = Some(Box::new(|token| {
+        token.claims.set("auth_time", 0);
+    }));
+    let url = world.begin_with(json!({"maxAge": 60})).unwrap();
+    let callback = world.agree(&url);
+    assert_eq!(code(world.finish(&callback)), "auth_too_old");
+}
+
+#[test]
+fn a_refusal_with_status_403_and_its_own_error_is_told() {
+    let mut world = World::new();
+    let url = world.begin().unwrap();
+    let callback = world.agree(&url);
+    let reply = Reply::json(json!({"error": "invalid_code"})).with_status(403);
+    world.idp().reply(Purpose::Token, reply);
+    let error = world.finish(&callback).unwrap_err();
+    assert_eq!(error.code(), "server_error_response");
+    let details = error.details().unwrap();
+    assert_eq!(details.error.as_deref(), Some("invalid_code"));
+    assert_eq!(details.status, Some(403));
+}
+
+#[test]
+fn a_refusal_of_a_refresh_without_a_word_leaves_the_session() {
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    for reply in [
+        Reply::body("").with_status(400),
+        Reply::body("").with_status(403),
+    ] {
+        world.idp().reply(Purpose::Refresh, reply);
+        let error = world.refresh().unwrap_err();
+        assert_eq!(error.code(), "upstream_status");
+        // It did not say that the grant is no more: nothing is known of it.
+        assert!(world.client.session().is_some());
+    }
+    world.refresh().unwrap();
+}
+
+#[test]
+fn a_token_answer_may_say_more_and_a_refreshed_one_less() {
+    let mut world = World::new();
+    world.idp().edit_response = Some(Box::new(|response| {
+        response.set("iat", NOW);
+    }));
+    world.sign_in().unwrap();
+    world.idp().edit_response = Some(Box::new(|response| {
+        response.remove("id_token");
+    }));
+    world.refresh().unwrap();
+    assert!(world.client.session().unwrap().user().is_some());
+}
+
+#[test]
+fn endpoints_with_two_slashes_are_used_as_they_stand() {
+    let mut world = World::with(json!({"issuer": "https://as.example/api/oidc"}));
+    for (name, path) in [
+        ("authorization_endpoint", "auth"),
+        ("token_endpoint", "token"),
+        ("jwks_uri", "jwks"),
+    ] {
+        world.idp().metadata[name] = json!(format!("https://as.example//api/oidc/{path}"));
+    }
+    world.idp().metadata["response_types_supported"] =
+        json!(["code", "client_credentials", "refresh_token"]);
+    let url = world.begin().unwrap();
+    assert!(url.starts_with("https://as.example//api/oidc/auth?"));
+    let callback = world.agree(&url);
+    world.finish(&callback).unwrap();
+}
+
+// Django OAuth Toolkit.
+
+#[test]
+fn a_provider_that_does_not_name_itself_and_says_little_of_itself_will_do() {
+    let mut world = World::with(json!({"issuer": "https://as.example/o"}));
+    let metadata = world.idp().metadata.as_object_mut().unwrap();
+    for name in [
+        "authorization_response_iss_parameter_supported",
+        "introspection_endpoint",
+        "end_session_endpoint",
+    ] {
+        metadata.remove(name);
+    }
+    world.idp().subject = "1".into();
+    let signed_in = world.sign_in().unwrap();
+    assert_eq!(signed_in.callback_checked, ["state", "code"]);
+    let user = world.client.session().unwrap().user().unwrap();
+    assert_eq!(user.string("sub").unwrap(), Some("1"));
+}
+
+// oidc-provider.
+
+#[test]
+fn an_id_token_without_auth_time_and_at_hash_will_do_where_none_was_asked_for() {
+    let outcome = id_token(|claims| {
+        claims.remove("auth_time");
+        claims.remove("at_hash");
+    });
+    assert_eq!(outcome.0, "accepted");
+}

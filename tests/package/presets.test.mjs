@@ -1,0 +1,198 @@
+// Presets: the URLs that each leads to, and a sign-in with tokens and answers of each provider's shape.
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+
+import { installPackage } from "../support/installed.mjs";
+import { makeProvider } from "../support/provider.mjs";
+
+let createClient;
+let presets;
+before(async () => {
+  const { project } = installPackage("presets");
+  const dist = join(project, "node_modules/gatepass/dist");
+  ({ createClient } = await import(pathToFileURL(join(dist, "index.js"))));
+  presets = await import(pathToFileURL(join(dist, "presets.js")));
+});
+
+const TENANT = "11111111-2222-4333-8444-555555555555";
+const clientId = "client-1";
+
+/**
+ * What each provider is like: its preset's own options, where it is, what its ID tokens and token
+ * answers hold besides the usual, and where signing out leads.
+ */
+const PROVIDERS = {
+  auth0: {
+    options: { domain: "example.eu.auth0.com", audience: "https://api.example", offline: true },
+    issuer: "https://example.eu.auth0.com/",
+    discovery: "https://example.eu.auth0.com/.well-known/openid-configuration",
+    scope: "openid profile email offline_access",
+    asked: { audience: "https://api.example" },
+    endSession: "https://example.eu.auth0.com/oidc/logout",
+    idToken: { sub: "auth0|66a1", sid: "s1", updated_at: "2026-11-01T08:00:00.000Z" },
+  },
+  okta: {
+    options: { domain: "example.okta.com", offline: true },
+    issuer: "https://example.okta.com/oauth2/default",
+    discovery: "https://example.okta.com/oauth2/default/.well-known/openid-configuration",
+    scope: "openid profile email offline_access",
+    endSession: "https://example.okta.com/oauth2/default/v1/logout",
+    idToken: {
+      sub: "00u1",
+      ver: 1,
+      jti: "ID.x",
+      amr: ["pwd"],
+      idp: "00o1",
+      auth_time: 1_700_000_000,
+    },
+  },
+  entra: {
+    options: { tenant: TENANT, scope: "openid api://api-1/read", offline: true },
+    issuer: `https://login.microsoftonline.com/${TENANT}/v2.0`,
+    discovery: `https://login.microsoftonline.com/${TENANT}/v2.0/.well-known/openid-configuration`,
+    scope: "openid api://api-1/read offline_access",
+    endSession: `https://login.microsoftonline.com/${TENANT}/oauth2/v2.0/logout`,
+    // No at_hash; the answer has a second life beside the first.
+    idToken: {
+      ver: "2.0",
+      tid: TENANT,
+      oid: "o1",
+      uti: "u",
+      rh: "0.x",
+      aio: "x",
+      at_hash: undefined,
+    },
+    answer: { ext_expires_in: 4000, expires_in: 3900 },
+  },
+  google: {
+    options: { offline: true },
+    issuer: "https://accounts.google.com",
+    discovery: "https://accounts.google.com/.well-known/openid-configuration",
+    scope: "openid profile email",
+    asked: { access_type: "offline", prompt: "consent" },
+    endSession: undefined,
+    idToken: {
+      sub: "1234567890123456789012",
+      azp: clientId,
+      hd: "corp.example",
+      email_verified: true,
+    },
+    answer: { expires_in: 3599, scope: "openid https://www.googleapis.com/auth/userinfo.email" },
+  },
+  keycloak: {
+    options: { url: "https://id.example/", realm: "my realm" },
+    issuer: "https://id.example/realms/my%20realm",
+    discovery: "https://id.example/realms/my%20realm/.well-known/openid-configuration",
+    scope: "openid profile email",
+    endSession: "https://id.example/realms/my%20realm/protocol/openid-connect/logout",
+    idToken: { typ: "ID", azp: clientId, sid: "s1", acr: "1", preferred_username: "alice" },
+    answer: { refresh_expires_in: 1800, "not-before-policy": 0, session_state: "s1" },
+  },
+  cognito: {
+    options: { userPoolId: "eu-central-1_AbCdEfGhI", offline: true },
+    issuer: "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEfGhI",
+    discovery:
+      "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEfGhI/.well-known/openid-configuration",
+    scope: "openid profile email",
+    endSession: "https://example.auth.eu-central-1.amazoncognito.com/logout",
+    idToken: {
+      "cognito:username": "alice",
+      "cognito:groups": ["a"],
+      token_use: "id",
+      event_id: "e",
+      origin_jti: "o",
+      jti: "j",
+    },
+  },
+};
+
+/** A client of a preset at a provider of its shape. */
+async function world(name) {
+  const { options, issuer, endSession, idToken, answer = {} } = PROVIDERS[name];
+  const asked = [];
+  const idp = await makeProvider({ issuer, clientId, idToken });
+  const fetch = async (url, init) => {
+    asked.push(url);
+    if (url.endsWith("/.well-known/openid-configuration")) {
+      return Response.json({
+        issuer,
+        authorization_endpoint: `${issuer}/authorize`,
+        token_endpoint: `${issuer}/token`,
+        jwks_uri: `${issuer}/jwks`,
+        end_session_endpoint: endSession,
+      });
+    }
+    const response = await idp.fetch(url, init);
+    if (!url.endsWith("/token")) return response;
+    return Response.json({ ...(await response.json()), ...answer });
+  };
+  const client = await createClient({
+    ...presets[name]({
+      ...options,
+      clientId,
+      redirectUri: "https://app.example/callback",
+      postLogoutRedirectUri: "https://app.example/",
+    }),
+    fetch,
+  });
+  return { idp, client, asked };
+}
+
+for (const [name, expected] of Object.entries(PROVIDERS)) {
+  test(`${name}: the URLs are its own, and its tokens sign in`, async () => {
+    const { idp, client, asked } = await world(name);
+    const url = await client.signInUrl();
+    assert.equal(asked[0], expected.discovery);
+    assert.equal(url.searchParams.get("scope"), expected.scope);
+    for (const [parameter, value] of Object.entries(expected.asked ?? {})) {
+      assert.equal(url.searchParams.get(parameter), value);
+    }
+    const callback = new URL(idp.signInAt(url));
+    // None of them names itself in callbacks in the metadata above.
+    callback.searchParams.delete("iss");
+    const { user } = await client.handleCallback(callback);
+    for (const [claim, value] of Object.entries(expected.idToken)) {
+      assert.deepEqual(user[claim], value, claim);
+    }
+    assert.equal(client.state().signedIn, true);
+    await client.refresh();
+    assert.equal(user.iss, expected.issuer);
+
+    const end = await client.signOutUrl();
+    if (expected.endSession === undefined) return assert.equal(end, null);
+    assert.equal(end.origin + end.pathname, expected.endSession);
+    assert.equal(end.searchParams.get("client_id"), clientId);
+    const back = expected.endSessionParameter ?? "post_logout_redirect_uri";
+    assert.equal(end.searchParams.get(back), "https://app.example/");
+  });
+}
+
+test("what is given goes in place of what a preset says", () => {
+  const { auth0, okta, google, keycloak } = presets;
+  const made = google({ clientId, scope: "openid", authorizationParams: { prompt: "login" } });
+  assert.deepEqual([made.scope, made.authorizationParams], ["openid", { prompt: "login" }]);
+  assert.equal(auth0({ domain: "a.example", clientId }).scope, "openid profile email");
+  const twice = auth0({
+    domain: "a.example",
+    clientId,
+    scope: "openid offline_access",
+    offline: true,
+  });
+  assert.equal(twice.scope, "openid offline_access");
+  const org = okta({ domain: "a.okta.com", authorizationServer: null, clientId });
+  assert.equal(org.issuer, "https://a.okta.com");
+  const old = keycloak({ url: "https://id.example/auth", realm: "r", clientId });
+  assert.equal(old.issuer, "https://id.example/auth/realms/r");
+});
+
+test("an issuer that is not that of the metadata is refused, such as Entra's common", async () => {
+  const issuer = "https://login.microsoftonline.com/{tenantid}/v2.0";
+  const client = await createClient({
+    ...presets.entra({ tenant: "common", clientId, redirectUri: "https://app.example/callback" }),
+    fetch: async () => Response.json({ issuer, authorization_endpoint: "https://login.example/a" }),
+  });
+  await assert.rejects(client.signInUrl(), { code: "metadata_invalid", at: "issuer" });
+});
