@@ -1,3 +1,4 @@
+import type { SharedCache } from "../adapters/shared-cache.js";
 import { guardEngine } from "../load/guard.js";
 import type { Guard as Core } from "../wasm/guard_bg.js";
 import { call, disposed, translate } from "./errors.js";
@@ -10,6 +11,16 @@ import type { Accepted } from "./outcome.js";
 import { Verdicts } from "./verdicts.js";
 import type { CacheStatistics, Verdict } from "./verdicts.js";
 
+export {
+  cacheApiSharedCache,
+  kvSharedCache,
+  redisSharedCache,
+  type CacheLike,
+  type IoRedis,
+  type KvNamespace,
+  type NodeRedis,
+  type SharedCache,
+} from "../adapters/shared-cache.js";
 export type { Connection, GuardedRequest, ReplayStore } from "./possession.js";
 export type { CacheStatistics } from "./verdicts.js";
 
@@ -124,6 +135,12 @@ export interface GuardOptions {
    * nothing of it. Share a store there, or set `dpopNonce`.
    */
   readonly replayStore?: ReplayStore;
+  /**
+   * Where guards of several isolates or servers share the keys that they fetched, so that a new one
+   * need not fetch them, and can check tokens while the provider is down.
+   * @defaultValue none: each guard has its own keys
+   */
+  readonly sharedCache?: SharedCache;
   /**
    * The origin under which clients know this API, such as `https://api.example`, where a proxy
    * changes what `request.url` says. Headers such as `X-Forwarded-Host` are never looked at.
@@ -334,7 +351,11 @@ export type GuardEvent =
       readonly code?: ErrorCode;
     }
   | {
-      /** Something that the operator should know: the provider is down or refuses our credentials. */
+      /**
+       * Something that the operator should know: the provider is down or refuses our credentials,
+       * keys whose time is over serve on (`keys_stale`, once for each attempt to renew them), the
+       * shared cache does not answer or holds something else.
+       */
       readonly type: "alert";
       readonly code: ErrorCode;
       readonly phase?: Phase;
@@ -348,6 +369,21 @@ export type GuardEvent =
 export type Tally = {
   readonly accepted: number;
   readonly cache: CacheStatistics;
+  /** What happened to the keys of all issuers together. */
+  readonly keys: {
+    /** How often a set was fetched from the provider. */
+    readonly fetched: number;
+    /** How many of these fetches failed. */
+    readonly failed: number;
+    /** How many tokens were judged with keys whose time was over, while no newer ones were to be had. */
+    readonly stale: number;
+    /** How often the {@link GuardOptions.sharedCache | shared cache} had good keys. */
+    readonly sharedHits: number;
+    /** How often it had none. */
+    readonly sharedMisses: number;
+    /** How often it did not answer, or with something else. */
+    readonly sharedFailures: number;
+  };
   /** Where the guard introspects. */
   readonly introspection?: {
     /** How many questions were sent. */
@@ -409,6 +445,7 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
     onEvent: isFunction,
     preflight: isFunction,
     replayStore: isReplayStore,
+    sharedCache: isSharedCache,
     waitUntil: isFunction,
   });
   const json = toJson(Object.hasOwn(rest, "secret") ? { ...rest, secret: secretOf(rest) } : rest);
@@ -418,6 +455,13 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
     const glue = await guardEngine.ready();
     const core = new glue.Guard(json, host.fetch, listener);
     if (host.replayStore) core.setReplayStore(asRemember(host.replayStore));
+    const cache = host.sharedCache;
+    if (cache) {
+      core.setSharedCache(
+        (key: string) => cache.get(key),
+        (key: string, text: string, seconds: number) => cache.put(key, text, seconds),
+      );
+    }
     return new RequestGuard(core, host);
   });
 }
@@ -441,6 +485,12 @@ function secretOf({ secret }: Pick<GuardOptions, "secret">): unknown {
   const base64url = base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
   return { base64url };
 }
+
+const isSharedCache = (value: unknown): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  typeof (value as Partial<SharedCache>).get === "function" &&
+  typeof (value as Partial<SharedCache>).put === "function";
 
 /** A need as it goes to the core, and what only JavaScript can ask afterwards. */
 interface Needed {

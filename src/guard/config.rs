@@ -204,6 +204,7 @@ fn read(object: &Object) -> Result<Guard, Error> {
         tally: Tally::default(),
         alerts: Vec::new(),
         due: None,
+        to_share: Vec::new(),
     })
 }
 

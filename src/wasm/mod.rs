@@ -24,6 +24,8 @@ mod guard;
 mod keep;
 #[cfg(feature = "client")]
 mod share;
+#[cfg(feature = "guard")]
+mod shared_cache;
 #[cfg(feature = "client")]
 mod store;
 

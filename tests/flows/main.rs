@@ -50,6 +50,7 @@ mod misuse;
 mod refresh;
 mod reports;
 mod session;
+mod shared_keys;
 mod sign_in;
 mod sign_out;
 mod signatures;

@@ -39,6 +39,7 @@ const EXPECTED = [
     "tend",
     "verdicts",
   ].flatMap((n) => typed(`lib/${n}`)),
+  ...["shared-cache"].flatMap((n) => typed(`adapters/${n}`)),
   ...["client", "edge", "engine", "guard", "inline"].flatMap((n) => typed(`load/${n}`)),
   ...["client", "guard"].flatMap(artefact),
 ].sort();

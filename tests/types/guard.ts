@@ -1,16 +1,19 @@
 // Nothing here runs: compiling is the assertion.
-import { createGuard } from "gatepass/guard";
+import { cacheApiSharedCache, createGuard, kvSharedCache, redisSharedCache } from "gatepass/guard";
 import type {
   CacheStatistics,
   Checked,
   Connection,
   ErrorCode,
   Guard,
+  IoRedis,
+  KvNamespace,
   Need,
   Principal,
   Refusal,
   ReplayStore,
   ResourceMetadata,
+  SharedCache,
 } from "gatepass/guard";
 
 type Equal<A, B> =
@@ -140,6 +143,20 @@ binding.protect(
 await createGuard({ issuer: "https://a.example", audience: "api", dpop: true });
 // @ts-expect-error a store answers with a boolean
 await createGuard({ issuer: "a", audience: "api", replayStore: { remember: () => "OK" } });
+
+// Keys are shared: in memory, or by what runtimes and clients offer.
+declare const namespace: KvNamespace;
+declare const redis: { get(key: string): Promise<string | null> } & IoRedis;
+const caches: readonly SharedCache[] = [
+  { get: (key) => key, put: () => undefined },
+  kvSharedCache(namespace),
+  cacheApiSharedCache(),
+  redisSharedCache(redis),
+];
+await createGuard({ issuer: "https://a.example", audience: "api", sharedCache: caches[0]! });
+proof<Equal<ReturnType<Guard["tally"]>["keys"]["stale"], number>>();
+// @ts-expect-error a shared cache writes too
+await createGuard({ issuer: "a", audience: "api", sharedCache: { get: () => null } });
 // Keys are renewed with the runtime kept awake.
 declare const waitUntil: (work: Promise<unknown>) => void;
 await createGuard({ issuer: "https://a.example", audience: "api", waitUntil });

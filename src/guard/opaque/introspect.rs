@@ -99,7 +99,7 @@ impl Introspect {
         let step = self.advance(&mut parts, now, event);
         let place = self
             .place
-            .filter(|_| !matches!(step, Ok(Step::Send(_) | Step::Sign(_) | Step::Verify(_))));
+            .filter(|_| !is_waiting(&step));
         if let Some(place) = place {
             parts.introspection.load.end(place);
             self.place = None;
@@ -308,6 +308,7 @@ impl Introspect {
             }
             Step::Send(request) => Step::Send(request),
             Step::Verify(check) => Step::Verify(check),
+            Step::Load(key) => Step::Load(key),
             _ => return Err(ErrorKind::FlowMisused.into()),
         };
         self.stage = Stage::Verifying(verify, asked_at);
@@ -416,6 +417,14 @@ impl Introspect {
             parts.introspection.load.go_on(place, now);
         }
     }
+}
+
+/// Whether a step goes on later.
+fn is_waiting(step: &Result<Step<Principal>, Error>) -> bool {
+    matches!(
+        step,
+        Ok(Step::Send(_) | Step::Sign(_) | Step::Verify(_) | Step::Load(_))
+    )
 }
 
 /// How far an answer was read.
