@@ -270,6 +270,8 @@ error_kinds! {
         TokenTooOld "token_too_old" "The token was issued too long ago or lives longer than maxTokenAge or maxTokenLifetime allow; get a new one."
         /// Longer than the limit.
         TokenTooLarge "token_too_large" "The token or its header is larger than allowed."
+        /// The request needs a user, and the token was issued to a client for itself.
+        UserRequired "user_required" "This request needs a token that was issued for a user; this one was issued to a client for itself, or its provider does not say."
         /// The token is of another kind.
         TypMismatch "typ_mismatch" "The token's typ says that it is another kind of token."
     }

@@ -79,7 +79,8 @@ export type ErrorCode =
   | "token_not_active"
   | "token_too_large"
   | "token_too_old"
-  | "typ_mismatch";
+  | "typ_mismatch"
+  | "user_required";
 
 /** In which part of a conversation an error came up. */
 export type Phase =

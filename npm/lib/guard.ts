@@ -4,7 +4,7 @@ import type { Guard as Core } from "../wasm/guard_bg.js";
 import { call, disposed, translate } from "./errors.js";
 import type { ErrorCode, Phase } from "./errors.js";
 import { isFunction, split, toJson } from "./options.js";
-import { asRemember, isReplayStore, shownBy, withNonce } from "./possession.js";
+import { asRemember, isReplayStore, shownBy, withHeaders } from "./possession.js";
 import type { Connection, GuardedRequest, ReplayStore } from "./possession.js";
 import { readOutcome } from "./outcome.js";
 import type { Accepted } from "./outcome.js";
@@ -177,6 +177,12 @@ export interface GuardOptions {
    * @defaultValue none: they are refused like every request without a token
    */
   readonly preflight?: (request: Request) => Response | Promise<Response>;
+  /**
+   * Lets pages of other origins read `WWW-Authenticate` and `DPoP-Nonce` of what `check` and `protect`
+   * answer, by `Access-Control-Expose-Headers`. Which origins may read anything is for your own CORS
+   * headers to say. @defaultValue false
+   */
+  readonly exposeHeaders?: boolean;
   /** How far clocks may differ, in seconds, 0 to 300. @defaultValue 30 */
   readonly clockTolerance?: number;
   /** How long one request to the provider may take, in seconds, 1 to 120. @defaultValue 5 */
@@ -263,6 +269,13 @@ export interface Need {
   readonly anyRoles?: string | readonly string[];
   /** All of these permissions. */
   readonly permissions?: string | readonly string[];
+  /** One of these permissions. */
+  readonly anyPermissions?: string | readonly string[];
+  /**
+   * Only tokens that were issued for a user ({@link Principal.kind}), and not to a client for itself:
+   * others are refused with `user_required`. @defaultValue false
+   */
+  readonly user?: boolean;
   /** One of these authentication contexts (RFC 9470): else the client is told to sign in again. */
   readonly acr?: string | readonly string[];
   /** A sign-in at most this many whole seconds ago (RFC 9470). */
@@ -282,11 +295,14 @@ export interface Principal {
    */
   readonly subject?: string;
   readonly issuer: string;
-  /**
-   * The client that the token was issued to, if the provider says so. Where it equals the subject,
-   * no user is involved.
-   */
+  /** The client that the token was issued to, if the provider says so. */
   readonly clientId?: string;
+  /**
+   * Whether the token was issued for a user, or to a client for itself (RFC 6749 section 4.4); absent
+   * where the provider names no subject or no client. A client may be named like a user (RFC 9700
+   * section 4.15): never take the subject for a user's where this does not say so.
+   */
+  readonly kind?: "user" | "client";
   readonly scopes: readonly string[];
   /** The roles at this API, where the issuer's profile has any. */
   readonly roles: readonly string[];
@@ -415,7 +431,12 @@ export interface Guard {
   check(request: GuardedRequest, need?: Need, connection?: Connection): Promise<Checked>;
   /** Checks a token that you took from elsewhere. Rejected with the refusal's code. */
   verify(token: string, need?: Need): Promise<Principal>;
-  /** A handler that runs for good requests only. `connectionOf` says what is known of a connection. */
+  /**
+   * A handler that runs for good requests only. `connectionOf` says what is known of a connection.
+   *
+   * Every response says by `Vary` that it depends on the request's credentials, so that no cache
+   * hands it to somebody else (RFC 9110 section 12.5.5); a refusal may not be kept at all.
+   */
   protect<Q extends GuardedRequest, R extends readonly unknown[]>(
     handler: (request: Q, principal: Principal, ...rest: R) => Response | Promise<Response>,
     need?: Need,
@@ -441,6 +462,7 @@ export interface Guard {
 export async function createGuard(options: GuardOptions): Promise<Guard> {
   // The options are read before anything is awaited: changing them later has no effect.
   const { host, rest } = split(options, {
+    exposeHeaders: isBoolean,
     fetch: isFunction,
     onEvent: isFunction,
     preflight: isFunction,
@@ -486,6 +508,8 @@ function secretOf({ secret }: Pick<GuardOptions, "secret">): unknown {
   return { base64url };
 }
 
+const isBoolean = (value: unknown): boolean => typeof value === "boolean";
+
 const isSharedCache = (value: unknown): boolean =>
   typeof value === "object" &&
   value !== null &&
@@ -524,6 +548,7 @@ function isPreflight(request: { readonly headers: Headers }): request is Request
 class RequestGuard implements Guard {
   #core: Core | undefined;
   readonly #preflight: GuardOptions["preflight"];
+  readonly #always: Always;
   readonly #waitUntil: GuardOptions["waitUntil"];
   /** By `Authorization` header and by token: the one is no substitute for the other. */
   readonly #headers: Verdicts<Accepted>;
@@ -531,8 +556,17 @@ class RequestGuard implements Guard {
   readonly #holds = ([from, until, place, generation]: Verdict): boolean =>
     this.#alive.recall(from, until, place, generation);
 
-  constructor(core: Core, host: Partial<Pick<GuardOptions, "preflight" | "waitUntil">>) {
+  constructor(
+    core: Core,
+    host: Partial<Pick<GuardOptions, "exposeHeaders" | "preflight" | "waitUntil">>,
+  ) {
     this.#core = core;
+    this.#always = [
+      ["vary", core.vary()],
+      ...(host.exposeHeaders
+        ? [["access-control-expose-headers", "WWW-Authenticate, DPoP-Nonce"] as const]
+        : []),
+    ];
     this.#waitUntil = host.waitUntil;
     const [entries = 0, bytes = 0] = core.cacheLimits();
     this.#headers = new Verdicts(entries, bytes);
@@ -558,9 +592,10 @@ class RequestGuard implements Guard {
     const known = authorization && this.#headers.find(authorization, need.json, this.#holds);
     const outcome = known || (await this.#decide(request, authorization, need.json, connection));
     this.#renew();
-    if (!("principal" in outcome)) return refused(outcome.refusal);
+    if (!("principal" in outcome)) return refused(outcome.refusal, this.#always);
     if (!need.predicate || (await saysYes(need, outcome.principal))) return outcome;
-    return refused(JSON.parse(this.#alive.withdraw(need.json, authorization)) as Refusal);
+    const refusal = JSON.parse(this.#alive.withdraw(need.json, authorization)) as Refusal;
+    return refused(refusal, this.#always);
   }
 
   #decide(
@@ -618,7 +653,11 @@ class RequestGuard implements Guard {
       const checked = await this.#check(request, needed, connectionOf?.(request));
       if (!checked.principal) return checked.response;
       const response = await handler(request, checked.principal, ...rest);
-      return checked.dpopNonce === undefined ? response : withNonce(response, checked.dpopNonce);
+      const { dpopNonce } = checked;
+      return withHeaders(
+        response,
+        dpopNonce === undefined ? this.#always : [...this.#always, ["dpop-nonce", dpopNonce]],
+      );
     };
   }
 
@@ -684,13 +723,15 @@ interface Answer {
   readonly body?: string;
 }
 
-function refused(refusal: Refusal): Checked {
-  return { refusal, response: respond(refusal) };
+function refused(refusal: Refusal, always: Always): Checked {
+  return { refusal, response: respond(refusal, always) };
 }
 
+type Always = readonly (readonly [name: string, value: string])[];
+
 /** The response of a refusal: no body, since the client is told nothing that the challenge does not say. */
-function respond(refusal: Refusal): Response {
-  const headers = new Headers({ "cache-control": "no-store" });
+function respond(refusal: Refusal, always: Always): Response {
+  const headers = new Headers([["cache-control", "no-store"], ...always] as [string, string][]);
   if (refusal.challenge !== undefined) headers.set("www-authenticate", refusal.challenge);
   if (refusal.retryAfter !== undefined) headers.set("retry-after", String(refusal.retryAfter));
   if (refusal.dpopNonce !== undefined) headers.set("dpop-nonce", refusal.dpopNonce);

@@ -46,7 +46,7 @@ pub use config::GuardConfig;
 pub use dpop::{Dpop, DpopMode};
 pub use opaque::IntrospectionTally;
 pub use policy::Need;
-pub use principal::Principal;
+pub use principal::{Principal, PrincipalKind};
 pub use profile::Profile;
 pub use refusal::{ChallengeContext, Refusal};
 pub use renewal::Renewal;

@@ -205,6 +205,12 @@ impl JsGuard {
         }))
     }
 
+    /// The headers of a request on which its response depends, as `Vary` names them.
+    pub fn vary(&self) -> String {
+        let guard = self.0.guard.borrow();
+        guard.config().dpop.vary().into()
+    }
+
     /// How many verdicts may be kept, and in how many bytes.
     #[wasm_bindgen(js_name = cacheLimits)]
     pub fn cache_limits(&self) -> Vec<u32> {

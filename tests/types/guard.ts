@@ -78,6 +78,8 @@ const need: Need = {
   anyScopes: ["read"],
   roles: "editor",
   permissions: ["files:read"],
+  anyPermissions: ["files:read", "files:admin"],
+  user: true,
   acr: ["phr"],
   maxAge: 600,
   predicate: (principal) => principal.claims["tenant"] === "t",
@@ -91,6 +93,7 @@ proof<Equal<Principal["roles"], readonly string[]>>();
 // What a provider may leave out is not promised.
 proof<Equal<Principal["subject"], string | undefined>>();
 proof<Equal<Principal["clientId"], string | undefined>>();
+proof<Equal<Principal["kind"], "user" | "client" | undefined>>();
 proof<Equal<Principal["expiresAt"], number | undefined>>();
 await createGuard({
   issuer: "https://a.example",
