@@ -35,6 +35,7 @@ mod guard_introspection_load;
 mod guard_introspection_signed;
 mod guard_keys;
 mod guard_kind;
+mod guard_limits;
 mod guard_profiles;
 mod guard_recall;
 mod guard_request;
