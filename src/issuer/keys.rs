@@ -153,12 +153,14 @@ impl KeyCache {
     }
 
     /// Whether there are keys whose time is not over.
+    #[cfg(feature = "guard")]
     pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
         self.set.as_ref().is_some_and(|set| set.is_fresh(now))
     }
 
     /// Notes that no keys can be asked for because it is unknown where they are. Whether there are
     /// any to go on with.
+    #[cfg(feature = "guard")]
     pub(super) fn go_without(&mut self, now: Timestamp) -> bool {
         let is_usable = self.set.as_ref().is_some_and(|set| !set.is_spent(now));
         if is_usable && self.pause.is_over(now) {
@@ -184,11 +186,14 @@ impl KeyCache {
         #[cfg(feature = "guard")]
         self.notes.fetched(read.is_ok());
         match read {
-            Ok((_document, keys, fresh_for)) => {
+            Ok((document, keys, fresh_for)) => {
                 self.pause.end();
+                // It is for whom keys are shared with.
+                #[cfg(not(feature = "guard"))]
+                drop(document);
                 #[cfg(feature = "guard")]
                 if let Some(sharing) = &mut self.notes.sharing {
-                    sharing.note(&_document, now, fresh_for);
+                    sharing.note(&document, now, fresh_for);
                 }
                 self.replace(
                     Fetched {

@@ -77,24 +77,22 @@ impl Verify {
             Ok(Step::Done(())) => self.select(provider, now),
             Ok(_) => Err(ErrorKind::FlowMisused.into()),
             // Keys that were shared serve on without metadata, as those that were fetched do.
-            Err(error) => {
-                if error.retryable() && provider.keys.go_without(now) {
-                    self.select(provider, now).map_err(|_| error)
-                } else {
-                    Err(error)
-                }
+            #[cfg(feature = "guard")]
+            Err(error) if error.retryable() && provider.keys.go_without(now) => {
+                self.select(provider, now).map_err(|_| error)
             }
+            Err(error) => Err(error),
         }
     }
 
     /// Begins where nothing is asked of the shared cache, or after its answer.
     fn begin(&mut self, provider: &mut Provider, now: Timestamp) -> Result<Step<Verified>, Error> {
         // Keys that were shared need no metadata, which only says where they are.
+        #[cfg(feature = "guard")]
         if provider.metadata().is_none() && provider.keys.is_fresh(now) {
-            self.select(provider, now)
-        } else {
-            self.discover(Discover::paced(), provider, now, Event::Start)
+            return self.select(provider, now);
         }
+        self.discover(Discover::paced(), provider, now, Event::Start)
     }
 
     fn select(&mut self, provider: &mut Provider, now: Timestamp) -> Result<Step<Verified>, Error> {
