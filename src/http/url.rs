@@ -36,7 +36,9 @@ impl Url {
     /// Reads an absolute http(s) URL; `None` when it is anything else.
     ///
     /// Refused are userinfo, empty hosts and ports, control characters, spaces, backslashes and
-    /// everything beyond ASCII (write hosts in punycode, paths percent-encoded).
+    /// everything beyond ASCII (write hosts in punycode, paths percent-encoded); and what others read
+    /// as something else than it says: numbers for hosts that are no IPv4 address as it is usually
+    /// written (`2130706433`, `0x7f.1`), segments `.` and `..`.
     /// What it does not check: whether http is acceptable, see [`Url::is_allowed`].
     pub fn parse(text: &str) -> Option<Self> {
         let allowed = |byte: u8| {
@@ -87,7 +89,7 @@ impl Url {
                     && host.bytes().all(|byte| {
                         byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
                     });
-                if !valid {
+                if !valid || !is_name_or_address(host) {
                     return None;
                 }
                 (host.to_ascii_lowercase(), port)
@@ -100,6 +102,10 @@ impl Url {
             }
             Some(_) => return None,
         };
+        let path = rest.get(authority_length..)?.split(['?', '#']).next()?;
+        if path.split('/').any(is_dots) {
+            return None;
+        }
         Some(Self {
             text: text.into(),
             secure,
@@ -191,6 +197,42 @@ impl fmt::Debug for Url {
     }
 }
 
+/// Whether a host that ends with a number is four decimal numbers up to 255 (URL standard, IPv4
+/// parser).
+fn is_name_or_address(host: &str) -> bool {
+    let is_number = |label: &str| {
+        let digits = label.strip_prefix("0x").or(label.strip_prefix("0X"));
+        match digits {
+            Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            None => !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit()),
+        }
+    };
+    let is_octet = |label: &str| {
+        let is_canonical = label == "0" || !label.starts_with('0');
+        is_canonical && label.parse::<u8>().is_ok()
+    };
+    // A dot at the end belongs to no label.
+    let labels = || host.strip_suffix('.').unwrap_or(host).split('.');
+    !labels().next_back().is_some_and(is_number)
+        || (labels().count() == 4 && labels().all(is_octet) && !host.ends_with('.'))
+}
+
+/// Whether others leave this segment of a path out (URL standard, single-dot and double-dot path
+/// segment).
+fn is_dots(segment: &str) -> bool {
+    let mut rest = segment;
+    let mut dots = 0_u8;
+    while let Some(after) = rest
+        .strip_prefix('.')
+        .or_else(|| rest.strip_prefix("%2e"))
+        .or_else(|| rest.strip_prefix("%2E"))
+    {
+        rest = after;
+        dots = dots.saturating_add(1);
+    }
+    rest.is_empty() && (1..=2).contains(&dots)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_readers_disagree_about_is_refused() {
+    fn cch_16_what_readers_disagree_about_is_refused() {
         for text in [
             "",
             "as.example",
@@ -246,8 +288,31 @@ mod tests {
             "https://[::1]x",
             "https://as%2eexample",
             "https://as.example/\u{e9}",
+            "https://2130706433",
+            "https://0x7f.1",
+            "https://127.1",
+            "https://127.0.0.01",
+            "https://127.0.0.256",
+            "https://127.0.0.1.",
+            "https://as.1",
+            "https://as.0x",
+            "https://as.example/a/../b",
+            "https://as.example/.",
+            "https://as.example/%2e%2E/b",
+            "https://as.example/.%2e",
         ] {
             assert!(Url::parse(text).is_none(), "{text}");
+        }
+        for text in [
+            "https://127.0.0.1",
+            "https://0.255.10.1/",
+            "https://1.example",
+            "https://as.example.",
+            "https://0xyz.example",
+            "https://as.example/.well-known/x..y/...",
+            "https://as.example/%2e.a?x=/../#/../",
+        ] {
+            assert!(Url::parse(text).is_some(), "{text}");
         }
     }
 
