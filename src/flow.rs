@@ -43,6 +43,7 @@ impl<T> Step<T> {
             Self::Remember(proof) => Step::Remember(proof),
             Self::Sign(request) => Step::Sign(request),
             Self::Sleep(lifetime) => Step::Sleep(lifetime),
+            Self::Load(key) => Step::Load(key),
         })
     }
 }

@@ -237,6 +237,7 @@ mod tests {
                         | ErrorKind::PredicateRefused
                         | ErrorKind::RoleInsufficient
                         | ErrorKind::ScopeInsufficient
+                        | ErrorKind::UserRequired
                 )
             })
             .map(|kind| {

@@ -36,10 +36,9 @@ impl Url {
     /// Reads an absolute http(s) URL; `None` when it is anything else.
     ///
     /// Refused are userinfo, empty hosts and ports, control characters, spaces, backslashes and
-    /// everything beyond ASCII (write hosts in punycode, paths percent-encoded); and what others read
-    /// as something else than it says: numbers for hosts that are no IPv4 address as it is usually
-    /// written (`2130706433`, `0x7f.1`), segments `.` and `..`.
-    /// What it does not check: whether http is acceptable, see [`Url::is_allowed`].
+    /// everything beyond ASCII (write hosts in punycode, paths percent-encoded).
+    /// What it does not check: whether http is acceptable, see [`Url::is_allowed`]; whether everybody
+    /// asks where it says, see [`Url::is_unambiguous`].
     pub fn parse(text: &str) -> Option<Self> {
         let allowed = |byte: u8| {
             (0x21..=0x7e).contains(&byte)
@@ -89,7 +88,7 @@ impl Url {
                     && host.bytes().all(|byte| {
                         byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
                     });
-                if !valid || !is_name_or_address(host) {
+                if !valid {
                     return None;
                 }
                 (host.to_ascii_lowercase(), port)
@@ -102,10 +101,6 @@ impl Url {
             }
             Some(_) => return None,
         };
-        let path = rest.get(authority_length..)?.split(['?', '#']).next()?;
-        if path.split('/').any(is_dots) {
-            return None;
-        }
         Some(Self {
             text: text.into(),
             secure,
@@ -118,6 +113,12 @@ impl Url {
     /// The URL as it was given.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Whether readers that normalise URLs ask where it says. They read a number for a host as an
+    /// IPv4 address (`2130706433`, `0x7f.1`), and leave segments `.` and `..` out.
+    pub fn is_unambiguous(&self) -> bool {
+        is_name_or_address(&self.host) && !self.path().split('/').any(is_dots)
     }
 
     /// Whether the transport may be used: https always, http to loopback where that is allowed.
@@ -200,12 +201,9 @@ impl fmt::Debug for Url {
 /// Whether a host that ends with a number is four decimal numbers up to 255 (URL standard, IPv4
 /// parser).
 fn is_name_or_address(host: &str) -> bool {
-    let is_number = |label: &str| {
-        let digits = label.strip_prefix("0x").or(label.strip_prefix("0X"));
-        match digits {
-            Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
-            None => !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit()),
-        }
+    let is_number = |label: &str| match label.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit()),
     };
     let is_octet = |label: &str| {
         let is_canonical = label == "0" || !label.starts_with('0');
@@ -288,8 +286,13 @@ mod tests {
             "https://[::1]x",
             "https://as%2eexample",
             "https://as.example/\u{e9}",
+        ] {
+            assert!(Url::parse(text).is_none(), "{text}");
+        }
+        for text in [
             "https://2130706433",
             "https://0x7f.1",
+            "https://0X7F.0.0.1",
             "https://127.1",
             "https://127.0.0.01",
             "https://127.0.0.256",
@@ -301,7 +304,7 @@ mod tests {
             "https://as.example/%2e%2E/b",
             "https://as.example/.%2e",
         ] {
-            assert!(Url::parse(text).is_none(), "{text}");
+            assert!(!Url::parse(text).unwrap().is_unambiguous(), "{text}");
         }
         for text in [
             "https://127.0.0.1",
@@ -312,13 +315,14 @@ mod tests {
             "https://as.example/.well-known/x..y/...",
             "https://as.example/%2e.a?x=/../#/../",
         ] {
-            assert!(Url::parse(text).is_some(), "{text}");
+            assert!(Url::parse(text).unwrap().is_unambiguous(), "{text}");
         }
     }
 
     #[test]
     fn http_is_for_loopback_alone_and_only_on_demand() {
-        let allowed = |text: &str, transport| Url::parse(text).unwrap().is_allowed(transport);
+        let allowed =
+            |text: &str, transport| Url::parse(text).is_some_and(|url| url.is_allowed(transport));
         assert!(allowed("https://as.example", Transport::Secure));
         assert!(!allowed("http://127.0.0.1:8000", Transport::Secure));
         for host in ["127.0.0.1:8000", "localhost", "[::1]:1"] {

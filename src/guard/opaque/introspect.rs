@@ -99,9 +99,7 @@ impl Introspect {
             alerts: &mut guard.alerts,
         };
         let step = self.advance(&mut parts, now, event);
-        let place = self
-            .place
-            .filter(|_| !is_waiting(&step));
+        let place = self.place.filter(|_| !is_waiting(&step));
         if let Some(place) = place {
             parts.introspection.load.end(place);
             self.place = None;
