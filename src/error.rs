@@ -126,6 +126,8 @@ error_kinds! {
     Config {
         /// The program ended it itself.
         Aborted "aborted" "The AbortSignal of the call ended it before it was done; nothing is wrong."
+        /// The shared cache holds something else than keys; told to the operator, never a reason to refuse.
+        SharedCacheInvalid "shared_cache_invalid" "What the sharedCache returned is not what was put there for this issuer; it is ignored, so check who else writes to it."
         /// An option is unknown, missing, of the wrong type or outside its range.
         ConfigInvalid "config_invalid" "An option is unknown, missing, of the wrong type or out of range; correct the option that is named."
         /// The provider refuses our own credentials.
@@ -158,12 +160,16 @@ error_kinds! {
         IntrospectionBusy "introspection_busy" "Too many access tokens are being introspected at the same time; try again shortly, or raise introspection.concurrency."
         /// Keys are not here and cannot be fetched at the moment.
         KeysUnavailable "keys_unavailable" "The provider's keys cannot be fetched at the moment and none are cached; try again shortly."
+        /// Keys serve on although their time is over; told to the operator, never a reason to refuse.
+        KeysStale "keys_stale" "The provider's keys could not be renewed in time and the old ones serve on, up to 24 hours after they were fetched; check the provider and the way to it."
         /// The provider redirected an endpoint that must answer itself.
         RedirectRefused "redirect_refused" "The endpoint answered with a redirect, which is never followed; configure the final URL."
         /// The place where used proofs are remembered does not answer.
         ReplayStoreUnavailable "replay_store_unavailable" "The replayStore threw or answered neither true nor false; nothing that it guards is accepted until it answers."
         /// An answer was larger than its limit.
         ResponseTooLarge "response_too_large" "The answer is larger than allowed; check that the URL is the provider's."
+        /// The shared cache does not answer; told to the operator, never a reason to refuse.
+        SharedCacheUnavailable "shared_cache_unavailable" "The sharedCache threw or did not answer in time; keys are fetched from the provider instead, so check the cache."
         /// An HTTP status that no specification foresees here.
         UpstreamStatus "upstream_status" "The provider answered with an unexpected HTTP status; see details.status and check the URL and the provider's health."
         /// No answer in time.
@@ -290,6 +296,8 @@ error_kinds! {
         TokenTooOld "token_too_old" "The token was issued too long ago or lives longer than maxTokenAge or maxTokenLifetime allow; get a new one."
         /// Longer than the limit.
         TokenTooLarge "token_too_large" "The token or its header is larger than allowed."
+        /// The request needs a user, and the token was issued to a client for itself.
+        UserRequired "user_required" "This request needs a token that was issued for a user; this one was issued to a client for itself, or its provider does not say."
         /// The token is of another kind.
         TypMismatch "typ_mismatch" "The token's typ says that it is another kind of token."
     }

@@ -25,6 +25,8 @@ pub enum Step<T> {
     Sign(SigningRequest),
     /// Wait this long; answer with [`Event::Woke`].
     Sleep(Lifetime),
+    /// Look for shared keys under this name; answer with [`Event::Loaded`].
+    Load(String),
     /// Nothing more: this is the result.
     Done(T),
 }
@@ -41,6 +43,7 @@ impl<T> Step<T> {
             Self::Remember(proof) => Step::Remember(proof),
             Self::Sign(request) => Step::Sign(request),
             Self::Sleep(lifetime) => Step::Sleep(lifetime),
+            Self::Load(key) => Step::Load(key),
         })
     }
 }
@@ -67,6 +70,8 @@ pub enum Event {
     SignFailed,
     /// The wait is over.
     Woke,
+    /// What was found, if anything was; why the shared cache does not answer, if it does not.
+    Loaded(Result<Option<String>, Unreachable>),
 }
 
 impl Event {

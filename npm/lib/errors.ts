@@ -13,16 +13,19 @@ export type ErrorCode =
   | "silent_unavailable"
   | "step_up_required"
   | "storage_invalid"
+  | "shared_cache_invalid"
   | "storage_unavailable"
   | "time_invalid"
   | "unsupported_host"
   | "url_insecure"
   // The network, or a provider that is down.
   | "introspection_busy"
+  | "keys_stale"
   | "keys_unavailable"
   | "redirect_refused"
   | "replay_store_unavailable"
   | "response_too_large"
+  | "shared_cache_unavailable"
   | "upstream_status"
   | "upstream_timeout"
   | "upstream_unreachable"
@@ -87,7 +90,8 @@ export type ErrorCode =
   | "token_not_active"
   | "token_too_large"
   | "token_too_old"
-  | "typ_mismatch";
+  | "typ_mismatch"
+  | "user_required";
 
 /** In which part of a conversation an error came up. */
 export type Phase =

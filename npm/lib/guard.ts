@@ -1,15 +1,26 @@
+import type { SharedCache } from "../adapters/shared-cache.js";
 import { guardEngine } from "../load/guard.js";
 import type { Guard as Core } from "../wasm/guard_bg.js";
 import { call, disposed, translate } from "./errors.js";
 import type { ErrorCode, Phase } from "./errors.js";
 import { isFunction, split, takeKey, toJson } from "./options.js";
-import { asRemember, isReplayStore, shownBy, withNonce } from "./possession.js";
+import { asRemember, isReplayStore, shownBy, withHeaders } from "./possession.js";
 import type { Connection, GuardedRequest, ReplayStore } from "./possession.js";
 import { readOutcome } from "./outcome.js";
 import type { Accepted } from "./outcome.js";
 import { Verdicts } from "./verdicts.js";
 import type { CacheStatistics, Verdict } from "./verdicts.js";
 
+export {
+  cacheApiSharedCache,
+  kvSharedCache,
+  redisSharedCache,
+  type CacheLike,
+  type IoRedis,
+  type KvNamespace,
+  type NodeRedis,
+  type SharedCache,
+} from "../adapters/shared-cache.js";
 export type { Connection, GuardedRequest, ReplayStore } from "./possession.js";
 export type { CacheStatistics } from "./verdicts.js";
 
@@ -140,6 +151,12 @@ export interface GuardOptions {
    */
   readonly replayStore?: ReplayStore;
   /**
+   * Where guards of several isolates or servers share the keys that they fetched, so that a new one
+   * need not fetch them, and can check tokens while the provider is down.
+   * @defaultValue none: each guard has its own keys
+   */
+  readonly sharedCache?: SharedCache;
+  /**
    * The origin under which clients know this API, such as `https://api.example`, where a proxy
    * changes what `request.url` says. Headers such as `X-Forwarded-Host` are never looked at.
    * @defaultValue the origin of `request.url`
@@ -175,6 +192,12 @@ export interface GuardOptions {
    * @defaultValue none: they are refused like every request without a token
    */
   readonly preflight?: (request: Request) => Response | Promise<Response>;
+  /**
+   * Lets pages of other origins read `WWW-Authenticate` and `DPoP-Nonce` of what `check` and `protect`
+   * answer, by `Access-Control-Expose-Headers`. Which origins may read anything is for your own CORS
+   * headers to say. @defaultValue false
+   */
+  readonly exposeHeaders?: boolean;
   /** How far clocks may differ, in seconds, 0 to 300. @defaultValue 30 */
   readonly clockTolerance?: number;
   /** How long one request to the provider may take, in seconds, 1 to 120. @defaultValue 5 */
@@ -261,6 +284,13 @@ export interface Need {
   readonly anyRoles?: string | readonly string[];
   /** All of these permissions. */
   readonly permissions?: string | readonly string[];
+  /** One of these permissions. */
+  readonly anyPermissions?: string | readonly string[];
+  /**
+   * Only tokens that were issued for a user ({@link Principal.kind}), and not to a client for itself:
+   * others are refused with `user_required`. @defaultValue false
+   */
+  readonly user?: boolean;
   /** One of these authentication contexts (RFC 9470): else the client is told to sign in again. */
   readonly acr?: string | readonly string[];
   /** A sign-in at most this many whole seconds ago (RFC 9470). */
@@ -280,11 +310,14 @@ export interface Principal {
    */
   readonly subject?: string;
   readonly issuer: string;
-  /**
-   * The client that the token was issued to, if the provider says so. Where it equals the subject,
-   * no user is involved.
-   */
+  /** The client that the token was issued to, if the provider says so. */
   readonly clientId?: string;
+  /**
+   * Whether the token was issued for a user, or to a client for itself (RFC 6749 section 4.4); absent
+   * where the provider names no subject or no client. A client may be named like a user (RFC 9700
+   * section 4.15): never take the subject for a user's where this does not say so.
+   */
+  readonly kind?: "user" | "client";
   readonly scopes: readonly string[];
   /** The roles at this API, where the issuer's profile has any. */
   readonly roles: readonly string[];
@@ -349,7 +382,11 @@ export type GuardEvent =
       readonly code?: ErrorCode;
     }
   | {
-      /** Something that the operator should know: the provider is down or refuses our credentials. */
+      /**
+       * Something that the operator should know: the provider is down or refuses our credentials,
+       * keys whose time is over serve on (`keys_stale`, once for each attempt to renew them), the
+       * shared cache does not answer or holds something else.
+       */
       readonly type: "alert";
       readonly code: ErrorCode;
       readonly phase?: Phase;
@@ -363,6 +400,21 @@ export type GuardEvent =
 export type Tally = {
   readonly accepted: number;
   readonly cache: CacheStatistics;
+  /** What happened to the keys of all issuers together. */
+  readonly keys: {
+    /** How often a set was fetched from the provider. */
+    readonly fetched: number;
+    /** How many of these fetches failed. */
+    readonly failed: number;
+    /** How many tokens were judged with keys whose time was over, while no newer ones were to be had. */
+    readonly stale: number;
+    /** How often the {@link GuardOptions.sharedCache | shared cache} had good keys. */
+    readonly sharedHits: number;
+    /** How often it had none. */
+    readonly sharedMisses: number;
+    /** How often it did not answer, or with something else. */
+    readonly sharedFailures: number;
+  };
   /** Where the guard introspects. */
   readonly introspection?: {
     /** How many questions were sent. */
@@ -394,7 +446,12 @@ export interface Guard {
   check(request: GuardedRequest, need?: Need, connection?: Connection): Promise<Checked>;
   /** Checks a token that you took from elsewhere. Rejected with the refusal's code. */
   verify(token: string, need?: Need): Promise<Principal>;
-  /** A handler that runs for good requests only. `connectionOf` says what is known of a connection. */
+  /**
+   * A handler that runs for good requests only. `connectionOf` says what is known of a connection.
+   *
+   * Every response says by `Vary` that it depends on the request's credentials, so that no cache
+   * hands it to somebody else (RFC 9110 section 12.5.5); a refusal may not be kept at all.
+   */
   protect<Q extends GuardedRequest, R extends readonly unknown[]>(
     handler: (request: Q, principal: Principal, ...rest: R) => Response | Promise<Response>,
     need?: Need,
@@ -420,10 +477,12 @@ export interface Guard {
 export async function createGuard(options: GuardOptions): Promise<Guard> {
   // The options are read before anything is awaited: changing them later has no effect.
   const { host, rest } = split(options, {
+    exposeHeaders: isBoolean,
     fetch: isFunction,
     onEvent: isFunction,
     preflight: isFunction,
     replayStore: isReplayStore,
+    sharedCache: isSharedCache,
     waitUntil: isFunction,
   });
   const { rest: introspection, key } = takeKey(rest.introspection);
@@ -439,6 +498,13 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
     const core = new glue.Guard(json, host.fetch, listener);
     core.setKey(key.key, key.alg, key.kid);
     if (host.replayStore) core.setReplayStore(asRemember(host.replayStore));
+    const cache = host.sharedCache;
+    if (cache) {
+      core.setSharedCache(
+        (key: string) => cache.get(key),
+        (key: string, text: string, seconds: number) => cache.put(key, text, seconds),
+      );
+    }
     return new RequestGuard(core, host);
   });
 }
@@ -462,6 +528,14 @@ function secretOf({ secret }: Pick<GuardOptions, "secret">): unknown {
   const base64url = base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
   return { base64url };
 }
+
+const isBoolean = (value: unknown): boolean => typeof value === "boolean";
+
+const isSharedCache = (value: unknown): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  typeof (value as Partial<SharedCache>).get === "function" &&
+  typeof (value as Partial<SharedCache>).put === "function";
 
 /** A need as it goes to the core, and what only JavaScript can ask afterwards. */
 interface Needed {
@@ -495,6 +569,7 @@ function isPreflight(request: { readonly headers: Headers }): request is Request
 class RequestGuard implements Guard {
   #core: Core | undefined;
   readonly #preflight: GuardOptions["preflight"];
+  readonly #always: Always;
   readonly #waitUntil: GuardOptions["waitUntil"];
   /** By `Authorization` header and by token: the one is no substitute for the other. */
   readonly #headers: Verdicts<Accepted>;
@@ -502,8 +577,17 @@ class RequestGuard implements Guard {
   readonly #holds = ([from, until, place, generation]: Verdict): boolean =>
     this.#alive.recall(from, until, place, generation);
 
-  constructor(core: Core, host: Partial<Pick<GuardOptions, "preflight" | "waitUntil">>) {
+  constructor(
+    core: Core,
+    host: Partial<Pick<GuardOptions, "exposeHeaders" | "preflight" | "waitUntil">>,
+  ) {
     this.#core = core;
+    this.#always = [
+      ["vary", core.vary()],
+      ...(host.exposeHeaders
+        ? [["access-control-expose-headers", "WWW-Authenticate, DPoP-Nonce"] as const]
+        : []),
+    ];
     this.#waitUntil = host.waitUntil;
     const [entries = 0, bytes = 0] = core.cacheLimits();
     this.#headers = new Verdicts(entries, bytes);
@@ -529,9 +613,10 @@ class RequestGuard implements Guard {
     const known = authorization && this.#headers.find(authorization, need.json, this.#holds);
     const outcome = known || (await this.#decide(request, authorization, need.json, connection));
     this.#renew();
-    if (!("principal" in outcome)) return refused(outcome.refusal);
+    if (!("principal" in outcome)) return refused(outcome.refusal, this.#always);
     if (!need.predicate || (await saysYes(need, outcome.principal))) return outcome;
-    return refused(JSON.parse(this.#alive.withdraw(need.json, authorization)) as Refusal);
+    const refusal = JSON.parse(this.#alive.withdraw(need.json, authorization)) as Refusal;
+    return refused(refusal, this.#always);
   }
 
   #decide(
@@ -589,7 +674,11 @@ class RequestGuard implements Guard {
       const checked = await this.#check(request, needed, connectionOf?.(request));
       if (!checked.principal) return checked.response;
       const response = await handler(request, checked.principal, ...rest);
-      return checked.dpopNonce === undefined ? response : withNonce(response, checked.dpopNonce);
+      const { dpopNonce } = checked;
+      return withHeaders(
+        response,
+        dpopNonce === undefined ? this.#always : [...this.#always, ["dpop-nonce", dpopNonce]],
+      );
     };
   }
 
@@ -655,13 +744,15 @@ interface Answer {
   readonly body?: string;
 }
 
-function refused(refusal: Refusal): Checked {
-  return { refusal, response: respond(refusal) };
+function refused(refusal: Refusal, always: Always): Checked {
+  return { refusal, response: respond(refusal, always) };
 }
 
+type Always = readonly (readonly [name: string, value: string])[];
+
 /** The response of a refusal: no body, since the client is told nothing that the challenge does not say. */
-function respond(refusal: Refusal): Response {
-  const headers = new Headers({ "cache-control": "no-store" });
+function respond(refusal: Refusal, always: Always): Response {
+  const headers = new Headers([["cache-control", "no-store"], ...always] as [string, string][]);
   if (refusal.challenge !== undefined) headers.set("www-authenticate", refusal.challenge);
   if (refusal.retryAfter !== undefined) headers.set("retry-after", String(refusal.retryAfter));
   if (refusal.dpopNonce !== undefined) headers.set("dpop-nonce", refusal.dpopNonce);

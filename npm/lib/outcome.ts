@@ -6,7 +6,7 @@ import { freeze } from "./verdicts.js";
 export type Accepted = Extract<Checked, { principal: Principal }>;
 
 /** What many outcomes have in common. */
-interface Common extends Pick<Principal, "audience" | "permissions" | "roles" | "scopes"> {
+interface Common extends Pick<Principal, "audience" | "kind" | "permissions" | "roles" | "scopes"> {
   readonly checks: readonly string[];
 }
 
@@ -31,6 +31,7 @@ export function readOutcome(text: string): Outcome {
   principal.scopes = common.scopes;
   principal.roles = common.roles;
   principal.permissions = common.permissions;
+  if (common.kind !== undefined) principal.kind = common.kind;
   principal.claims = freeze(JSON.parse(text.slice(namesEnd + 1)) as Principal["claims"]);
   const accepted: Mutable<Accepted> = {
     principal: Object.freeze(principal),

@@ -62,11 +62,26 @@ export function shownBy(
   return toJson({ method: request.method, url: request.url, dpop, certificateSha256 });
 }
 
-/** A response that also tells the client its next nonce (RFC 9449 section 8.2). */
-export function withNonce(response: Response, nonce: string): Response {
-  // The answer to an upgrade belongs to the runtime and cannot be made anew.
-  if (response.status === 101) return response;
-  const copy = new Response(response.body, response);
-  copy.headers.set("dpop-nonce", nonce);
-  return copy;
+/** A response with more headers; to one that is there its value is added. */
+export function withHeaders(
+  response: Response,
+  more: readonly (readonly [name: string, value: string])[],
+): Response {
+  // The answer to an upgrade belongs to the runtime and cannot be made anew, nor can a network error.
+  if (response.status === 101 || response.type === "error") return response;
+  const add = ({ headers }: Response): void => {
+    for (const [name, value] of more) {
+      if (name === "dpop-nonce") headers.set(name, value);
+      else headers.append(name, value);
+    }
+  };
+  try {
+    add(response);
+    return response;
+  } catch {
+    // What was fetched or redirects cannot be changed.
+    const copy = new Response(response.body, response);
+    add(copy);
+    return copy;
+  }
 }

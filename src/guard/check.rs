@@ -25,6 +25,8 @@ pub struct Check {
     /// The nonce that the client is to be told.
     nonce: Option<String>,
     stage: Stage,
+    /// The place of the issuer whose keys are looked at.
+    place: Option<usize>,
     /// The generation of the keys among which one was chosen.
     generation: Option<u32>,
     verdict: Option<Verdict>,
@@ -59,6 +61,7 @@ impl Check {
             proven: None,
             nonce: None,
             stage: Stage::Ready(token),
+            place: None,
             generation: None,
             verdict: None,
         }
@@ -99,6 +102,7 @@ impl Check {
                     self.read_proof(&token, guard, now)?;
                     // The shape decides, once: a bad signature is nothing to ask about.
                     if guard.introspects(&token) {
+                        self.place = guard.introspection.as_ref().map(|it| it.place());
                         let introspect = Box::new(Introspect::new(token));
                         return self.introspect(introspect, guard, now, Event::Start);
                     }
@@ -112,6 +116,7 @@ impl Check {
                     // The issuer's keys come from its configuration, never from the token.
                     let issuer = token.claimed_issuer()?;
                     let place = guard.place_of(issuer).ok_or(ErrorKind::IssuerMismatch)?;
+                    self.place = Some(place);
                     guard
                         .profiles
                         .get(place)
@@ -150,6 +155,10 @@ impl Check {
                     .get_or_insert_with(|| provider.keys().generation());
                 self.stage = Stage::Verifying(verify, place);
                 Ok(Step::Verify(check))
+            }
+            Step::Load(key) => {
+                self.stage = Stage::Verifying(verify, place);
+                Ok(Step::Load(key))
             }
             Step::Done(verified) => {
                 guard.headers.learn(&verified);
@@ -311,6 +320,9 @@ impl Flow for Check {
         let step = self
             .advance(guard, now, event)
             .map_err(|error| error.during(Phase::Guard));
+        if let Some(place) = self.place {
+            guard.collect(place);
+        }
         match &step {
             Ok(Step::Done(_)) => guard.tally.accept(),
             Ok(_) => {}

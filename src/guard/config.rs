@@ -203,6 +203,7 @@ fn read(object: &Object) -> Result<Guard, Error> {
         tally: Tally::default(),
         alerts: Vec::new(),
         due: None,
+        to_share: Vec::new(),
     })
 }
 
@@ -346,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn an_audience_is_required() {
+    fn clm_42_an_audience_is_required() {
         assert!(guard(r#","audience":"api""#).is_ok());
         assert!(guard(r#","audience":["api","other"]"#).is_ok());
         refused("", "audience");
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_options_and_wrong_types_are_refused() {
+    fn cfg_03_unknown_options_and_wrong_types_are_refused() {
         refused(r#","audience":"api","audiance":"x""#, "audiance");
         refused(r#","audience":"api","algorithms":[]"#, "algorithms");
         for name in ["none", "HS256", "rs256", "RS256\",\"HS256"] {

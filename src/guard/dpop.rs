@@ -71,6 +71,15 @@ impl Dpop {
         self.mode
     }
 
+    /// The headers of a request on which a decision depends, as `Vary` names them (RFC 9110 section
+    /// 12.5.5).
+    pub fn vary(&self) -> &'static str {
+        match self.mode {
+            DpopMode::Off => "Authorization",
+            DpopMode::Accept | DpopMode::Require => "Authorization, DPoP",
+        }
+    }
+
     /// The algorithms that proofs may have.
     pub fn algorithms(&self) -> &Algorithms {
         &self.algorithms

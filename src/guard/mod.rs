@@ -45,7 +45,7 @@ pub use config::GuardConfig;
 pub use dpop::{Dpop, DpopMode};
 pub use opaque::IntrospectionTally;
 pub use policy::Need;
-pub use principal::Principal;
+pub use principal::{Principal, PrincipalKind};
 pub use profile::Profile;
 pub use refusal::{ChallengeContext, Refusal};
 pub use renewal::Renewal;
@@ -57,7 +57,7 @@ pub use verdict::{Recall, Verdict, VerdictLimits};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::Reports;
 use crate::http::json::Value;
-use crate::issuer::{Provider, Replays};
+use crate::issuer::{KeyTally, Provider, Replays};
 use crate::jose::{Algorithm, KnownHeaders};
 use crate::options::invalid;
 use opaque::Introspection;
@@ -77,6 +77,8 @@ pub struct Guard {
     alerts: Vec<Error>,
     /// The place of an issuer whose keys should be renewed.
     due: Option<usize>,
+    /// The places of issuers whose keys were fetched and are to be shared.
+    to_share: Vec<usize>,
 }
 
 // What was checked of a token stands in its principal.
@@ -161,10 +163,16 @@ impl Guard {
         self.introspection.as_ref().map(|it| it.tally())
     }
 
+    /// What happened to the keys of all issuers together.
+    pub fn key_tally(&self) -> KeyTally {
+        let all = self.providers.iter().map(Provider::key_tally);
+        all.fold(KeyTally::default(), |sum, one| sum.and(one))
+    }
+
     /// All counts as JSON for JavaScript.
     pub fn tally_json(&self) -> String {
         let introspection = self.introspection_tally().map(|tally| tally.to_value());
-        let counts = self.tally.to_object();
+        let counts = self.tally.to_object().with("keys", self.key_tally());
         Value::from(counts.with_some("introspection", introspection)).to_json()
     }
 

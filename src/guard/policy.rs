@@ -1,7 +1,7 @@
 //! What a request needs beyond a valid token.
 
 use crate::error::{Error, ErrorKind, Phase};
-use crate::guard::Principal;
+use crate::guard::{Principal, PrincipalKind};
 use crate::http::json::Object;
 use crate::options::{Options, invalid};
 use crate::time::{Lifetime, Timestamp};
@@ -17,6 +17,9 @@ enum Rule {
     Roles(Vec<String>),
     AnyRole(Vec<String>),
     Permissions(Vec<String>),
+    AnyPermission(Vec<String>),
+    /// A user who had a part in it.
+    User,
     /// One of these authentication contexts (RFC 9470 section 3).
     Acr(Vec<String>),
     /// A sign-in at most this many seconds ago.
@@ -26,12 +29,13 @@ enum Rule {
 /// An option that is a list: its name, the rule that it makes, and what may stand in it.
 type ListOption = (&'static str, fn(Vec<String>) -> Rule, fn(&str) -> bool);
 
-const LISTS: [ListOption; 6] = [
+const LISTS: [ListOption; 7] = [
     ("scopes", Rule::Scopes, is_scope),
     ("anyScopes", Rule::AnyScope, is_scope),
     ("roles", Rule::Roles, |_| true),
     ("anyRoles", Rule::AnyRole, |_| true),
     ("permissions", Rule::Permissions, |_| true),
+    ("anyPermissions", Rule::AnyPermission, |_| true),
     // acr_values is a list separated by spaces.
     ("acr", Rule::Acr, is_scope),
 ];
@@ -66,7 +70,8 @@ impl Need {
     /// | member | the token must have |
     /// |---|---|
     /// | `scopes`, `roles`, `permissions` | all of these |
-    /// | `anyScopes`, `anyRoles` | one of these |
+    /// | `anyScopes`, `anyRoles`, `anyPermissions` | one of these |
+    /// | `user` | true: been issued for a user and not to a client for itself |
     /// | `acr` | one of these authentication contexts |
     /// | `maxAge` | a sign-in at most this many whole seconds ago, up to a year |
     ///
@@ -82,15 +87,20 @@ impl Need {
             object,
             &[
                 "acr",
+                "anyPermissions",
                 "anyRoles",
                 "anyScopes",
                 "maxAge",
                 "permissions",
                 "roles",
                 "scopes",
+                "user",
             ],
         )?;
         let mut rules = Vec::new();
+        if options.switch("user")? {
+            rules.push(Rule::User);
+        }
         for (name, rule, is_valid) in LISTS {
             let Some(list) = options.strings(name)? else {
                 continue;
@@ -157,7 +167,7 @@ impl Need {
     ///
     /// # Errors
     ///
-    /// `scope_insufficient`, `role_insufficient`, `permission_insufficient`; then
+    /// `user_required`, `scope_insufficient`, `role_insufficient`, `permission_insufficient`; then
     /// `authentication_insufficient` at `acr` or `auth_time`, also when the token says nothing of
     /// them (RFC 9470 section 5); `claim_invalid` when they have the wrong type.
     pub(super) fn check(
@@ -218,6 +228,16 @@ impl Rule {
                 all(list, principal.permissions()),
                 "permissions",
                 ErrorKind::PermissionInsufficient.into(),
+            ),
+            Self::AnyPermission(list) => (
+                any(list, principal.permissions()),
+                "permissions",
+                ErrorKind::PermissionInsufficient.into(),
+            ),
+            Self::User => (
+                principal.kind() == Some(PrincipalKind::User),
+                "user",
+                ErrorKind::UserRequired.into(),
             ),
             Self::Acr(list) => {
                 let acr = principal.claims().string("acr")?;

@@ -6,16 +6,37 @@ use crate::http::json::{self, Value};
 use crate::jose::Claims;
 use crate::time::Timestamp;
 
+/// For whom a token was issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PrincipalKind {
+    /// For a user, through a client.
+    User,
+    /// For a client itself: no user is involved.
+    Client,
+}
+
+impl PrincipalKind {
+    /// The name that JavaScript sees.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Client => "client",
+        }
+    }
+}
+
 /// The bearer of a valid access token. Only a check makes one.
 ///
-/// An access token of the client credentials grant has a client as its subject: compare
-/// [`Principal::subject`] with [`Principal::client_id`] where that matters (RFC 9068 section 5).
+/// An access token of the client credentials grant has a client as its subject, which may be named
+/// like a user (RFC 9700 section 4.15): look at [`Principal::kind`] where that matters.
 #[derive(Clone, Debug)]
 pub struct Principal {
     claims: Claims,
     subject: Option<String>,
     issuer: String,
     client_id: Option<String>,
+    kind: Option<PrincipalKind>,
     audience: Vec<String>,
     scopes: Vec<String>,
     roles: Vec<String>,
@@ -37,8 +58,10 @@ impl Principal {
         checked: Vec<&'static str>,
     ) -> Result<Self, Error> {
         let audience = profile.audience(&claims)?;
+        let subject = claims.required_string("sub")?;
         Ok(Self {
-            subject: Some(claims.required_string("sub")?.into()),
+            kind: Some(profile.kind(&claims, subject, profile.client(&claims)?)),
+            subject: Some(subject.into()),
             issuer: claims.required_string("iss")?.into(),
             client_id: Some(profile.client(&claims)?.into()),
             audience: audience.into_iter().map(String::from).collect(),
@@ -69,10 +92,13 @@ impl Principal {
             None => Vec::new(),
             Some(_) => claims.audience()?.into_iter().map(String::from).collect(),
         };
+        let (subject, client) = (claims.string("sub")?, claims.string("client_id")?);
+        let kind = subject.zip(client);
         Ok(Self {
-            subject: claims.string("sub")?.map(String::from),
+            kind: kind.map(|(subject, client)| profile.kind(&claims, subject, client)),
+            subject: subject.map(String::from),
             issuer: issuer.into(),
-            client_id: claims.string("client_id")?.map(String::from),
+            client_id: client.map(String::from),
             audience,
             scopes: scopes(&claims)?,
             roles: profile.roles(&claims, &config.audience)?,
@@ -100,6 +126,15 @@ impl Principal {
     /// The client that it was issued to, if the provider says so.
     pub fn client_id(&self) -> Option<&str> {
         self.client_id.as_deref()
+    }
+
+    /// For whom it was issued; nothing where the provider names no subject or no client.
+    ///
+    /// It is a client's where subject and client are the same, and where the issuer's profile knows
+    /// another sign: `@clients` at the end of Auth0's subjects, no `scp` or the `idtyp` `app` at
+    /// Entra, a service account at Keycloak.
+    pub fn kind(&self) -> Option<PrincipalKind> {
+        self.kind
     }
 
     /// Whom it is meant for.
@@ -186,6 +221,10 @@ impl Principal {
         ] {
             out.push_str(name);
             json::write_strings(list, out);
+        }
+        if let Some(kind) = self.kind {
+            out.push_str(",\"kind\":");
+            json::write_string(kind.name(), out);
         }
     }
 }

@@ -9,6 +9,7 @@
 //! this vendor has: a marker claim, or the claim that stands for the client.
 
 use crate::error::{Error, ErrorKind, Field};
+use crate::guard::PrincipalKind;
 use crate::http::json::{Object, Value};
 use crate::jose::{Claims, Header};
 use crate::options::{Options, invalid};
@@ -47,6 +48,21 @@ struct Row {
     permissions: &'static [&'static [&'static str]],
     /// Whether `tid` must name a tenant that stands in the issuer.
     tenant: bool,
+    /// What shows that no user is involved, besides a subject that is the client.
+    machine: Machine,
+}
+
+/// What shows that a token was issued to a client for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Machine {
+    /// Nothing but `sub`, which is the client (RFC 9068 section 2.2).
+    Subject,
+    /// `sub` ends with `@clients`.
+    Suffix,
+    /// There is no `scp`, which only delegated permissions have, or `idtyp` is `app`.
+    Undelegated,
+    /// `preferred_username` begins with `service-account-`.
+    ServiceAccount,
 }
 
 /// RFC 9068 sections 2.1 and 2.2: what every access token is and carries.
@@ -63,6 +79,7 @@ const RFC_9068: Row = Row {
     roles: &[&["roles"]],
     permissions: &[],
     tenant: false,
+    machine: Machine::Subject,
 };
 
 const TABLE: &[Row] = &[
@@ -77,6 +94,7 @@ const TABLE: &[Row] = &[
         client: &["client_id", "azp"],
         roles: &[],
         permissions: &[&["permissions"]],
+        machine: Machine::Suffix,
         ..RFC_9068
     },
     // developer.okta.com/docs/api/openapi/okta-oauth/guides/overview (access token payload): `cid`,
@@ -103,6 +121,7 @@ const TABLE: &[Row] = &[
         client: &["azp"],
         scopes: &[("scp", Form::Text)],
         tenant: true,
+        machine: Machine::Undelegated,
         ..RFC_9068
     },
     Row {
@@ -113,6 +132,7 @@ const TABLE: &[Row] = &[
         client: &["appid"],
         scopes: &[("scp", Form::Text)],
         tenant: true,
+        machine: Machine::Undelegated,
         ..RFC_9068
     },
     // Keycloak's server_admin guide and TokenUtil: header JWT (at+jwt by a switch of the client), the
@@ -128,6 +148,7 @@ const TABLE: &[Row] = &[
             &["realm_access", "roles"],
             &["resource_access", OWN_NAME, "roles"],
         ],
+        machine: Machine::ServiceAccount,
         ..RFC_9068
     },
     // docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html:
@@ -169,6 +190,7 @@ pub struct Profile {
     roles: Vec<Vec<String>>,
     permissions: Vec<Vec<String>>,
     tenant: bool,
+    machine: Machine,
 }
 
 impl Profile {
@@ -198,6 +220,7 @@ impl Profile {
             roles: paths(row.roles),
             permissions: paths(row.permissions),
             tenant: row.tenant,
+            machine: row.machine,
         }
     }
 
@@ -375,6 +398,35 @@ impl Profile {
             Value::String(text) if !text.is_empty() => Ok(text),
             _ => Err(claim_invalid(name)),
         }
+    }
+
+    /// For whom the token was issued, of which these are subject and client.
+    pub(super) fn kind(&self, claims: &Claims, subject: &str, client: &str) -> PrincipalKind {
+        let text = |name: &str| claims.as_object().get(name).and_then(Value::as_str);
+        let is_machine = subject == client
+            || match self.machine {
+                Machine::Subject => false,
+                Machine::Suffix => subject.ends_with("@clients"),
+                Machine::Undelegated => {
+                    claims.as_object().get("scp").is_none() || text("idtyp") == Some("app")
+                }
+                Machine::ServiceAccount => text("preferred_username")
+                    .is_some_and(|name| name.starts_with("service-account-")),
+            };
+        if is_machine {
+            PrincipalKind::Client
+        } else {
+            PrincipalKind::User
+        }
+    }
+
+    /// Whether a claim of this name says what a token is good for.
+    pub(super) fn decides(&self, name: &str) -> bool {
+        let paths = [&self.roles, &self.permissions];
+        let mut paths = paths.into_iter().flatten();
+        ["groups", "entitlements", "roles", "scp", "idtyp"].contains(&name)
+            || self.scopes.iter().any(|(scopes, _)| scopes == name)
+            || paths.any(|path| path.first().is_some_and(|first| first == name))
     }
 
     /// Whom the token is meant for.

@@ -119,7 +119,8 @@ impl Refusal {
             (
                 ErrorKind::RoleInsufficient
                 | ErrorKind::PermissionInsufficient
-                | ErrorKind::PredicateRefused,
+                | ErrorKind::PredicateRefused
+                | ErrorKind::UserRequired,
                 _,
             ) => (403, Some(with_error("insufficient_scope"))),
             // RFC 9470 section 3.
@@ -236,6 +237,7 @@ mod tests {
                         | ErrorKind::PredicateRefused
                         | ErrorKind::RoleInsufficient
                         | ErrorKind::ScopeInsufficient
+                        | ErrorKind::UserRequired
                 )
             })
             .map(|kind| {

@@ -1,9 +1,9 @@
 //! Keys are renewed behind the back of requests, before they are due.
 
 use crate::error::{Error, ErrorKind, Phase};
-use crate::flow::{Event, Flow, Step};
+use crate::flow::{Event, Flow, Reports as _, Step};
 use crate::guard::Guard;
-use crate::issuer::Renew;
+use crate::issuer::{Renew, SharedKeys};
 use crate::time::Timestamp;
 
 /// The flow that renews the keys of one issuer. Run it after the decision that it came up with; no
@@ -25,9 +25,51 @@ impl Guard {
         })
     }
 
-    /// Whether the last decision found something to renew.
+    /// Whether the last decision found something to renew or left something to share.
     pub fn wants_renewal(&self) -> bool {
-        self.due.is_some()
+        self.due.is_some() || !self.to_share.is_empty()
+    }
+
+    /// From now on keys are shared with other guards, such as those of other isolates or servers:
+    /// checks ask for them with [`Step::Load`](crate::flow::Step::Load) when their own are missing
+    /// or their time is over, and what was fetched comes out of [`Guard::take_shared_keys`].
+    ///
+    /// Whoever can write where they are kept can say which keys are good: keep that to yourself.
+    pub fn share_keys(&mut self) {
+        for provider in &mut self.providers {
+            if !provider.shares_secret() {
+                provider.share_keys();
+            }
+        }
+    }
+
+    /// Keys that were fetched since the last call, to be put where other guards find them; say with
+    /// [`Guard::note_put`] what became of each.
+    pub fn take_shared_keys(&mut self) -> Vec<SharedKeys> {
+        core::mem::take(&mut self.to_share)
+            .into_iter()
+            .filter_map(|place| self.providers.get_mut(place)?.take_shared())
+            .collect()
+    }
+
+    /// Notes whether shared keys were put where they belong.
+    pub fn note_put(&mut self, keys: &SharedKeys, done: bool, now: Timestamp) {
+        if let Some(place) = self.place_of(&keys.issuer)
+            && let Some(provider) = self.providers.get_mut(place)
+        {
+            provider.note_put(done, now);
+            self.collect(place);
+        }
+    }
+
+    /// Takes from a provider what others are to be told.
+    pub(super) fn collect(&mut self, place: usize) {
+        if let Some(provider) = self.providers.get_mut(place) {
+            self.alerts.append(&mut provider.take_alerts());
+            if provider.has_shared() && !self.to_share.contains(&place) {
+                self.to_share.push(place);
+            }
+        }
     }
 
     /// Looks whether the keys of the issuer that a decision was about should be renewed.
@@ -51,8 +93,11 @@ impl Flow for Renewal {
             .providers
             .get_mut(self.place)
             .ok_or(ErrorKind::FlowMisused)?;
-        self.renew
+        let step = self
+            .renew
             .step(provider, now, event)
-            .map_err(|error| error.during(Phase::Keys))
+            .map_err(|error| error.during(Phase::Keys));
+        guard.collect(self.place);
+        step
     }
 }

@@ -168,6 +168,9 @@ impl Guard {
         if is_alive && keys.generation() == verdict.generation && is_usable {
             self.tally.accept();
             self.note_age(verdict.place, now);
+            if let Some(provider) = self.providers.get_mut(verdict.place) {
+                provider.note_recall(now);
+            }
             Recall::Holds
         } else {
             Recall::CheckAnew

@@ -69,7 +69,7 @@ impl Purpose {
     }
 
     /// The largest answer that is read, in bytes. Honest ones are a tenth of it.
-    pub fn max_body(self) -> usize {
+    pub const fn max_body(self) -> usize {
         match self {
             Self::Discovery | Self::Keys => 512 * 1024,
             #[cfg(feature = "backend")]

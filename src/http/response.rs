@@ -78,6 +78,12 @@ impl HttpResponse {
             .find_map(|(key, value)| (*key == name).then_some(value.as_str()))
     }
 
+    /// The body of an answer that was made of text.
+    #[cfg(all(feature = "guard", target_arch = "wasm32"))]
+    pub(crate) fn into_text(self) -> String {
+        String::from_utf8(self.body).unwrap_or_default()
+    }
+
     /// Whether the media type is one of these; parameters and case do not matter.
     pub(crate) fn has_type(&self, types: &[&str]) -> bool {
         let essence = self

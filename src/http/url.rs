@@ -37,7 +37,8 @@ impl Url {
     ///
     /// Refused are userinfo, empty hosts and ports, control characters, spaces, backslashes and
     /// everything beyond ASCII (write hosts in punycode, paths percent-encoded).
-    /// What it does not check: whether http is acceptable, see [`Url::is_allowed`].
+    /// What it does not check: whether http is acceptable, see [`Url::is_allowed`]; whether everybody
+    /// asks where it says, see [`Url::is_unambiguous`].
     pub fn parse(text: &str) -> Option<Self> {
         let allowed = |byte: u8| {
             (0x21..=0x7e).contains(&byte)
@@ -112,6 +113,12 @@ impl Url {
     /// The URL as it was given.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Whether readers that normalise URLs ask where it says. They read a number for a host as an
+    /// IPv4 address (`2130706433`, `0x7f.1`), and leave segments `.` and `..` out.
+    pub fn is_unambiguous(&self) -> bool {
+        is_name_or_address(&self.host) && !self.path().split('/').any(is_dots)
     }
 
     /// Whether the transport may be used: https always, http to loopback where that is allowed.
@@ -206,6 +213,39 @@ impl fmt::Debug for Url {
     }
 }
 
+/// Whether a host that ends with a number is four decimal numbers up to 255 (URL standard, IPv4
+/// parser).
+fn is_name_or_address(host: &str) -> bool {
+    let is_number = |label: &str| match label.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit()),
+    };
+    let is_octet = |label: &str| {
+        let is_canonical = label == "0" || !label.starts_with('0');
+        is_canonical && label.parse::<u8>().is_ok()
+    };
+    // A dot at the end belongs to no label.
+    let labels = || host.strip_suffix('.').unwrap_or(host).split('.');
+    !labels().next_back().is_some_and(is_number)
+        || (labels().count() == 4 && labels().all(is_octet) && !host.ends_with('.'))
+}
+
+/// Whether others leave this segment of a path out (URL standard, single-dot and double-dot path
+/// segment).
+fn is_dots(segment: &str) -> bool {
+    let mut rest = segment;
+    let mut dots = 0_u8;
+    while let Some(after) = rest
+        .strip_prefix('.')
+        .or_else(|| rest.strip_prefix("%2e"))
+        .or_else(|| rest.strip_prefix("%2E"))
+    {
+        rest = after;
+        dots = dots.saturating_add(1);
+    }
+    rest.is_empty() && (1..=2).contains(&dots)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_readers_disagree_about_is_refused() {
+    fn cch_16_what_readers_disagree_about_is_refused() {
         for text in [
             "",
             "as.example",
@@ -264,11 +304,40 @@ mod tests {
         ] {
             assert!(Url::parse(text).is_none(), "{text}");
         }
+        for text in [
+            "https://2130706433",
+            "https://0x7f.1",
+            "https://0X7F.0.0.1",
+            "https://127.1",
+            "https://127.0.0.01",
+            "https://127.0.0.256",
+            "https://127.0.0.1.",
+            "https://as.1",
+            "https://as.0x",
+            "https://as.example/a/../b",
+            "https://as.example/.",
+            "https://as.example/%2e%2E/b",
+            "https://as.example/.%2e",
+        ] {
+            assert!(!Url::parse(text).unwrap().is_unambiguous(), "{text}");
+        }
+        for text in [
+            "https://127.0.0.1",
+            "https://0.255.10.1/",
+            "https://1.example",
+            "https://as.example.",
+            "https://0xyz.example",
+            "https://as.example/.well-known/x..y/...",
+            "https://as.example/%2e.a?x=/../#/../",
+        ] {
+            assert!(Url::parse(text).unwrap().is_unambiguous(), "{text}");
+        }
     }
 
     #[test]
     fn http_is_for_loopback_alone_and_only_on_demand() {
-        let allowed = |text: &str, transport| Url::parse(text).unwrap().is_allowed(transport);
+        let allowed =
+            |text: &str, transport| Url::parse(text).is_some_and(|url| url.is_allowed(transport));
         assert!(allowed("https://as.example", Transport::Secure));
         assert!(!allowed("http://127.0.0.1:8000", Transport::Secure));
         for host in ["127.0.0.1:8000", "localhost", "[::1]:1"] {

@@ -1,8 +1,11 @@
 //! The keys of an issuer, kept so that neither a slow nor a broken key endpoint is felt.
 
 use crate::error::{Error, ErrorKind};
+use crate::http::json::Object;
 use crate::http::{HttpResponse, Purpose, Unreachable};
 use crate::issuer::pause::{Pause, is_past};
+#[cfg(feature = "guard")]
+use crate::issuer::shared_keys::{KeyTally, SharedKeys, Sharing};
 use crate::jose::{Header, JwkSet, Selection};
 use crate::time::{Lifetime, Timestamp};
 
@@ -11,9 +14,9 @@ const DEFAULT_AGE: u32 = 600;
 /// A set is used at least so long whatever the answer says: `no-store` must not mean a fetch per request.
 const LEAST_AGE: u32 = 60;
 /// A set is fetched again after so long whatever the answer says: a key that was withdrawn must end.
-const MOST_AGE: u32 = 24 * 3600;
+pub(super) const MOST_AGE: u32 = 24 * 3600;
 /// A set that cannot be renewed serves on for so long.
-const STALE_AGE: Lifetime = Lifetime::from_seconds(24 * 3600);
+pub(super) const STALE_AGE: Lifetime = Lifetime::from_seconds(24 * 3600);
 /// Unknown key names cause one fetch in this time, however many there are.
 const COOL_DOWN: Lifetime = Lifetime::from_seconds(30);
 
@@ -32,7 +35,7 @@ pub enum Plan {
 /// The keys of one issuer and when they may be fetched again.
 #[derive(Debug, Default)]
 pub struct KeyCache {
-    set: Option<Cached>,
+    set: Option<Fetched>,
     /// While it lasts no fetch is made, because the last one failed.
     pause: Pause,
     /// Before this an unknown key name causes no fetch.
@@ -41,14 +44,28 @@ pub struct KeyCache {
     renewal_until: Option<Timestamp>,
     /// How often a key that was trusted stood in the next set no more.
     generation: u32,
+    #[cfg(feature = "guard")]
+    notes: Notes,
 }
 
+/// What others are told of.
+#[cfg(feature = "guard")]
+#[derive(Debug, Default)]
+struct Notes {
+    sharing: Option<Box<Sharing>>,
+    tally: KeyTally,
+    alerts: Vec<Error>,
+    /// Whether it was told since the last attempt that keys are used whose time is over.
+    stale_was_told: bool,
+}
+
+/// A set and when it came from the provider.
 #[derive(Debug)]
-struct Cached {
-    keys: JwkSet,
-    asked_at: Timestamp,
-    fetched_at: Timestamp,
-    fresh_for: Lifetime,
+pub(super) struct Fetched {
+    pub(super) keys: JwkSet,
+    pub(super) asked_at: Timestamp,
+    pub(super) fetched_at: Timestamp,
+    pub(super) fresh_for: Lifetime,
 }
 
 impl KeyCache {
@@ -76,6 +93,12 @@ impl KeyCache {
             }
         }
         let selected = cached.keys.select(header);
+        #[cfg(feature = "guard")]
+        if !cached.is_fresh(now)
+            && matches!(selected, Ok(Selection::One(_) | Selection::Several(_)))
+        {
+            self.notes.use_stale();
+        }
         if let Ok(Selection::None) = selected {
             // The key may be newer than the set: after a rotation the first such token gets
             // through at once, a flood of invented names does not.
@@ -123,6 +146,27 @@ impl KeyCache {
 
     pub(super) fn spread(&mut self, seed: u32) {
         self.pause.spread(seed);
+        #[cfg(feature = "guard")]
+        if let Some(sharing) = &mut self.notes.sharing {
+            sharing.spread(seed.rotate_left(8) | 1);
+        }
+    }
+
+    /// Whether there are keys whose time is not over.
+    #[cfg(feature = "guard")]
+    pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
+        self.set.as_ref().is_some_and(|set| set.is_fresh(now))
+    }
+
+    /// Notes that no keys can be asked for because it is unknown where they are. Whether there are
+    /// any to go on with.
+    #[cfg(feature = "guard")]
+    pub(super) fn go_without(&mut self, now: Timestamp) -> bool {
+        let is_usable = self.set.as_ref().is_some_and(|set| !set.is_spent(now));
+        if is_usable && self.pause.is_over(now) {
+            self.pause.begin(now);
+        }
+        is_usable
     }
 
     /// Takes the answer of a fetch that was asked for at `asked_at`. A set that is there stays when
@@ -138,31 +182,28 @@ impl KeyCache {
         asked_at: Timestamp,
         now: Timestamp,
     ) -> Result<(), Error> {
-        match read(answer) {
-            Ok((keys, fresh_for)) => {
+        let read = read(answer);
+        #[cfg(feature = "guard")]
+        self.notes.fetched(read.is_ok());
+        match read {
+            Ok((document, keys, fresh_for)) => {
                 self.pause.end();
-                let is_newer = self
-                    .set
-                    .as_ref()
-                    .is_none_or(|set| asked_at >= set.asked_at || now < set.fetched_at);
-                if is_newer {
-                    let keys = match self.set.take() {
-                        None => keys,
-                        Some(old) => {
-                            let (keys, is_complete) = keys.keeping(&old.keys);
-                            if !is_complete {
-                                self.generation = self.generation.wrapping_add(1);
-                            }
-                            keys
-                        }
-                    };
-                    self.set = Some(Cached {
+                // It is for whom keys are shared with.
+                #[cfg(not(feature = "guard"))]
+                drop(document);
+                #[cfg(feature = "guard")]
+                if let Some(sharing) = &mut self.notes.sharing {
+                    sharing.note(&document, now, fresh_for);
+                }
+                self.replace(
+                    Fetched {
                         keys,
                         asked_at,
                         fetched_at: now,
                         fresh_for,
-                    });
-                }
+                    },
+                    now,
+                );
                 Ok(())
             }
             Err(error) => {
@@ -171,9 +212,123 @@ impl KeyCache {
             }
         }
     }
+
+    /// Takes a set unless the one that is there is newer.
+    fn replace(&mut self, mut new: Fetched, now: Timestamp) {
+        if let Some(old) = &self.set {
+            if new.asked_at < old.asked_at && now >= old.fetched_at {
+                return;
+            }
+            let (keys, is_complete) = new.keys.keeping(&old.keys);
+            if !is_complete {
+                self.generation = self.generation.wrapping_add(1);
+            }
+            new.keys = keys;
+        }
+        self.set = Some(new);
+    }
 }
 
-impl Cached {
+#[cfg(feature = "guard")]
+impl KeyCache {
+    /// From now on keys that were fetched are shared, and looked for there before they are fetched.
+    pub(super) fn share(&mut self, issuer: &str) {
+        self.notes.sharing = Some(Box::new(Sharing::new(issuer)));
+    }
+
+    /// Under which name to look for shared keys: only where there are none of one's own or their
+    /// time is over, never for a name that is unknown or for a renewal.
+    pub(super) fn shared_key(&self, now: Timestamp) -> Option<&str> {
+        if self.is_fresh(now) || !self.pause.is_over(now) {
+            return None;
+        }
+        self.notes.sharing.as_ref()?.key(now)
+    }
+
+    /// Takes what the shared cache answered. It never fails: without it the keys are fetched.
+    pub(super) fn absorb_shared(
+        &mut self,
+        answer: Result<Option<String>, Unreachable>,
+        now: Timestamp,
+    ) {
+        let Some(sharing) = &mut self.notes.sharing else {
+            return;
+        };
+        let read = sharing.read(answer, now);
+        let is_fresh = matches!(&read, Ok(Some(set)) if set.is_fresh(now));
+        let tally = &mut self.notes.tally;
+        let count = match &read {
+            // What is old may be better than nothing, but it is asked for all the same.
+            Ok(_) if !is_fresh => &mut tally.shared_misses,
+            Ok(_) => &mut tally.shared_hits,
+            Err(_) => &mut tally.shared_failures,
+        };
+        *count = count.saturating_add(1);
+        match read {
+            Ok(Some(set)) => self.replace(set, now),
+            Ok(None) => {}
+            Err(alert) => self.notes.alerts.push(alert),
+        }
+    }
+
+    /// Whether there is something to be put into the shared cache.
+    pub(super) fn has_shared(&self) -> bool {
+        self.notes.sharing.as_ref().is_some_and(|it| it.is_due())
+    }
+
+    /// What is to be put into the shared cache, once.
+    pub(super) fn take_shared(&mut self) -> Option<SharedKeys> {
+        self.notes.sharing.as_mut()?.take()
+    }
+
+    /// Notes whether it was put there.
+    pub(super) fn note_put(&mut self, done: bool, now: Timestamp) {
+        if let Some(sharing) = &mut self.notes.sharing
+            && let Err(alert) = sharing.put(done, now)
+        {
+            let failures = &mut self.notes.tally.shared_failures;
+            *failures = failures.saturating_add(1);
+            self.notes.alerts.push(alert);
+        }
+    }
+
+    /// Notes that a token was judged again with the keys that are there.
+    pub(super) fn note_use(&mut self, now: Timestamp) {
+        if !self.is_fresh(now) {
+            self.notes.use_stale();
+        }
+    }
+
+    pub(super) fn take_alerts(&mut self) -> Vec<Error> {
+        core::mem::take(&mut self.notes.alerts)
+    }
+
+    pub(super) fn tally(&self) -> &KeyTally {
+        &self.notes.tally
+    }
+}
+
+#[cfg(feature = "guard")]
+impl Notes {
+    fn fetched(&mut self, is_good: bool) {
+        self.stale_was_told = false;
+        self.tally.fetched = self.tally.fetched.saturating_add(1);
+        if !is_good {
+            self.tally.failed = self.tally.failed.saturating_add(1);
+        }
+    }
+
+    fn use_stale(&mut self) {
+        self.tally.stale = self.tally.stale.saturating_add(1);
+        // Once for each attempt that failed, not for each token.
+        if !core::mem::replace(&mut self.stale_was_told, true) {
+            let alert = Error::from(ErrorKind::KeysStale);
+            self.alerts.push(alert.during(crate::error::Phase::Keys));
+        }
+    }
+}
+
+impl Fetched {
     fn is_fresh(&self, now: Timestamp) -> bool {
         // A set from the future is one of before the clock was set back; its age is unknown.
         now >= self.fetched_at && now.since(self.fetched_at) <= self.fresh_for
@@ -185,7 +340,7 @@ impl Cached {
     }
 }
 
-fn read(answer: Result<HttpResponse, Unreachable>) -> Result<(JwkSet, Lifetime), Error> {
+fn read(answer: Result<HttpResponse, Unreachable>) -> Result<(Object, JwkSet, Lifetime), Error> {
     let response = answer.map_err(|cause| match cause {
         Unreachable::Network => ErrorKind::KeysUnavailable.into(),
         cause => Error::from(cause),
@@ -208,5 +363,5 @@ fn read(answer: Result<HttpResponse, Unreachable>) -> Result<(JwkSet, Lifetime),
         .max_age()
         .unwrap_or(DEFAULT_AGE)
         .clamp(LEAST_AGE, MOST_AGE);
-    Ok((keys, Lifetime::from_seconds(age)))
+    Ok((object, keys, Lifetime::from_seconds(age)))
 }

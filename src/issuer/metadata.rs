@@ -15,7 +15,8 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// `config_invalid` when it is no absolute URL or has userinfo, a query or a fragment;
+    /// `config_invalid` when it is no absolute URL or has userinfo, a query or a fragment, or when a
+    /// fetch would ask elsewhere than it says ([`Url::is_unambiguous`]);
     /// `url_insecure` when it is http beyond what `transport` allows.
     pub fn parse(text: &str, transport: Transport) -> Result<Self, Error> {
         let invalid = || Error::new(ErrorKind::ConfigInvalid, "issuer");
@@ -25,6 +26,9 @@ impl Issuer {
         }
         if !url.is_allowed(transport) {
             return Err(Error::new(ErrorKind::UrlInsecure, "issuer"));
+        }
+        if !url.is_unambiguous() {
+            return Err(invalid());
         }
         Ok(Self(url))
     }

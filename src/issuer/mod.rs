@@ -14,6 +14,8 @@ mod pause;
 mod renew;
 #[cfg(any(feature = "backend", feature = "guard"))]
 mod replay;
+#[cfg(feature = "guard")]
+mod shared_keys;
 #[cfg(feature = "client")]
 mod userinfo;
 mod verify;
@@ -24,6 +26,8 @@ pub use discovery::{Discover, well_known_urls};
 pub use keys::{KeyCache, Plan};
 pub use metadata::{Issuer, Metadata};
 pub use renew::Renew;
+#[cfg(feature = "guard")]
+pub use shared_keys::{KeyTally, SharedKeys};
 pub use verify::{KeyTrials, Verify};
 
 #[cfg(feature = "backend")]
@@ -82,6 +86,11 @@ const MOST_REPORTS: usize = 16;
 impl Reports for Provider {
     fn take_reports(&mut self) -> Vec<Checked> {
         core::mem::take(&mut self.reports)
+    }
+
+    #[cfg(feature = "guard")]
+    fn take_alerts(&mut self) -> Vec<Error> {
+        self.keys.take_alerts()
     }
 }
 
@@ -157,9 +166,47 @@ impl Provider {
         &self.keys
     }
 
+    /// From now on its keys are shared: [`Verify`] asks for them with
+    /// [`Step::Load`](crate::flow::Step::Load) where there are none or their time is over, and what
+    /// was fetched waits in [`Provider::take_shared`].
+    #[cfg(feature = "guard")]
+    pub(crate) fn share_keys(&mut self) {
+        self.keys.share(self.issuer.as_str());
+    }
+
+    /// Whether there is something to be put where others find it.
+    #[cfg(feature = "guard")]
+    pub(crate) fn has_shared(&self) -> bool {
+        self.keys.has_shared()
+    }
+
+    /// Keys that were fetched since the last call, to be put where others find them.
+    #[cfg(feature = "guard")]
+    pub(crate) fn take_shared(&mut self) -> Option<SharedKeys> {
+        self.keys.take_shared()
+    }
+
+    /// Notes whether they are there.
+    #[cfg(feature = "guard")]
+    pub(crate) fn note_put(&mut self, done: bool, now: Timestamp) {
+        self.keys.note_put(done, now);
+    }
+
+    /// Notes that a token was accepted again without a look at its signature.
+    #[cfg(feature = "guard")]
+    pub(crate) fn note_recall(&mut self, now: Timestamp) {
+        self.keys.note_use(now);
+    }
+
+    /// How often each thing happened to its keys.
+    #[cfg(feature = "guard")]
+    pub(crate) fn key_tally(&self) -> &KeyTally {
+        self.keys.tally()
+    }
+
     /// Whether its keys are renewed now; a yes is given once for as long as a request may take.
     pub fn begin_renewal(&mut self, now: Timestamp) -> bool {
-        self.metadata.is_some() && self.keys.begin_renewal(now, self.timeout)
+        self.keys.begin_renewal(now, self.timeout)
     }
 
     /// Spreads attempts after failures by this seed, so that many who failed together do not come

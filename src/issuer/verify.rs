@@ -32,6 +32,9 @@ pub struct Verify {
 #[derive(Debug)]
 enum Stage {
     Ready,
+    /// The shared cache was asked for keys.
+    #[cfg(feature = "guard")]
+    Loading,
     Discovering(Discover),
     /// The keys were asked for at this time.
     FetchingKeys(Timestamp),
@@ -64,14 +67,32 @@ impl Verify {
         now: Timestamp,
         event: Event,
     ) -> Result<Step<Verified>, Error> {
-        match discover.step(provider, now, event)? {
-            Step::Send(request) => {
+        match discover.step(provider, now, event) {
+            Ok(Step::Send(request)) => {
                 self.stage = Stage::Discovering(discover);
                 Ok(Step::Send(request))
             }
-            Step::Done(()) => self.select(provider, now),
-            _ => Err(ErrorKind::FlowMisused.into()),
+            // What was decided before is not decided again: an unknown name asks once.
+            Ok(Step::Done(())) if self.fetched => self.fetch(provider, now),
+            Ok(Step::Done(())) => self.select(provider, now),
+            Ok(_) => Err(ErrorKind::FlowMisused.into()),
+            // Keys that were shared serve on without metadata, as those that were fetched do.
+            #[cfg(feature = "guard")]
+            Err(error) if error.retryable() && provider.keys.go_without(now) => {
+                self.select(provider, now).map_err(|_| error)
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// Begins where nothing is asked of the shared cache, or after its answer.
+    fn begin(&mut self, provider: &mut Provider, now: Timestamp) -> Result<Step<Verified>, Error> {
+        // Keys that were shared need no metadata, which only says where they are.
+        #[cfg(feature = "guard")]
+        if provider.metadata().is_none() && provider.keys.is_fresh(now) {
+            return self.select(provider, now);
+        }
+        self.discover(Discover::paced(), provider, now, Event::Start)
     }
 
     fn select(&mut self, provider: &mut Provider, now: Timestamp) -> Result<Step<Verified>, Error> {
@@ -79,15 +100,8 @@ impl Verify {
         let keys = match plan {
             Plan::Fetch if self.fetched => return Err(ErrorKind::KeyNotFound.into()),
             Plan::Fetch => {
-                let url = provider
-                    .metadata()
-                    .ok_or(ErrorKind::FlowMisused)?
-                    .jwks_uri()?
-                    .clone();
-                self.stage = Stage::FetchingKeys(now);
                 self.fetched = true;
-                let request = HttpRequest::get(Purpose::Keys, url, provider.timeout);
-                return Ok(Step::Send(request));
+                return self.fetch(provider, now);
             }
             Plan::Use(Selection::None) => return Err(ErrorKind::KeyNotFound.into()),
             Plan::Use(Selection::One(key)) => vec![key],
@@ -97,6 +111,16 @@ impl Verify {
             },
         };
         self.try_next(keys)
+    }
+
+    fn fetch(&mut self, provider: &mut Provider, now: Timestamp) -> Result<Step<Verified>, Error> {
+        let Some(metadata) = provider.metadata() else {
+            return self.discover(Discover::paced(), provider, now, Event::Start);
+        };
+        let url = metadata.jwks_uri()?.clone();
+        self.stage = Stage::FetchingKeys(now);
+        let request = HttpRequest::get(Purpose::Keys, url, provider.timeout);
+        Ok(Step::Send(request))
     }
 
     fn try_next(&mut self, mut keys: Vec<Arc<VerificationKey>>) -> Result<Step<Verified>, Error> {
@@ -132,7 +156,17 @@ impl Flow for Verify {
                 self.try_next(provider.secret.iter().cloned().collect())
             }
             (Stage::Ready, Event::Start) => {
-                self.discover(Discover::paced(), provider, now, Event::Start)
+                #[cfg(feature = "guard")]
+                if let Some(key) = provider.keys.shared_key(now) {
+                    self.stage = Stage::Loading;
+                    return Ok(Step::Load(key.into()));
+                }
+                self.begin(provider, now)
+            }
+            #[cfg(feature = "guard")]
+            (Stage::Loading, Event::Loaded(answer)) => {
+                provider.keys.absorb_shared(answer, now);
+                self.begin(provider, now)
             }
             (Stage::Discovering(discover), event) => self.discover(discover, provider, now, event),
             (Stage::FetchingKeys(asked_at), event) => {

@@ -7,15 +7,19 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::error::{Error, ErrorKind, Phase};
-use crate::flow::{Checked, Event, Flow, ProofUse, Reports as _, Step};
+use crate::flow::{Checked, Event, Flow, ProofUse, Reports, Step};
 use crate::http::json::{Object, Value};
 use crate::http::{HttpRequest, HttpResponse, Purpose, Unreachable};
+#[cfg(feature = "guard")]
+use crate::issuer::SharedKeys;
 use crate::jose::{SignatureCheck, SigningRequest};
 #[cfg(feature = "backend")]
 use crate::time::Lifetime;
 #[cfg(feature = "backend")]
 use crate::wasm::abort::Abort;
 use crate::wasm::flight::Flights;
+#[cfg(feature = "guard")]
+use crate::wasm::shared_cache::SharedCache;
 use crate::wasm::sign::SigningKeys;
 use crate::wasm::subtle::ImportedKeys;
 use crate::wasm::{ambient, fetch};
@@ -33,6 +37,9 @@ pub(super) struct Host {
     flights: Flights,
     /// What remembers used proofs, that the program gave: `(key, seconds) => boolean`, or a promise.
     replay_store: RefCell<Option<Function>>,
+    /// Where keys are shared, that the program gave.
+    #[cfg(feature = "guard")]
+    shared_cache: RefCell<Option<SharedCache>>,
 }
 
 /// How far a flow came without waiting.
@@ -48,6 +55,9 @@ pub(super) enum Progress<T> {
     /// It waits.
     #[cfg(feature = "backend")]
     Sleeps(Lifetime),
+    /// It waits for what is shared under this name.
+    #[cfg(feature = "guard")]
+    Loads(String),
     /// To its end.
     Done(T),
 }
@@ -61,6 +71,34 @@ impl Host {
             signing_keys: SigningKeys::default(),
             flights: Flights::default(),
             replay_store: RefCell::default(),
+            #[cfg(feature = "guard")]
+            shared_cache: RefCell::default(),
+        }
+    }
+
+    /// From now on keys are looked for and put there.
+    #[cfg(feature = "guard")]
+    pub(super) fn set_shared_cache(&self, cache: SharedCache) {
+        self.shared_cache.replace(Some(cache));
+    }
+
+    /// What is shared under a name, read once for all who ask for it meanwhile.
+    #[cfg(feature = "guard")]
+    async fn load(&self, key: &str) -> Result<Option<String>, Unreachable> {
+        let Some(cache) = self.shared_cache.borrow().clone() else {
+            return Ok(None);
+        };
+        let found = self.flights.join(key, cache.load(key)).await?;
+        Ok((found.status() == SharedCache::FOUND).then(|| found.into_text()))
+    }
+
+    /// Puts what is to be shared; whether that is done.
+    #[cfg(feature = "guard")]
+    pub(super) async fn put(&self, keys: &SharedKeys) -> bool {
+        let cache = self.shared_cache.borrow().clone();
+        match cache {
+            Some(cache) => cache.put(keys).await,
+            None => false,
         }
     }
 
@@ -136,6 +174,8 @@ impl Host {
                     ambient::sleep(lifetime).await;
                     Event::Woke
                 }
+                #[cfg(feature = "guard")]
+                Progress::Loads(key) => Event::Loaded(self.load(&key).await),
                 Progress::Done(output) => return Ok(output),
             };
             progress = self.begin(shared, flow, event)?;
@@ -162,14 +202,7 @@ impl Host {
                     .with("subject", subject);
                 self.emit(event.with("checks", checks));
             }
-            for alert in shared.borrow_mut().take_alerts() {
-                let event = Object::new()
-                    .with("type", "alert")
-                    .with("code", alert.code())
-                    .with_some("phase", alert.phase().map(Phase::name))
-                    .with("hint", alert.hint());
-                self.emit(event);
-            }
+            self.emit_alerts(shared);
             let step = step?;
             event = match step {
                 Step::Send(request) => return Ok(Progress::Sends(request)),
@@ -184,6 +217,11 @@ impl Host {
                 // Only machines wait.
                 #[cfg(not(feature = "backend"))]
                 Step::Sleep(_) => return Err(ErrorKind::FlowMisused.into()),
+                #[cfg(feature = "guard")]
+                Step::Load(key) => return Ok(Progress::Loads(key)),
+                // Only guards share keys.
+                #[cfg(not(feature = "guard"))]
+                Step::Load(_) => Event::Loaded(Ok(None)),
                 Step::Done(output) => return Ok(Progress::Done(output)),
             };
         }
@@ -221,6 +259,19 @@ impl Host {
             });
         }
         answer
+    }
+
+    /// Tells the program what its operator should know.
+    pub(super) fn emit_alerts(&self, shared: &RefCell<impl Reports>) {
+        let alerts = shared.borrow_mut().take_alerts();
+        for alert in alerts {
+            let event = Object::new()
+                .with("type", "alert")
+                .with("code", alert.code())
+                .with_some("phase", alert.phase().map(Phase::name))
+                .with("hint", alert.hint());
+            self.emit(event);
+        }
     }
 
     /// Whether anybody wants to be told.

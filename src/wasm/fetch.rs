@@ -53,7 +53,7 @@ pub(super) async fn send(
     request: &HttpRequest,
 ) -> Result<HttpResponse, Unreachable> {
     let millis = u32::try_from(request.timeout.millis()).unwrap_or(u32::MAX);
-    let deadline = Deadline::new(AbortSignal::timeout_with_u32(millis));
+    let deadline = Deadline::after(millis);
     let init = init(request, &deadline.signal);
     let sent = match fetch {
         Some(fetch) => fetch.call2(&JsValue::UNDEFINED, &request.url.as_str().into(), &init),
@@ -180,13 +180,14 @@ async fn read_stream(
 }
 
 /// A time limit that also ends waits that do not listen to its signal.
-struct Deadline {
+pub(super) struct Deadline {
     signal: AbortSignal,
     over: Promise,
 }
 
 impl Deadline {
-    fn new(signal: AbortSignal) -> Self {
+    pub(super) fn after(millis: u32) -> Self {
+        let signal = AbortSignal::timeout_with_u32(millis);
         // It is resolved and never rejected: nobody may be waiting when the time is over, and an
         // unhandled rejection ends a Node process.
         let over = Promise::new(&mut |resolve, _| signal.set_onabort(Some(&resolve)));
@@ -194,7 +195,10 @@ impl Deadline {
     }
 
     /// Waits for what a call returned.
-    async fn wait(&self, returned: Result<JsValue, JsValue>) -> Result<JsValue, Unreachable> {
+    pub(super) async fn wait(
+        &self,
+        returned: Result<JsValue, JsValue>,
+    ) -> Result<JsValue, Unreachable> {
         let returned = returned.map_err(|_| self.cause())?;
         let first = Promise::race(&Array::of2(&returned, &self.over));
         match JsFuture::from(first).await {

@@ -16,6 +16,7 @@ use crate::options::invalid;
 use crate::wasm::drive::{Host, Progress};
 use crate::wasm::error::to_js;
 use crate::wasm::private_key::Given;
+use crate::wasm::shared_cache::SharedCache;
 use crate::wasm::{ambient, options};
 
 /// A guard; every method may be called while another one is under way.
@@ -95,6 +96,14 @@ impl JsGuard {
         let keys = &self.0.host.signing_keys;
         keys.hold(KeyName::ClientAssertion, given.into_held());
         Ok(())
+    }
+
+    /// Has these functions share keys with other guards: `(key) => string | null | undefined` and
+    /// `(key, text, seconds) => void`, or promises of it.
+    #[wasm_bindgen(js_name = setSharedCache)]
+    pub fn set_shared_cache(&self, get: Function, put: Function) {
+        self.0.guard.borrow_mut().share_keys();
+        self.0.host.set_shared_cache(SharedCache::new(get, put));
     }
 
     /// Checks the `Authorization` header of a request, at once where nothing has to be waited for: the
@@ -199,7 +208,8 @@ impl JsGuard {
         Some(resource.answer(method, url)?.to_json())
     }
 
-    /// Renews keys that the last decision found to be ageing; nothing where there are none. What
+    /// Renews keys that the last decision found to be ageing, and shares those that were fetched;
+    /// nothing where there are none. What
     /// comes back is never rejected, and nobody has to await it.
     #[wasm_bindgen(unchecked_return_type = "Promise<void> | undefined")]
     pub fn renew(&self) -> Option<Promise> {
@@ -207,19 +217,31 @@ impl JsGuard {
             return None;
         }
         let now = ambient::now().ok()?;
-        let mut renewal = self.0.guard.borrow_mut().take_renewal(now)?;
+        let renewal = self.0.guard.borrow_mut().take_renewal(now);
+        if renewal.is_none() && !self.0.guard.borrow().wants_renewal() {
+            return None;
+        }
         let state = Rc::clone(&self.0);
         Some(future_to_promise(async move {
-            let begun = state.host.begin(&state.guard, &mut renewal, Event::Start);
-            // A failure is told by the event of its request; the keys that are there serve on.
-            if let Ok(progress) = begun {
-                let _ = state
-                    .host
-                    .finish(&state.guard, &mut renewal, progress)
-                    .await;
+            if let Some(mut renewal) = renewal {
+                let begun = state.host.begin(&state.guard, &mut renewal, Event::Start);
+                // A failure is told by the event of its request; the keys that are there serve on.
+                if let Ok(progress) = begun {
+                    let _ = state
+                        .host
+                        .finish(&state.guard, &mut renewal, progress)
+                        .await;
+                }
             }
+            state.share_keys().await;
             Ok(JsValue::UNDEFINED)
         }))
+    }
+
+    /// The headers of a request on which its response depends, as `Vary` names them.
+    pub fn vary(&self) -> String {
+        let guard = self.0.guard.borrow();
+        guard.config().dpop.vary().into()
     }
 
     /// How many verdicts may be kept, and in how many bytes.
@@ -348,6 +370,18 @@ impl State {
             self.guard.borrow_mut().give_seed(ambient::random_key()?);
         }
         Ok(())
+    }
+
+    /// Puts keys that were fetched where other guards find them.
+    async fn share_keys(&self) {
+        let fetched = self.guard.borrow_mut().take_shared_keys();
+        for keys in fetched {
+            let done = self.host.put(&keys).await;
+            if let Ok(now) = ambient::now() {
+                self.guard.borrow_mut().note_put(&keys, done, now);
+            }
+        }
+        self.host.emit_alerts(&self.guard);
     }
 
     /// Tells the program what was decided.

@@ -30,6 +30,8 @@ mod keep;
 mod machine;
 #[cfg(feature = "client")]
 mod share;
+#[cfg(feature = "guard")]
+mod shared_cache;
 #[cfg(feature = "client")]
 mod store;
 

@@ -242,9 +242,9 @@ fn hdr_28_ed448_is_not_supported() {
     assert_eq!(with_key("EdDSA", jwk), "key_unsuitable");
 }
 
-// HDR-29, HDR-30.
+// HDR-29, HDR-30, SIG-27.
 #[test]
-fn hdr_29_30_ml_dsa_is_not_supported() {
+fn hdr_29_30_sig_27_ml_dsa_is_not_supported() {
     for alg in ["ML-DSA-44", "ML-DSA-65", "ML-DSA-87"] {
         assert_eq!(member("alg", json!(alg)).0, "alg_not_allowed");
     }

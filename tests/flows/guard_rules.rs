@@ -102,6 +102,27 @@ fn all_permissions_are_needed() {
     assert_eq!(refusal.error().code(), "permission_insufficient");
 }
 
+#[test]
+fn one_of_several_permissions_is_enough() {
+    let mut world = GuardWorld::with(json!({"profile": {"permissions": "permissions"}}));
+    let token = world.edited(|token| {
+        token.claims.set("permissions", json!(["a", "b"]));
+    });
+    let mut code = |need: Value| match world.needing(&token, need) {
+        Ok(_) => "accepted",
+        Err(refusal) => refusal.error().code(),
+    };
+    assert_eq!(code(json!({"anyPermissions": ["x", "b"]})), "accepted");
+    assert_eq!(
+        code(json!({"anyPermissions": ["x", "y"]})),
+        "permission_insufficient"
+    );
+    assert_eq!(
+        code(json!({"anyPermissions": "a", "permissions": "x"})),
+        "permission_insufficient"
+    );
+}
+
 const STEP_UP: &str = "Bearer error=\"insufficient_user_authentication\", \
      error_description=\"A different or more recent sign-in is needed\"";
 
@@ -226,6 +247,9 @@ fn cfg_02_05_a_need_has_known_members_of_the_right_type() {
         ("roles", json!([1])),
         ("anyRoles", json!(null)),
         ("permissions", json!([""])),
+        ("anyPermissions", json!([])),
+        ("user", json!("yes")),
+        ("user", json!(null)),
         ("acr", json!("a b")),
         ("acr", json!("a\"b")),
         ("acr", json!([])),

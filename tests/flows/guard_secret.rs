@@ -101,7 +101,7 @@ fn another_secret_or_message_is_signature_invalid() {
 }
 
 #[test]
-fn a_signature_that_is_cut_or_empty_is_signature_invalid() {
+fn sig_22_a_signature_that_is_cut_or_empty_is_signature_invalid() {
     let mut world = guarded(&json!(SECRET), &json!("HS256"));
     let mut token = world.token();
     token.header.set("alg", json!("HS256"));
@@ -178,7 +178,7 @@ fn hdr_18_a_secret_shorter_than_the_hash_is_config_invalid() {
 
 // HDR-17, CFG-06.
 #[test]
-fn hdr_17_cfg_06_a_secret_that_is_empty_or_not_there_is_config_invalid() {
+fn hdr_17_cfg_06_cfg_10_a_secret_that_is_empty_or_not_there_is_config_invalid() {
     for secret in [
         json!(""),
         json!(null),

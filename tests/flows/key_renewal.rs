@@ -1,6 +1,6 @@
 //! Keys are renewed before they are due, and nobody waits for it.
 
-use gatepass::flow::Step;
+use gatepass::flow::{Reports as _, Step};
 use gatepass::guard::{BearerToken, Check, Need, Recall};
 use gatepass::http::{Purpose, Unreachable};
 use serde_json::json;
@@ -197,6 +197,66 @@ fn net_27_no_valid_token_is_refused_while_the_provider_is_down_for_an_hour() {
     renew(&mut world);
     good(&mut world);
     assert_eq!(fetches(&world), 1);
+}
+
+#[test]
+fn whoever_goes_on_with_old_keys_says_so_once_for_each_attempt_to_renew_them() {
+    let mut world = warm();
+    let alerts = |world: &mut GuardWorld| {
+        let alerts = world.guard.take_alerts();
+        alerts.iter().map(gatepass::Error::code).collect::<Vec<_>>()
+    };
+    world.idp().always(Purpose::Keys, Reply::status(503));
+    for _ in 0..20 {
+        good(&mut world);
+    }
+    assert_eq!(alerts(&mut world), [""; 0]);
+    // Their time is over: the first attempt to fetch others fails.
+    world.net.pass(601);
+    for _ in 0..20 {
+        good(&mut world);
+    }
+    assert_eq!(alerts(&mut world), ["keys_stale"]);
+    world.net.pass(1);
+    for _ in 0..20 {
+        good(&mut world);
+    }
+    assert_eq!(alerts(&mut world), ["keys_stale"]);
+    let tally = world.guard.key_tally();
+    assert_eq!((tally.stale, tally.fetched, tally.failed), (40, 3, 2));
+    world.idp().recover(Purpose::Keys);
+    world.net.pass(60);
+    good(&mut world);
+    assert_eq!(alerts(&mut world), [""; 0]);
+    assert_eq!(world.guard.key_tally().stale, 40);
+}
+
+#[test]
+fn old_keys_serve_on_for_a_day_and_no_longer() {
+    let mut world = warm();
+    world.idp().always(Purpose::Keys, Reply::status(503));
+    world.net.pass(24 * 3600);
+    good(&mut world);
+    world.net.pass(1);
+    let token = world.good();
+    assert_eq!(world.code(&token), "keys_unavailable");
+}
+
+#[test]
+fn a_token_that_is_recalled_with_old_keys_is_counted_too() {
+    let mut world = warm();
+    let token = world.edited(|token| {
+        token.claims.set("exp", 1_800_000_000 + 100_000);
+    });
+    let mut flow = Check::new(&world.guard, Ok(BearerToken::new(&token)), &Need::nothing());
+    world.net.run(&mut flow, &mut world.guard).unwrap();
+    let verdict = flow.verdict().unwrap();
+    world.idp().always(Purpose::Keys, Reply::status(503));
+    world.net.pass(601);
+    good(&mut world);
+    let recalled = world.guard.recall(verdict, world.net.now);
+    assert_eq!(recalled, Recall::Holds);
+    assert_eq!(world.guard.key_tally().stale, 2);
 }
 
 #[test]

@@ -71,7 +71,7 @@ export async function scenario({ createClient, GatepassError }, { createGuard },
   const verified = await guard.verify(token);
   const again = await guard.verify(token);
   const verifyCode = await codeOf(guard.verify("x.y.z"));
-  const { cache, ...tally } = guard.tally();
+  const { cache, keys, ...tally } = guard.tally();
 
   return {
     user: signedIn.user.name,
@@ -105,13 +105,14 @@ export async function scenario({ createClient, GatepassError }, { createGuard },
     events: [...new Set(events)],
     tally,
     cache: [cache.hits, cache.misses, cache.entries],
+    keys: [keys.fetched, keys.failed, keys.stale],
   };
 }
 
 /** What a guard counted, with how many tokens it remembered. */
 function counts(guard) {
-  const { cache, ...tally } = guard.tally();
-  return { ...tally, hits: cache.hits };
+  const { cache, keys, ...tally } = guard.tally();
+  return { ...tally, fetches: keys.fetched, hits: cache.hits };
 }
 
 /** A guard with everything that only JavaScript can say: functions, bytes, responses. */
@@ -240,7 +241,7 @@ export const EXPECTED = {
   introspection: { asked: 2, failed: 0, cached: 1, cachedRefusals: 0, durationMs: 0 },
   rules: {
     predicate: [200, 403, 403, 403, "predicate_refused", "config_invalid predicate"],
-    tally: { accepted: 1, predicate_refused: 4, credential_missing: 2, hits: 3 },
+    tally: { accepted: 1, predicate_refused: 4, credential_missing: 2, fetches: 1, hits: 3 },
     preflight: [204, "here"],
     notPreflight: [401, 401],
     challenge:
@@ -281,4 +282,5 @@ export const EXPECTED = {
   },
   // Three acceptances are remembered: two needs of one header, and a token.
   cache: [1, 6, 3],
+  keys: [1, 0, 0],
 };

@@ -43,6 +43,7 @@ const EXPECTED = [
     "verdicts",
     "windows",
   ].flatMap((n) => typed(`lib/${n}`)),
+  ...["shared-cache"].flatMap((n) => typed(`adapters/${n}`)),
   ...["backend", "client", "edge", "engine", "guard", "inline"].flatMap((n) => typed(`load/${n}`)),
   ...["backend", "client", "guard"].flatMap(artefact),
 ].sort();

@@ -52,6 +52,27 @@ test("the errors block prints what it says", () => {
   assert.equal(printed.trim(), said);
 });
 
+test("the block of shared keys puts them into KV in workerd", async (t) => {
+  const provider = await makeProvider(NAMES);
+  writeFileSync(join(project, "shared.mjs"), block("shared"));
+  const worker = await startWorker(project, "shared.mjs", {
+    kvNamespaces: ["KEYS"],
+    outboundService: async (request) => {
+      const answer = await provider.fetch(request.url);
+      return new (await import("miniflare")).Response(await answer.text(), answer);
+    },
+  });
+  t.after(() => worker.dispose());
+  const headers = { authorization: `Bearer ${await provider.accessToken()}` };
+  const response = await worker.dispatchFetch("https://api.example.com/", { headers });
+  assert.deepEqual(await response.json(), { hello: "alice" });
+  const namespace = await worker.getKVNamespace("KEYS");
+  let found = [];
+  while (found.length === 0) found = (await namespace.list()).keys;
+  const entry = JSON.parse(await namespace.get(found[0].name));
+  assert.equal(entry.issuer, NAMES.issuer);
+});
+
 test("the opaque block answers in workerd", async (t) => {
   const provider = await makeProvider({ ...NAMES, api: "my-api:s3cret" });
   writeFileSync(join(project, "opaque.mjs"), block("opaque"));

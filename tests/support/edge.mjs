@@ -16,6 +16,7 @@ export async function startWorker(project, file, more = {}) {
     entryPoints: [join(project, file)],
     outfile: join(project, "bundle.js"),
     bundle: true,
+    external: ["cloudflare:*"],
     format: "esm",
     conditions: ["workerd", "worker", "browser"],
     logLevel: "error",

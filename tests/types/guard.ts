@@ -1,16 +1,19 @@
 // Nothing here runs: compiling is the assertion.
-import { createGuard } from "gatepass/guard";
+import { cacheApiSharedCache, createGuard, kvSharedCache, redisSharedCache } from "gatepass/guard";
 import type {
   CacheStatistics,
   Checked,
   Connection,
   ErrorCode,
   Guard,
+  IoRedis,
+  KvNamespace,
   Need,
   Principal,
   Refusal,
   ReplayStore,
   ResourceMetadata,
+  SharedCache,
 } from "gatepass/guard";
 
 type Equal<A, B> =
@@ -75,6 +78,8 @@ const need: Need = {
   anyScopes: ["read"],
   roles: "editor",
   permissions: ["files:read"],
+  anyPermissions: ["files:read", "files:admin"],
+  user: true,
   acr: ["phr"],
   maxAge: 600,
   predicate: (principal) => principal.claims["tenant"] === "t",
@@ -88,6 +93,7 @@ proof<Equal<Principal["roles"], readonly string[]>>();
 // What a provider may leave out is not promised.
 proof<Equal<Principal["subject"], string | undefined>>();
 proof<Equal<Principal["clientId"], string | undefined>>();
+proof<Equal<Principal["kind"], "user" | "client" | undefined>>();
 proof<Equal<Principal["expiresAt"], number | undefined>>();
 await createGuard({
   issuer: "https://a.example",
@@ -140,6 +146,20 @@ binding.protect(
 await createGuard({ issuer: "https://a.example", audience: "api", dpop: true });
 // @ts-expect-error a store answers with a boolean
 await createGuard({ issuer: "a", audience: "api", replayStore: { remember: () => "OK" } });
+
+// Keys are shared: in memory, or by what runtimes and clients offer.
+declare const namespace: KvNamespace;
+declare const redis: { get(key: string): Promise<string | null> } & IoRedis;
+const caches: readonly SharedCache[] = [
+  { get: (key) => key, put: () => undefined },
+  kvSharedCache(namespace),
+  cacheApiSharedCache(),
+  redisSharedCache(redis),
+];
+await createGuard({ issuer: "https://a.example", audience: "api", sharedCache: caches[0]! });
+proof<Equal<ReturnType<Guard["tally"]>["keys"]["stale"], number>>();
+// @ts-expect-error a shared cache writes too
+await createGuard({ issuer: "a", audience: "api", sharedCache: { get: () => null } });
 // Keys are renewed with the runtime kept awake.
 declare const waitUntil: (work: Promise<unknown>) => void;
 await createGuard({ issuer: "https://a.example", audience: "api", waitUntil });

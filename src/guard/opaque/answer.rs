@@ -1,8 +1,8 @@
 //! What a provider says of a token (RFC 7662 section 2.2, RFC 9701 section 5), read and judged.
 
 use crate::error::{Error, ErrorKind};
-use crate::guard::GuardConfig;
 use crate::guard::opaque::Audience;
+use crate::guard::{GuardConfig, Profile};
 use crate::http::json::{Object, Value};
 use crate::jose::{Claims, Verified};
 use crate::time::{Lifetime, Timestamp};
@@ -111,7 +111,42 @@ pub(super) fn of_signed(
     }
 }
 
+/// What a provider says of the user of this token in a signed answer of UserInfo, whose signature was
+/// verified with a key of `issuer` (OpenID Connect Core section 5.3.2).
+///
+/// What it does not check: that its `sub` is that of the token, see [`Active::with_user`].
+///
+/// # Errors
+///
+/// `claim_missing`, `claim_invalid`, `issuer_mismatch`, `audience_mismatch`, `token_expired`,
+/// `token_not_active`, `issued_in_future`.
+pub(super) fn of_signed_user(
+    token: Verified,
+    issuer: &str,
+    clients: [Option<&str>; 2],
+    config: &GuardConfig,
+    now: Timestamp,
+) -> Result<Object, Error> {
+    let claims = token.into_claims();
+    // 5.3.2: a signed answer names its issuer, and the client for which it was made.
+    if claims.required_string("iss")? != issuer {
+        return Err(ErrorKind::IssuerMismatch.into());
+    }
+    let is_ours = |name: &&str| clients.contains(&Some(*name));
+    if !claims.audience()?.iter().any(is_ours) {
+        return Err(ErrorKind::AudienceMismatch.into());
+    }
+    claims.check_dates(now, config.clock_tolerance)?;
+    Ok(claims.as_object().clone())
+}
+
 impl Active {
+    /// The client that the token was issued to.
+    pub(super) fn client_id(&self) -> Option<&str> {
+        // Its type was checked when it was read.
+        self.0.string("client_id").ok().flatten()
+    }
+
     /// Whether the token is good for this API at this time: what was checked, in order.
     ///
     /// `issuer` is the provider that answered. RFC 7662 makes every member optional; what is there
@@ -231,14 +266,15 @@ impl Active {
     /// # Errors
     ///
     /// `response_malformed` when `sub` is not that of the token (OpenID Connect Core section 5.3.2).
-    pub(super) fn with_user(self, user: &Object) -> Result<Self, Error> {
+    pub(super) fn with_user(self, user: &Object, profile: &Profile) -> Result<Self, Error> {
         let subject = user.get("sub").and_then(Value::as_str);
         if subject.is_none() || subject != self.0.string("sub")? {
             return Err(Error::new(ErrorKind::ResponseMalformed, "sub"));
         }
         let mut members = self.0.as_object().clone();
         for (name, value) in user.iter() {
-            if members.get(name).is_none() && !DECISIVE.contains(&name) {
+            let decides = DECISIVE.contains(&name) || profile.decides(name);
+            if members.get(name).is_none() && !decides {
                 members = members.with(name, value.clone());
             }
         }

@@ -44,6 +44,8 @@ enum Stage {
     Verifying(Box<Verify>, Timestamp),
     /// The answer to the question of this time is here, the provider is asked for the user.
     AskingUser(Active, Timestamp),
+    /// The same, and the signature of what it says of the user is being checked.
+    VerifyingUser(Box<Verify>, Active, Timestamp),
     Over,
 }
 
@@ -97,9 +99,7 @@ impl Introspect {
             alerts: &mut guard.alerts,
         };
         let step = self.advance(&mut parts, now, event);
-        let place = self
-            .place
-            .filter(|_| !matches!(step, Ok(Step::Send(_) | Step::Sign(_) | Step::Verify(_))));
+        let place = self.place.filter(|_| !is_waiting(&step));
         if let Some(place) = place {
             parts.introspection.load.end(place);
             self.place = None;
@@ -145,11 +145,17 @@ impl Introspect {
                 self.judged(parts, read, asked_at, now)
             }
             (Stage::AskingUser(active, asked_at), event) => {
-                let user = event.into_answer()?;
-                match read_user(user).and_then(|user| active.with_user(&user)) {
-                    Ok(active) => self.finish(parts, active, asked_at, now),
+                match read_user(event.into_answer()?, parts.config) {
+                    Ok(User::Said(user)) => self.add_user(parts, active, &user, asked_at, now),
+                    Ok(User::Signed(token)) => {
+                        let verify = Box::new(Verify::new(token, KeyTrials::UpToFour));
+                        self.verify_user(parts, verify, (active, asked_at), now, Event::Start)
+                    }
                     Err(error) => Err(self.failed(parts, error, now)),
                 }
+            }
+            (Stage::VerifyingUser(verify, active, asked_at), event) => {
+                self.verify_user(parts, verify, (active, asked_at), now, event)
             }
             _ => Err(ErrorKind::FlowMisused.into()),
         }
@@ -308,6 +314,7 @@ impl Introspect {
             }
             Step::Send(request) => Step::Send(request),
             Step::Verify(check) => Step::Verify(check),
+            Step::Load(key) => Step::Load(key),
             _ => return Err(ErrorKind::FlowMisused.into()),
         };
         self.stage = Stage::Verifying(verify, asked_at);
@@ -345,6 +352,7 @@ impl Introspect {
                 .map_err(|error| error.during(Phase::Introspection))?
                 .clone();
             let mut request = HttpRequest::get(Purpose::UserInfo, url, parts.introspection.timeout);
+            request.accept = "application/json, application/jwt";
             // EXPOSE: it goes to the provider that issued it.
             request.authorization = Some(bearer(self.token.expose()));
             self.stage = Stage::AskingUser(active, asked_at);
@@ -352,6 +360,58 @@ impl Introspect {
             return Ok(Step::Send(request));
         }
         self.finish(parts, active, asked_at, now)
+    }
+
+    fn verify_user(
+        &mut self,
+        parts: &mut Parts<'_>,
+        mut verify: Box<Verify>,
+        (active, asked_at): (Active, Timestamp),
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<Principal>, Error> {
+        let user = match verify.step(parts.provider, now, event) {
+            Ok(Step::Done(verified)) => answer::of_signed_user(
+                verified,
+                parts.provider.issuer().as_str(),
+                [
+                    active.client_id(),
+                    parts.introspection.authentication.client_id(),
+                ],
+                parts.config,
+                now,
+            ),
+            Ok(step) => {
+                let step = match step {
+                    Step::Send(request) => Step::Send(request),
+                    Step::Verify(check) => Step::Verify(check),
+                    Step::Load(key) => Step::Load(key),
+                    _ => return Err(ErrorKind::FlowMisused.into()),
+                };
+                self.stage = Stage::VerifyingUser(verify, active, asked_at);
+                self.goes_on(parts, now);
+                return Ok(step);
+            }
+            Err(error) => Err(error),
+        };
+        match user {
+            Ok(user) => self.add_user(parts, active, &user, asked_at, now),
+            Err(error) => Err(self.failed(parts, error, now)),
+        }
+    }
+
+    fn add_user(
+        &mut self,
+        parts: &mut Parts<'_>,
+        active: Active,
+        user: &Object,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Step<Principal>, Error> {
+        match active.with_user(user, parts.profile) {
+            Ok(active) => self.finish(parts, active, asked_at, now),
+            Err(error) => Err(self.failed(parts, error, now)),
+        }
     }
 
     /// Keeps an answer that is good, and says whose token it is.
@@ -418,6 +478,14 @@ impl Introspect {
     }
 }
 
+/// Whether a step goes on later.
+fn is_waiting(step: &Result<Step<Principal>, Error>) -> bool {
+    matches!(
+        step,
+        Ok(Step::Send(_) | Step::Sign(_) | Step::Verify(_) | Step::Load(_))
+    )
+}
+
 /// How far an answer was read.
 #[allow(clippy::large_enum_variant)] // It is looked at at once and never kept.
 enum Read {
@@ -470,10 +538,33 @@ fn principal(parts: &Parts<'_>, active: Active, now: Timestamp) -> Result<Princi
     Principal::introspected(claims, issuer, parts.profile, parts.config, checked)
 }
 
-fn read_user(answer: Result<HttpResponse, Unreachable>) -> Result<Object, Error> {
-    answer?.json(
-        &["application/json"],
-        Purpose::UserInfo.max_body(),
-        ErrorKind::ResponseMalformed,
-    )
+/// What UserInfo answered.
+#[allow(clippy::large_enum_variant)] // It is looked at at once and never kept.
+enum User {
+    Said(Object),
+    /// Its signature is not checked yet.
+    Signed(Unverified),
+}
+
+/// OpenID Connect Core section 5.3.2: JSON, or a signed token, as the client was registered.
+fn read_user(
+    answer: Result<HttpResponse, Unreachable>,
+    config: &GuardConfig,
+) -> Result<User, Error> {
+    let response = answer?;
+    let Ok(text) = response.text(&["application/jwt"], ErrorKind::ResponseMalformed) else {
+        return response
+            .json(
+                &["application/json"],
+                Purpose::UserInfo.max_body(),
+                ErrorKind::ResponseMalformed,
+            )
+            .map(User::Said);
+    };
+    let token = Unverified::parse(text, MAX_SIGNED_ANSWER, &config.algorithms)?;
+    // Other tokens of the issuer say which kind they are.
+    if token.header().has_type() && !token.header().is_type("JWT") {
+        return Err(ErrorKind::TypMismatch.into());
+    }
+    Ok(User::Signed(token))
 }

@@ -116,6 +116,11 @@ impl Introspection {
         self.tokens == Tokens::All || !is_signed_token(token)
     }
 
+    /// The place of the provider that is asked among the guard's.
+    pub(super) fn place(&self) -> usize {
+        self.provider
+    }
+
     /// The counts so far.
     pub(super) fn tally(&self) -> &IntrospectionTally {
         &self.tally

@@ -1,10 +1,11 @@
 //! Steps flows, answers their requests by the providers of a test, and watches what they print.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use gatepass::Error;
 use gatepass::flow::{Event, Flow, ProofUse, Step};
-use gatepass::http::{HttpRequest, Method, Purpose};
+use gatepass::http::{HttpRequest, Method, Purpose, Unreachable};
 use gatepass::jose::KeyName;
 use gatepass::jose::rust_crypto::{self, PrivateKey};
 use gatepass::time::{Lifetime, Timestamp};
@@ -74,6 +75,11 @@ pub(crate) struct Net {
     pub(crate) signing_keys: Vec<(KeyName, PrivateKey)>,
     /// How long flows waited, each time.
     pub(crate) slept: Vec<Lifetime>,
+    /// What somebody put into the cache that guards share, and how it answers in place of that.
+    pub(crate) shared: BTreeMap<String, String>,
+    pub(crate) shared_answer: Option<Result<Option<String>, Unreachable>>,
+    /// The names that were looked for there.
+    pub(crate) loaded: Vec<String>,
     /// What must never be printed.
     secrets: Vec<String>,
 }
@@ -90,6 +96,9 @@ impl Net {
             replay_store: None,
             signing_keys: Vec::new(),
             slept: Vec::new(),
+            shared: BTreeMap::new(),
+            shared_answer: None,
+            loaded: Vec::new(),
             secrets: Vec::new(),
         }
     }
@@ -136,6 +145,13 @@ impl Net {
         for secret in first.chain(last) {
             assert!(!text.contains(secret.as_str()), "{secret} stands in {text}");
         }
+    }
+
+    /// Looks into the cache that guards share.
+    pub(crate) fn load(&mut self, key: &str) -> Result<Option<String>, Unreachable> {
+        self.loaded.push(key.into());
+        let found = || Ok(self.shared.get(key).cloned());
+        self.shared_answer.clone().unwrap_or_else(found)
     }
 
     /// Answers one request.
@@ -218,6 +234,7 @@ impl Net {
                     self.now = self.now.after(lifetime);
                     Event::Woke
                 }
+                Step::Load(key) => Event::Loaded(self.load(&key)),
                 Step::Done(output) => return Ok(output),
                 other => panic!("a step that nobody knows: {other:?}", other = other.name()),
             };

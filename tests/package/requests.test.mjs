@@ -1,0 +1,202 @@
+// Where a guard looks for a token in a request, and what it makes of everything else in it.
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+
+import { installPackage } from "../support/installed.mjs";
+import { makeProvider } from "../support/provider.mjs";
+
+let createGuard;
+before(async () => {
+  const { project } = installPackage("requests");
+  const entry = join(project, "node_modules/gatepass/dist/guard.js");
+  ({ createGuard } = await import(pathToFileURL(entry)));
+});
+
+async function world(more = {}) {
+  const provider = await makeProvider();
+  const { issuer, audience, fetch } = provider;
+  const guard = await createGuard({ issuer, audience, fetch, ...more });
+  const token = await provider.accessToken();
+  const check = (init = {}, query = "") =>
+    guard.check(new Request(`https://api.example/items${query}`, init));
+  return { provider, guard, token, check };
+}
+
+const outcome = ({ principal, refusal, response }) =>
+  principal ? principal.subject : [refusal.code, response.status];
+
+const NONE = ["credential_missing", 401];
+
+test("rsr_08 a token in the query is none", async () => {
+  const { check, token } = await world();
+  assert.deepEqual(outcome(await check({}, `?access_token=${token}`)), NONE);
+});
+
+test("rsr_09 a token in a form is none, and the body stays unread", async () => {
+  const { guard, token } = await world();
+  const body = new URLSearchParams({ access_token: token });
+  const request = new Request("https://api.example/items", { method: "POST", body });
+  assert.deepEqual(outcome(await guard.check(request)), NONE);
+  assert.equal(request.bodyUsed, false);
+});
+
+test("rsr_10 beside the header nothing in query or body counts", async () => {
+  const { check, token } = await world();
+  const headers = { authorization: `Bearer ${token}` };
+  const body = new URLSearchParams({ access_token: "another" });
+  const init = { method: "POST", headers, body };
+  assert.equal(outcome(await check(init, "?access_token=another")), "alice");
+  init.headers = { authorization: "Bearer nonsense" };
+  const good = await check(init, `?access_token=${token}`);
+  assert.deepEqual(outcome(good), ["token_malformed", 401]);
+});
+
+test("rsr_11 a token in a cookie is none", async () => {
+  const { check, token } = await world();
+  for (const name of ["access_token", "token", "Authorization", "__Host-session"]) {
+    const headers = { cookie: `${name}=${token}` };
+    assert.deepEqual(outcome(await check({ headers })), NONE);
+  }
+});
+
+test("rsr_18 refusals are not kept, and whatever is kept depends on the credentials", async () => {
+  const { guard, token } = await world();
+  const handler = guard.protect(() => new Response("ok", { headers: { vary: "Accept" } }));
+  const good = await handler(
+    new Request("https://api.example/", { headers: { authorization: `Bearer ${token}` } }),
+  );
+  assert.equal(good.headers.get("vary"), "Accept, Authorization");
+  const bad = await handler(new Request("https://api.example/"));
+  assert.equal(bad.status, 401);
+  assert.equal(bad.headers.get("cache-control"), "no-store");
+  assert.equal(bad.headers.get("vary"), "Authorization");
+  const needy = guard.protect(() => new Response("ok"), { scopes: "admin" });
+  const forbidden = await needy(
+    new Request("https://api.example/", { headers: { authorization: `Bearer ${token}` } }),
+  );
+  assert.equal(forbidden.status, 403);
+  assert.equal(forbidden.headers.get("cache-control"), "no-store");
+});
+
+test("rsr_18 where proofs count the response depends on them too", async () => {
+  const { guard, token } = await world({ dpop: "accept" });
+  const handler = guard.protect(() => new Response("ok"));
+  const headers = { authorization: `Bearer ${token}` };
+  const response = await handler(new Request("https://api.example/", { headers }));
+  assert.equal(response.headers.get("vary"), "Authorization, DPoP");
+});
+
+test("rsr_18 a response that cannot be changed is copied with its body and status", async () => {
+  const { guard, token } = await world();
+  const redirecting = guard.protect(() => Response.redirect("https://api.example/new", 303));
+  const headers = { authorization: `Bearer ${token}` };
+  const request = new Request("https://api.example/", { headers });
+  const redirect = await redirecting(request);
+  assert.equal(redirect.status, 303);
+  assert.equal(redirect.headers.get("location"), "https://api.example/new");
+  assert.equal(redirect.headers.get("vary"), "Authorization");
+  const failing = guard.protect(() => Response.error());
+  assert.equal((await failing(request)).type, "error");
+});
+
+test("pages of other origins read challenge and nonce where the option says so", async () => {
+  const { guard, token } = await world({ exposeHeaders: true });
+  const handler = guard.protect(() => new Response("ok"));
+  const name = "access-control-expose-headers";
+  const bad = await handler(new Request("https://api.example/"));
+  assert.equal(bad.headers.get(name), "WWW-Authenticate, DPoP-Nonce");
+  const headers = { authorization: `Bearer ${token}` };
+  const good = await handler(new Request("https://api.example/", { headers }));
+  assert.equal(good.headers.get(name), "WWW-Authenticate, DPoP-Nonce");
+  const { check } = await world();
+  assert.equal((await check()).response.headers.has(name), false);
+  await assert.rejects(world({ exposeHeaders: "yes" }), { at: "exposeHeaders" });
+});
+
+test("rsr_22 an upgrade to a WebSocket without a token is refused before it", async () => {
+  const { guard } = await world();
+  let upgrades = 0;
+  const handler = guard.protect(() => {
+    upgrades++;
+    return new Response(null);
+  });
+  const headers = { "sec-websocket-key": "x", "sec-websocket-version": "13" };
+  const request = { method: "GET", url: "https://api.example/ws", headers: new Headers(headers) };
+  request.headers.set("connection", "upgrade");
+  request.headers.set("upgrade", "websocket");
+  assert.equal((await handler(request)).status, 401);
+  assert.equal(upgrades, 0);
+});
+
+test("rsr_23 what a client says of its user in headers says nothing", async () => {
+  const { check, token } = await world();
+  const claims = { "x-user": "root", "x-forwarded-user": "root", x_user: "root", sub: "root" };
+  const headers = { ...claims, authorization: `Bearer ${token}` };
+  assert.equal(outcome(await check({ headers })), "alice");
+  assert.deepEqual(outcome(await check({ headers: claims })), NONE);
+});
+
+test("rsr_25 rsr_26 no header of a request lets it pass", async () => {
+  const { check } = await world({ dpop: "accept" });
+  for (const headers of [
+    { "x-forwarded-uri": "/public" },
+    { "x-original-url": "/health" },
+    { "x-rewrite-url": "/health" },
+    { "user-agent": "kube-probe/1.0" },
+    { "x-middleware-subrequest": "middleware:middleware:middleware" },
+    { "x-internal": "1", "x-forwarded-for": "127.0.0.1" },
+  ]) {
+    assert.deepEqual(outcome(await check({ headers })), NONE, JSON.stringify(headers));
+  }
+});
+
+test("rsr_28 what an address must look like is for a predicate to say, exactly", async () => {
+  // There is no rule for addresses or domains which a text that only looks alike could pass.
+  const { guard } = await world();
+  for (const need of [{ email: "a@corp.com" }, { emailDomain: "corp.com" }, { domains: ["x"] }]) {
+    await assert.rejects(guard.check(new Request("https://api.example/"), need), {
+      code: "config_invalid",
+      at: Object.keys(need)[0],
+    });
+  }
+});
+
+test("clm_57 needs are exact texts: no pattern and no object stands for them", async () => {
+  const { guard, token } = await world();
+  for (const need of [
+    { scopes: /read/ },
+    { scopes: { regex: "read" } },
+    { roles: [() => true] },
+    { permissions: [/x/y] },
+  ]) {
+    await assert.rejects(guard.verify(token, need), { code: "config_invalid" });
+  }
+  for (const scopes of ["rea", "read.*", "READ", "read|admin"]) {
+    await assert.rejects(guard.verify(token, { scopes }), { code: "scope_insufficient" });
+  }
+  assert.equal((await guard.verify(token, { scopes: "read" })).subject, "alice");
+});
+
+test("clm_55 a predicate that cannot read a claim refuses the request", async () => {
+  const { guard, token } = await world();
+  for (const predicate of [
+    ({ claims }) => claims.tenant.id === 1,
+    ({ claims }) => claims.tenant,
+    async ({ claims }) => claims.tenant.id === 1,
+    () => "true",
+    () => 1,
+  ]) {
+    await assert.rejects(guard.verify(token, { predicate }), { code: "predicate_refused" });
+  }
+});
+
+test("clm_46 a principal says whom its token was issued for", async () => {
+  const { provider, guard, token } = await world();
+  assert.equal((await guard.verify(token, { user: true })).kind, "user");
+  const machine = await provider.accessToken({ sub: "alice", client_id: "alice" });
+  assert.equal((await guard.verify(machine)).kind, "client");
+  await assert.rejects(guard.verify(machine, { user: true }), { code: "user_required" });
+});

@@ -1,0 +1,40 @@
+// A real Redis server on a port of its own, where one is installed.
+
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+
+/** Why there is none; `false` where there is one. */
+export const lacksRedis =
+  spawnSync("redis-server", ["--version"]).error !== undefined && "redis-server is not installed";
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** Starts it with nothing on disk. */
+export async function startRedis() {
+  const port = await freePort();
+  const server = spawn(
+    "redis-server",
+    ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"].map(String),
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  let log = "";
+  for await (const chunk of server.stdout) {
+    log += chunk;
+    if (/ready to accept connections/i.test(log)) break;
+  }
+  return {
+    port,
+    async stop() {
+      server.kill();
+      if (server.exitCode === null) await once(server, "exit");
+    },
+  };
+}
