@@ -18,6 +18,7 @@ import { Failure, isMain, runMain } from "./lib/failure.mjs";
 import { withLock } from "./lib/lock.mjs";
 import { logDir, nodeModules, root, stateDir } from "./lib/paths.mjs";
 import { isExecutable, mustRun, run } from "./lib/process.mjs";
+import { ensurePython } from "./lib/python.mjs";
 import { heading, seconds, step } from "./lib/terminal.mjs";
 import { WASM_TARGET, ensureWasmTarget } from "./lib/wasm-target.mjs";
 
@@ -27,6 +28,7 @@ const WASM_PACK_VERSION = "0.15.1";
  * @typedef {object} SetupOptions
  * @property {boolean} [browser] also Chromium and chromedriver
  * @property {boolean} [lint] also rustfmt and clippy
+ * @property {boolean} [python] also the providers in Python, where CI is set
  *
  * @typedef {object} Tools
  * @property {NodeJS.ProcessEnv} env for children: the tools on PATH, and the toolchain for the wasm
@@ -37,17 +39,23 @@ const WASM_PACK_VERSION = "0.15.1";
  * @property {Record<string, string>} versions of the programs that make the wasm
  * @property {string | undefined} chromium
  * @property {string | undefined} chromedriver
+ * @property {string | undefined} python the interpreter that has the providers
  */
 
-/** @type {{ browser: boolean, lint: boolean, tools: Tools } | undefined} */
+/** @type {{ browser: boolean, lint: boolean, python: boolean, tools: Tools } | undefined} */
 let earlier;
 
 /**
  * @param {SetupOptions} [options]
  * @returns {Promise<Tools>}
  */
-export async function setup({ browser = false, lint = false } = {}) {
-  if (earlier !== undefined && (earlier.browser || !browser) && (earlier.lint || !lint))
+export async function setup({ browser = false, lint = false, python = false } = {}) {
+  if (
+    earlier !== undefined &&
+    (earlier.browser || !browser) &&
+    (earlier.lint || !lint) &&
+    (earlier.python || !python)
+  )
     return earlier.tools;
 
   heading("Set-up");
@@ -110,6 +118,10 @@ export async function setup({ browser = false, lint = false } = {}) {
       })
     : undefined;
 
+  const interpreter = python
+    ? await step("Providers in Python", (it) => ensurePython(process.env, it))
+    : undefined;
+
   const tools = {
     env,
     nativeEnv,
@@ -118,8 +130,9 @@ export async function setup({ browser = false, lint = false } = {}) {
     versions: { "wasm-pack": WASM_PACK_VERSION, "wasm-bindgen": bindgenVersion },
     chromium: found?.chromium,
     chromedriver: found?.chromedriver,
+    python: interpreter,
   };
-  earlier = { browser, lint, tools };
+  earlier = { browser, lint, python, tools };
   return tools;
 }
 
@@ -298,7 +311,7 @@ if (isMain(import.meta.url)) {
     if (dashes === "--" && command !== undefined) return runWithTools(command, args);
     if (dashes !== undefined) throw new Failure("Usage: node tools/setup.mjs [-- COMMAND ARGS]");
     const started = performance.now();
-    await setup({ browser: true, lint: true });
+    await setup({ browser: true, lint: true, python: true });
     process.stdout.write(`Ready after ${seconds(started)}.\n`);
   });
 }

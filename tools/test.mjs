@@ -35,6 +35,7 @@ const SHOWN_ON_FAILURE = 80;
  * @property {import("./lib/count.mjs").Counting} counting
  * @property {boolean} [built] needs dist/
  * @property {boolean} [browser] needs Chromium
+ * @property {boolean} [python] uses the providers in Python
  * @property {(tools: import("./setup.mjs").Tools) => Command[]} commands run one after the other, until one fails
  *
  * @typedef {import("./lib/count.mjs").Count & { name: string, seconds: number }} Result
@@ -156,7 +157,10 @@ const SUITES = [
     name: "interop",
     counting: "node",
     built: true,
-    commands: ({ env }) => [nodeTests(env, "tests/interop")],
+    python: true,
+    commands: ({ env, python }) => [
+      nodeTests(python ? { ...env, GATEPASS_PYTHON: python } : env, "tests/interop"),
+    ],
   },
   {
     name: "publint",
@@ -400,7 +404,11 @@ function printTable(results) {
 
 await runMain(async () => {
   const suites = choose(process.argv.slice(2));
-  const tools = await setup({ browser: suites.some((suite) => suite.browser), lint: true });
+  const tools = await setup({
+    browser: suites.some((suite) => suite.browser),
+    lint: true,
+    python: suites.some((suite) => suite.python),
+  });
   heading("Tests");
   /** @type {Result[]} */
   const results = [];

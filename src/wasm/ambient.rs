@@ -129,6 +129,12 @@ pub(super) fn node_crypto() -> Option<super::subtle::NodeCrypto> {
         .then(|| module.unchecked_into())
 }
 
+/// Whether this is Deno.
+#[cfg(feature = "guard")]
+pub(super) fn is_deno() -> bool {
+    Reflect::has(&js_sys::global(), &"Deno".into()).unwrap_or(false)
+}
+
 /// Whether one request may await a promise that another one made. On Cloudflare Workers it hangs
 /// or is refused there.
 pub(super) fn shares_promises() -> bool {

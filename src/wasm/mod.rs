@@ -39,6 +39,8 @@ mod store;
 pub use client::JsClient;
 #[cfg(feature = "guard")]
 pub use guard::JsGuard;
+#[cfg(feature = "guard")]
+pub use subtle::check_signature;
 
 use wasm_bindgen::prelude::*;
 

@@ -1,0 +1,124 @@
+// How long a new isolate of workerd takes from its first request to its first verdict, with the keys
+// in hand: the module is loaded, WebAssembly compiled, the guard made, a token checked.
+//
+// Each isolate is loaded anew by a parent Worker. The watch stands outside, because a Worker's clock
+// stands still while it computes; what an isolate costs that checks nothing is taken off.
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { build } from "esbuild";
+import { Log, LogLevel, Miniflare } from "miniflare";
+
+import { makeProvider } from "../tests/support/provider.mjs";
+import { median } from "./contest.mjs";
+
+const FIRST = `
+  import { createGuard } from "gatepass/guard";
+  export default {
+    async fetch(request) {
+      const { token, issuer, audience, answers } = await request.json();
+      const fetch = (url) => Response.json(answers[url]);
+      const guard = await createGuard({ issuer, audience, fetch });
+      return new Response((await guard.verify(token)).subject);
+    },
+  };`;
+
+const EMPTY = `
+  export default {
+    async fetch(request) {
+      const { token } = await request.json();
+      return new Response(token.slice(0, 5));
+    },
+  };`;
+
+const PARENT = `
+  export default {
+    async fetch(request, env) {
+      const asked = new URL(request.url).searchParams;
+      const wasm = { "guard.wasm": { wasm: env.WASM } };
+      const modules =
+        asked.get("name") === "empty" ? { "main.js": env.EMPTY } : { "main.js": env.FIRST, ...wasm };
+      const worker = env.LOADER.get(asked.get("id"), () => ({
+        compatibilityDate: "2026-04-20",
+        mainModule: "main.js",
+        modules,
+      }));
+      return worker.getEntrypoint().fetch(request);
+    },
+  };`;
+
+/** The script of a Worker with the package, and the file of its WebAssembly. */
+async function bundle(project) {
+  let wasm;
+  const { outputFiles } = await build({
+    stdin: { contents: FIRST, resolveDir: project },
+    bundle: true,
+    minify: true,
+    format: "esm",
+    write: false,
+    conditions: ["workerd", "worker", "browser"],
+    logLevel: "error",
+    plugins: [
+      {
+        name: "wasm",
+        setup({ onResolve }) {
+          onResolve({ filter: /\.wasm\?module$/ }, ({ path, resolveDir }) => {
+            wasm = join(resolveDir, path.replace("?module", ""));
+            return { path: "./guard.wasm", external: true };
+          });
+        },
+      },
+    ],
+  });
+  return { script: outputFiles[0].text, wasm };
+}
+
+/** Medians in milliseconds: an isolate that does nothing, one to its first verdict, and the rest. */
+export async function coldStart(project, { rounds = 25 } = {}) {
+  const { script, wasm } = await bundle(project);
+  const provider = await makeProvider();
+  const { issuer, audience } = provider;
+  const answers = {};
+  for (const path of ["/.well-known/openid-configuration", "/jwks"]) {
+    answers[issuer + path] = await (await provider.fetch(issuer + path)).json();
+  }
+  const body = JSON.stringify({ token: await provider.accessToken(), issuer, audience, answers });
+  const miniflare = new Miniflare({
+    modules: [{ type: "ESModule", path: join(project, "parent.mjs"), contents: PARENT }],
+    modulesRoot: "/",
+    compatibilityDate: "2026-04-20",
+    host: "127.0.0.1",
+    cf: false,
+    log: new Log(LogLevel.ERROR),
+    workerLoaders: { LOADER: {} },
+    bindings: { EMPTY, FIRST: script },
+    dataBlobBindings: { WASM: wasm },
+  });
+  try {
+    await miniflare.ready;
+    const took = { empty: [], first: [] };
+    for (let round = 0; round <= rounds; round++) {
+      for (const [name, list] of Object.entries(took)) {
+        const begun = performance.now();
+        const url = `http://parent/?name=${name}&id=${name}-${round}`;
+        const answered = await (
+          await miniflare.dispatchFetch(url, { method: "POST", body })
+        ).text();
+        if (name === "first" && answered !== "alice") throw new Error(answered);
+        // The first ones find nothing warm in workerd itself.
+        if (round > 0) list.push(performance.now() - begun);
+      }
+    }
+    const [emptyMs, firstMs] = [median(took.empty), median(took.first)];
+    return {
+      isolates: rounds,
+      emptyMs,
+      firstMs,
+      ms: firstMs - emptyMs,
+      wasmBytes: readFileSync(wasm).length,
+    };
+  } finally {
+    await miniflare.dispose();
+  }
+}
