@@ -520,36 +520,40 @@ impl Error {
                 {
                     "Nothing is published there; check the issuer's path, such as its realm or tenant."
                 }
-                (ErrorKind::ServerErrorResponse, phase, Some(code)) => match (phase, code) {
-                    (Some(Phase::Exchange), "invalid_grant") => {
-                        "Most often the code was used before or is too old, or redirectUri is not the one of the sign-in."
+                (ErrorKind::ServerErrorResponse | ErrorKind::LoginRequired, phase, Some(code)) => {
+                    match (phase, code) {
+                        (Some(Phase::Exchange), "invalid_grant") => {
+                            "Most often the code was used before or is too old, or redirectUri is not the one of the sign-in."
+                        }
+                        (Some(Phase::Refresh), "invalid_grant") => {
+                            "The provider ended the session, or its refresh token was used elsewhere; sign in again."
+                        }
+                        (_, "invalid_client") => {
+                            "It does not know clientId, or expects another way of authentication; a page is registered as a public client."
+                        }
+                        (_, "unauthorized_client") => {
+                            "This client may not do that; allow the authorization code and refresh tokens where it is registered."
+                        }
+                        (_, "invalid_scope") => {
+                            "A scope is unknown there or not allowed for this client."
+                        }
+                        (_, "invalid_target") => {
+                            "It does not know what resource or audience names."
+                        }
+                        (_, "invalid_request" | "redirect_uri_mismatch") => {
+                            "Most often redirectUri is not registered letter by letter."
+                        }
+                        (_, "access_denied") => "The user said no, or a rule of the provider did.",
+                        (
+                            _,
+                            "login_required"
+                            | "interaction_required"
+                            | "consent_required"
+                            | "account_selection_required",
+                        ) => "It has to ask the user; sign in without prompt none.",
+                        _ => return None,
                     }
-                    (Some(Phase::Refresh), "invalid_grant") => {
-                        "The provider ended the session, or its refresh token was used elsewhere; sign in again."
-                    }
-                    (_, "invalid_client") => {
-                        "It does not know clientId, or expects another way of authentication; a page is registered as a public client."
-                    }
-                    (_, "unauthorized_client") => {
-                        "This client may not do that; allow the authorization code and refresh tokens where it is registered."
-                    }
-                    (_, "invalid_scope") => {
-                        "A scope is unknown there or not allowed for this client."
-                    }
-                    (_, "invalid_target") => "It does not know what resource or audience names.",
-                    (_, "invalid_request" | "redirect_uri_mismatch") => {
-                        "Most often redirectUri is not registered letter by letter."
-                    }
-                    (_, "access_denied") => "The user said no, or a rule of the provider did.",
-                    (
-                        _,
-                        "login_required"
-                        | "interaction_required"
-                        | "consent_required"
-                        | "account_selection_required",
-                    ) => "It has to ask the user; sign in without prompt none.",
-                    _ => return None,
-                },
+                }
                 _ => return None,
             },
         )
