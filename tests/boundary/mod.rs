@@ -542,7 +542,7 @@ async fn rfr_18_signing_out_in_another_tab_drops_the_refresh_that_runs() {
     let second = tabs.open(Some(&tabs.lock)).await;
     let refresh = first.refresh();
     run(UNTIL_SLOW, &[&tabs.provider]).await.unwrap();
-    JsFuture::from(second.sign_out()).await.unwrap();
+    JsFuture::from(second.sign_out("{}")).await.unwrap();
     run("a.go()", &[&tabs.provider]).await.unwrap();
     assert_eq!(code_of(refresh).await, "login_required");
     assert!(first.user().is_none());
