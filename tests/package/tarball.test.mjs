@@ -23,7 +23,16 @@ const EXPECTED = [
   "LICENSE-MIT",
   "README.md",
   "package.json",
-  ...["backend", "backend.edge", "callback", "guard", "guard.edge", "index", "index.edge", "presets"].flatMap(typed),
+  ...[
+    "backend",
+    "backend.edge",
+    "callback",
+    "guard",
+    "guard.edge",
+    "index",
+    "index.edge",
+    "presets",
+  ].flatMap(typed),
   ...[
     "backend",
     "client",
