@@ -102,9 +102,17 @@ function removeLeftOvers(artefacts) {
 function facadeOutputs() {
   return filesBelow([facadeDir])
     .filter((file) => /(?<!\.d)\.tsx?$/.test(file))
-    .map((file) => join(distDir, relative(facadeDir, file)).replace(/\.tsx?$/, ""))
-    .flatMap((file) => [`${file}.js`, `${file}.d.ts`]);
+    .map((file) => relative(facadeDir, file).replace(/\.tsx?$/, ""))
+    .flatMap((file) => (isProgram(file) ? [`${file}.js`] : [`${file}.js`, `${file}.d.ts`]))
+    .map((file) => join(distDir, file));
 }
+
+/**
+ * Whether a file is part of the command line or the service, which nobody imports.
+ *
+ * @param {string} file relative to npm/
+ */
+const isProgram = (file) => /^(?:cli|server)[\\/]/.test(file);
 
 /**
  * @param {import("./lib/matrix.mjs").Artefact} artefact
@@ -344,24 +352,25 @@ async function buildFacade(env, it) {
   if (outputs.length === 0) throw new Failure("npm/ holds no TypeScript.");
   const stamp = join(stateDir, "facade.stamp.json");
   const types = filesBelow([wasmDir]).filter((file) => file.endsWith(".d.ts"));
-  const inputs = fingerprint([facadeDir, join(root, "tsconfig.json"), ...types], {
-    typescript: versionOf("typescript"),
-  });
+  const projects = ["tsconfig.json", "tsconfig.node.json"];
+  const inputs = fingerprint(
+    [facadeDir, ...projects.map((project) => join(root, project)), ...types],
+    { typescript: versionOf("typescript") },
+  );
   if (isUpToDate(stamp, inputs)) {
     it.detail("unchanged");
     return;
   }
   forget(stamp);
-  await mustRun(
-    "TypeScript found mistakes in npm/.",
-    "tsc",
-    ["-p", "tsconfig.json", "--pretty", "false"],
-    {
-      cwd: root,
-      env,
-      log: join(logDir, "build-facade.log"),
-    },
-  );
+  // One after the other: what runs in Node imports the entries that the first one makes.
+  for (const project of projects) {
+    await mustRun(
+      "TypeScript found mistakes in npm/.",
+      "tsc",
+      ["-p", project, "--pretty", "false"],
+      { cwd: root, env, log: join(logDir, `build-facade-${project}.log`) },
+    );
+  }
   remember(stamp, inputs, outputs);
 }
 

@@ -154,6 +154,12 @@ const SUITES = [
     commands: ({ env }) => [nodeTests(env, "tests/package")],
   },
   {
+    name: "cli",
+    counting: "node",
+    built: true,
+    commands: ({ env }) => [nodeTests(env, "tests/cli")],
+  },
+  {
     name: "interop",
     counting: "node",
     built: true,

@@ -17,6 +17,8 @@ const artefact = (name) => [
   `dist/wasm/${name}_bg.js`,
 ];
 
+const program = (path) => `dist/${path}.js`;
+
 const EXPECTED = [
   "CHANGELOG.md",
   "LICENSE-APACHE",
@@ -55,6 +57,23 @@ const EXPECTED = [
   ...["shared-cache"].flatMap((n) => typed(`adapters/${n}`)),
   ...["backend", "client", "edge", "engine", "guard", "inline"].flatMap((n) => typed(`load/${n}`)),
   ...["backend", "client", "guard"].flatMap(artefact),
+  ...[
+    "checker",
+    "command",
+    "configuration",
+    "document",
+    "failure",
+    "help",
+    "main",
+    "pattern",
+    "preset",
+    "serve",
+    "setting",
+    "terminal",
+  ].map((n) => program(`cli/${n}`)),
+  ...["decide", "forward", "log", "metrics", "plugin", "proxy", "route", "service"].map((n) =>
+    program(`server/${n}`),
+  ),
 ].sort();
 
 let installed;

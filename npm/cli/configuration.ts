@@ -1,0 +1,411 @@
+// Flags, environment and one file, in that order, become one value for each setting. Every mistake is
+// found before anything is done, and all of them are told together.
+
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, isAbsolute, join, resolve } from "node:path";
+
+import { Document, isObject, type Json, type JsonObject } from "./document.js";
+import { misconfigured } from "./failure.js";
+import { matches } from "./pattern.js";
+import { preset } from "./preset.js";
+import { SETTINGS, envOf, flagOf, isSecret, settingNamed } from "./setting.js";
+import type { Setting, SettingName } from "./setting.js";
+
+export type Value = string | number | boolean | readonly string[];
+
+/** A value, and where it was found. */
+export interface Found {
+  readonly value: Value;
+  readonly where: string;
+}
+
+export interface Sources {
+  /** By the names of flags. */
+  readonly flags: Readonly<Record<string, Value | undefined>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The address of a request, which chooses among several servers. */
+  readonly url?: string;
+}
+
+/** No secret, and no file of settings, is longer. */
+const LONGEST_FILE = 1024 * 1024;
+const COMMAND_LIMIT_MS = 10_000;
+const MEMBERS = ["$schema", "servers", "routes", "guard"];
+
+export class Configuration {
+  /** What went wrong, one line for each mistake. */
+  readonly problems: string[] = [];
+  readonly prefix: string;
+  readonly file: Document | undefined;
+  /** The name of the chosen server, where the file has any. */
+  readonly server: string | undefined;
+  /** Whether the provider is named as the sidecar's own variable, AUTH_SERVER_URL. */
+  readonly isSidecar: boolean;
+  readonly #found = new Map<string, Found>();
+  readonly #env: Sources["env"];
+
+  /** @throws Failure where the file cannot be read at all; all other mistakes are `problems`. */
+  constructor({ flags, env, url }: Sources) {
+    this.#env = env;
+    this.prefix = String(flags["env-prefix"] ?? env["GATEPASS_ENV_PREFIX"] ?? "GATEPASS_");
+    this.file = this.#open(flags["config"]);
+    this.server = this.#chooseServer(flags["server"], url);
+    this.isSidecar = Boolean(env["AUTH_SERVER_URL"]);
+    this.#checkNames();
+    for (const setting of SETTINGS) {
+      const found =
+        this.#fromFlag(setting, flags) ?? this.#fromEnv(setting) ?? this.#fromFile(setting);
+      if (found) this.#found.set(setting.name, found);
+    }
+    this.#applyPreset();
+  }
+
+  /** @throws Failure with every mistake that was found. */
+  check(): this {
+    if (this.problems.length > 0) throw misconfigured(...this.problems);
+    return this;
+  }
+
+  text(name: SettingName): string | undefined {
+    const value = this.#found.get(name)?.value;
+    return value === undefined ? undefined : String(value);
+  }
+
+  integer(name: SettingName): number | undefined {
+    const value = this.#found.get(name)?.value;
+    return typeof value === "number" ? value : undefined;
+  }
+
+  isOn(name: SettingName): boolean {
+    return this.#found.get(name)?.value === true;
+  }
+
+  list(name: SettingName): readonly string[] {
+    const value = this.#found.get(name)?.value;
+    return Array.isArray(value) ? (value as readonly string[]) : [];
+  }
+
+  found(name: SettingName): Found | undefined {
+    return this.#found.get(name);
+  }
+
+  /** A setting that the command cannot do without. */
+  need(name: SettingName): string {
+    const value = this.text(name);
+    if (value === undefined) {
+      this.problems.push(`${this.namesOf(name)} is not set.`);
+      return "";
+    }
+    return value;
+  }
+
+  /** How one can give a setting. */
+  namesOf(name: SettingName): string {
+    const setting = settingNamed(name) as Setting;
+    return `${name} (--${flagOf(setting)}, ${this.prefix}${envOf(setting)})`;
+  }
+
+  /** A member of the file as it stands there, with `${NAME}` expanded. */
+  member(name: "routes" | "guard"): Json | undefined {
+    const value = this.file?.root[name];
+    return value === undefined ? undefined : this.#expandAll(value, [name]);
+  }
+
+  /** Where something in the file stands. */
+  where(path: readonly (string | number)[]): string {
+    return this.file?.where(path) ?? "the configuration";
+  }
+
+  #open(flag: Value | undefined): Document | undefined {
+    const given = flag ?? this.#env[`${this.prefix}CONFIG`];
+    // Never from the working directory: a file may name commands that are run.
+    const base = this.#env["XDG_CONFIG_HOME"];
+    const home = base && isAbsolute(base) ? base : join(homedir(), ".config");
+    const path = given ? String(given) : join(home, "gatepass", "config.json");
+    if (!given && !existsSync(path)) return undefined;
+    return new Document(path, readText(path, "the configuration"));
+  }
+
+  #chooseServer(flag: Value | undefined, url: string | undefined): string | undefined {
+    const servers = this.file?.root["servers"];
+    const wanted = flag ?? this.#env[`${this.prefix}SERVER`];
+    if (!isObject(servers)) {
+      if (servers !== undefined) this.#complain(["servers"], "servers must be an object.");
+      if (wanted !== undefined)
+        this.problems.push(`There is no server "${wanted}": the file names none.`);
+      return undefined;
+    }
+    const names = Object.keys(servers);
+    if (wanted !== undefined && !names.includes(String(wanted))) {
+      this.problems.push(
+        `There is no server "${String(wanted)}" in ${this.where(["servers"])}; there are: ${names.join(", ")}.`,
+      );
+      return undefined;
+    }
+    if (wanted !== undefined) return String(wanted);
+    const fits = url === undefined ? names : names.filter((name) => servesUrl(servers[name], url));
+    if (fits.length === 1) return fits[0];
+    this.problems.push(
+      `Which server? ${url === undefined ? "Give" : `${fits.length} of them fit ${originOf(url)}: give`} --server with one of: ${names.join(", ")}.`,
+    );
+    return undefined;
+  }
+
+  #checkNames(): void {
+    if (!this.file) return;
+    const { root } = this.file;
+    for (const name of Object.keys(root)) {
+      if (!MEMBERS.includes(name) && !settingNamed(name))
+        this.#complain([name], `there is no setting "${name}".`);
+    }
+    const servers = root["servers"];
+    if (!isObject(servers)) return;
+    for (const [server, section] of Object.entries(servers)) {
+      if (!isObject(section)) {
+        this.#complain(["servers", server], "a server must be an object.");
+        continue;
+      }
+      for (const name of Object.keys(section)) {
+        if (name !== "urls" && !settingNamed(name)?.perServer)
+          this.#complain(["servers", server, name], `a server has no setting "${name}".`);
+      }
+    }
+  }
+
+  #fromFlag(setting: Setting, flags: Sources["flags"]): Found | undefined {
+    const flag = flagOf(setting);
+    const given = flags[flag];
+    if (given === undefined) return undefined;
+    const where = `--${flag}`;
+    if (isSecret(setting)) return this.#secretFile(setting, String(given), where);
+    return this.#parse(setting, given, where);
+  }
+
+  #fromEnv(setting: Setting): Found | undefined {
+    const names = [envOf(setting), ...(setting.aliases ?? [])].map((name) => this.prefix + name);
+    if (this.isSidecar && setting.sidecar !== undefined) names.push(setting.sidecar);
+    for (const name of names) {
+      const [given, file] = [this.#env[name], this.#env[`${name}_FILE`]];
+      if (given && file) this.problems.push(`${name} and ${name}_FILE are both set.`);
+      // A variable that is set to nothing is not set: compose files and shells make such.
+      if (given) return this.#parse(setting, given, name);
+      if (file) {
+        const text = readSecret(file, `${name}_FILE`, this.problems);
+        return text === undefined ? undefined : this.#parse(setting, text, `${name}_FILE`);
+      }
+    }
+    return undefined;
+  }
+
+  #fromFile(setting: Setting): Found | undefined {
+    const own = this.server === undefined ? [] : ["servers", this.server, setting.name];
+    for (const path of [own, [setting.name]]) {
+      const given = path.length === 0 ? undefined : this.#at(path);
+      if (given === undefined) continue;
+      if (isSecret(setting)) return this.#secretMember(setting, given, path);
+      const where = this.where(path);
+      if (Array.isArray(given) && given.every((item) => typeof item === "string")) {
+        return this.#parse(
+          setting,
+          given.map((item) => this.#expand(item, path)),
+          where,
+        );
+      }
+      if (typeof given === "string") return this.#parse(setting, this.#expand(given, path), where);
+      if (typeof given === "number" || typeof given === "boolean")
+        return this.#parse(setting, given, where);
+      this.problems.push(`${where}: ${setting.name} must be ${expected(setting)}.`);
+    }
+    return undefined;
+  }
+
+  #at(path: readonly string[]): Json | undefined {
+    let value: Json | undefined = this.file?.root;
+    for (const name of path) value = isObject(value) ? value[name] : undefined;
+    return value;
+  }
+
+  /** A secret stands elsewhere: in a variable, in a file, or it is what a command prints. */
+  #secretMember(setting: Setting, given: Json, path: readonly string[]): Found | undefined {
+    const where = this.where(path);
+    if (typeof given === "string" && /^\$\{\w+\}$/u.test(given)) {
+      const text = this.#expand(given, path);
+      return text === "" ? undefined : this.#parse(setting, text, where);
+    }
+    const [kind, ...more] = isObject(given) ? Object.keys(given) : [];
+    const value = isObject(given) && kind !== undefined ? given[kind] : undefined;
+    if (more.length === 0 && typeof value === "string") {
+      if (kind === "env") {
+        const text = this.#env[value];
+        if (text) return this.#parse(setting, text, where);
+        this.problems.push(`${where}: the environment has no ${value}.`);
+        return undefined;
+      }
+      if (kind === "file") {
+        const folder = dirname(this.file?.name ?? ".");
+        return this.#secretFile(setting, resolve(folder, value), where);
+      }
+    }
+    if (more.length === 0 && kind === "command" && Array.isArray(value)) {
+      const text = runFor(value as readonly Json[], where, this.problems);
+      return text === undefined ? undefined : this.#parse(setting, text, where);
+    }
+    this.problems.push(
+      `${where}: ${setting.name} must not stand in the file itself; write "\${NAME}", {"env": NAME}, {"file": PATH} or {"command": [PROGRAM, ...]}.`,
+    );
+    return undefined;
+  }
+
+  #secretFile(setting: Setting, path: string, where: string): Found | undefined {
+    const text = readSecret(path, where, this.problems);
+    return text === undefined ? undefined : this.#parse(setting, text, where);
+  }
+
+  #parse(setting: Setting, given: Value, where: string): Found | undefined {
+    const value = parse(setting, given);
+    if (value !== undefined) return { value, where };
+    this.problems.push(`${where}: ${setting.name} must be ${expected(setting)}.`);
+    return undefined;
+  }
+
+  #expand(text: string, path: readonly (string | number)[]): string {
+    return text.replace(/\$\$\{|\$\{(\w*)\}/gu, (whole, name: string | undefined) => {
+      if (name === undefined) return "${";
+      const value = this.#env[name];
+      if (value === undefined) {
+        this.#complain(path, `the environment has no ${name === "" ? whole : name}.`);
+      }
+      return value ?? "";
+    });
+  }
+
+  #expandAll(value: Json, path: readonly (string | number)[]): Json {
+    if (typeof value === "string") return this.#expand(value, path);
+    if (Array.isArray(value)) {
+      return (value as readonly Json[]).map((item, at) => this.#expandAll(item, [...path, at]));
+    }
+    if (!isObject(value)) return value;
+    const copy = Object.create(null) as Record<string, Json>;
+    for (const [name, item] of Object.entries(value))
+      copy[name] = this.#expandAll(item, [...path, name]);
+    return copy;
+  }
+
+  #complain(path: readonly (string | number)[], problem: string): void {
+    this.problems.push(`${this.where(path)}: ${problem}`);
+  }
+
+  /** What a known provider's addresses are, where none were given. */
+  #applyPreset(): void {
+    const provider = this.text("provider");
+    if (provider === undefined) return;
+    const known = preset(provider, this.text("domain"), this.text("tenant"));
+    if (typeof known === "string") {
+      this.problems.push(`provider ${provider} needs ${this.namesOf(known as SettingName)}.`);
+      return;
+    }
+    for (const [name, value] of Object.entries(known)) {
+      if (!this.#found.has(name)) this.#found.set(name, { value, where: `provider ${provider}` });
+    }
+  }
+}
+
+function servesUrl(section: Json | undefined, url: string): boolean {
+  const urls = isObject(section) ? section["urls"] : undefined;
+  const patterns = Array.isArray(urls) ? (urls as readonly Json[]) : [];
+  return patterns.some((pattern) => typeof pattern === "string" && matches(pattern, url));
+}
+
+const originOf = (url: string): string => (URL.canParse(url) ? new URL(url).origin : "that URL");
+
+/** A value as its setting wants it; a text from flags and the environment, or as JSON has it. */
+function parse({ kind, range }: Setting, given: Value): Value | undefined {
+  if (kind === "integer") {
+    const number = typeof given === "string" && /^\d{1,9}$/u.test(given) ? Number(given) : given;
+    const [from, to] = range ?? [0, Number.MAX_SAFE_INTEGER];
+    const fits = typeof number === "number" && Number.isInteger(number);
+    return fits && number >= from && number <= to ? number : undefined;
+  }
+  if (kind === "switch") {
+    if (typeof given === "boolean") return given;
+    const known: Record<string, boolean> = { true: true, 1: true, false: false, 0: false };
+    return typeof given === "string" && Object.hasOwn(known, given) ? known[given] : undefined;
+  }
+  if (kind === "list" || kind === "secrets") {
+    const separator = kind === "list" ? /[\s,]+/u : /\n/u;
+    const parts = typeof given === "string" ? given.split(separator) : given;
+    if (!Array.isArray(parts)) return undefined;
+    const items = (parts as readonly string[]).map((item) => item.trim()).filter(Boolean);
+    return items.length > 0 ? items : undefined;
+  }
+  if (typeof given !== "string" || given === "") return undefined;
+  if (kind === "url") return URL.canParse(given) && /^https?:/u.test(given) ? given : undefined;
+  if (typeof kind !== "string") return kind.includes(given) ? given : undefined;
+  return given;
+}
+
+function expected({ kind, range }: Setting): string {
+  if (typeof kind !== "string") return `one of ${kind.join(", ")}`;
+  switch (kind) {
+    case "integer":
+      return `a whole number from ${range?.[0] ?? 0} to ${range?.[1] ?? "any"}`;
+    case "switch":
+      return "true or false";
+    case "list":
+    case "secrets":
+      return "a text, or a list of texts";
+    case "url":
+      return "an address that begins with https:// or http://";
+    default:
+      return "a text";
+  }
+}
+
+function readText(path: string, what: string): string {
+  try {
+    if (statSync(path).size > LONGEST_FILE) throw new Error("too large");
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "too large";
+    throw misconfigured(`${path}: ${what} cannot be read (${code}).`);
+  }
+}
+
+/** Without the line break that editors and `echo` put at the end. */
+function readSecret(path: string, where: string, problems: string[]): string | undefined {
+  try {
+    const text = readText(path, "the secret").replace(/\r?\n$/u, "");
+    if (text !== "") return text;
+    problems.push(`${where}: ${path} is empty.`);
+  } catch (error) {
+    problems.push(`${where}: ${(error as Error).message}`);
+  }
+  return undefined;
+}
+
+/** What a program prints. No shell stands between, and its own complaints go to the terminal. */
+function runFor(command: readonly Json[], where: string, problems: string[]): string | undefined {
+  const [program, ...args] = command;
+  const isText = command.every((part) => typeof part === "string");
+  if (isText && typeof program === "string" && program !== "") {
+    try {
+      const output = execFileSync(program, args as string[], {
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "inherit"],
+        timeout: COMMAND_LIMIT_MS,
+        maxBuffer: LONGEST_FILE,
+      });
+      const text = output.replace(/\r?\n$/u, "");
+      if (text !== "") return text;
+    } catch {
+      // What it printed may hold the secret, so none of it is repeated.
+    }
+  }
+  problems.push(`${where}: the command did not print a secret.`);
+  return undefined;
+}
+
+/** The file's members that are no settings. */
+export type { JsonObject };

@@ -1,0 +1,25 @@
+/** Why a command ends without having done what it should. */
+export const EXIT = {
+  /** Something else went wrong. */
+  failed: 1,
+  configuration: 2,
+  notLoggedIn: 3,
+  timeout: 4,
+  refused: 5,
+} as const;
+
+/** An end that the user can understand: its lines are shown without a stack. */
+export class Failure extends Error {
+  override readonly name = "Failure";
+
+  constructor(
+    readonly exitCode: number,
+    readonly lines: readonly string[],
+  ) {
+    super(lines.join("\n"));
+  }
+}
+
+/** A mistake in flags, environment or file. */
+export const misconfigured = (...lines: readonly string[]): Failure =>
+  new Failure(EXIT.configuration, lines);

@@ -1,0 +1,102 @@
+#!/usr/bin/env node
+// gatepass, the command.
+
+import { readFileSync, realpathSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+import { COMMON } from "./command.js";
+import type { Command } from "./command.js";
+import { Configuration } from "./configuration.js";
+import type { Value } from "./configuration.js";
+import { EXIT, Failure, misconfigured } from "./failure.js";
+import { helpOf, overview } from "./help.js";
+import { serve } from "./serve.js";
+import { SETTINGS, flagOf, isSecret } from "./setting.js";
+import { makeTerminal, plain } from "./terminal.js";
+
+const COMMANDS: readonly Command[] = [serve];
+
+/** Runs the command that the arguments name, and answers the exit code. */
+async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const terminal = makeTerminal(env, process);
+  const [name = "help", ...rest] = args;
+  if (name === "--version") {
+    terminal.out(version());
+    return 0;
+  }
+  if (name === "help" || name === "--help" || name === "-h") {
+    const asked = COMMANDS.find((command) => command.name === rest[0]);
+    terminal.out(asked ? helpOf(asked) : overview(COMMANDS));
+    return rest.length > 0 && !asked ? EXIT.configuration : 0;
+  }
+  try {
+    const command = COMMANDS.find((one) => one.name === name);
+    if (!command) {
+      throw misconfigured(`There is no command "${plain(name)}". gatepass help lists them.`);
+    }
+    const { flags, operands } = read(command, rest);
+    if (flags["help"] === true) {
+      terminal.out(helpOf(command));
+      return 0;
+    }
+    return await command.run({
+      operands,
+      flags: flags as Record<string, string | boolean | undefined>,
+      env,
+      terminal,
+      version: version(),
+      configure: (url) => new Configuration({ flags, env, ...(url !== undefined && { url }) }),
+    });
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    for (const line of error.lines) terminal.err(`${terminal.red("Error:")} ${plain(line)}`);
+    return error.exitCode;
+  }
+}
+
+/** Flags and operands of a command. Everything behind `--` is an operand. */
+function read(
+  command: Command,
+  args: readonly string[],
+): { flags: Record<string, Value | undefined>; operands: readonly string[] } {
+  const options: Record<string, { type: "string" | "boolean"; multiple?: boolean }> = {};
+  for (const { name, value } of [...COMMON, ...(command.flags ?? [])]) {
+    options[name] = { type: value === undefined ? "boolean" : "string" };
+  }
+  for (const setting of SETTINGS) {
+    if (!command.settings.includes(setting.name)) continue;
+    const isSwitch = setting.kind === "switch";
+    const isList = setting.kind === "list" && !isSecret(setting);
+    options[flagOf(setting)] = isSwitch
+      ? { type: "boolean" }
+      : { type: "string", ...(isList && { multiple: true }) };
+  }
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      options,
+      allowPositionals: command.operands !== undefined,
+      allowNegative: true,
+    } as Parameters<typeof parseArgs>[0]);
+    return { flags: values as Record<string, Value | undefined>, operands: positionals };
+  } catch (error) {
+    const [problem = ""] = (error as Error).message.split(/\. (?:To specify|This command)/u);
+    throw misconfigured(`${problem.replace(/\.$/u, "")}. gatepass help ${command.name} says more.`);
+  }
+}
+
+/** The package's own. */
+function version(): string {
+  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
+}
+
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  // A reader that has enough, such as head, is no mistake.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(0);
+  });
+  process.exitCode = await main(process.argv.slice(2), process.env);
+}

@@ -1,0 +1,21 @@
+// Where well-known providers are.
+
+/** What a provider's name stands for, or the name of the setting that it needs. */
+export function preset(
+  provider: string,
+  domain: string | undefined,
+  tenant: string | undefined,
+): Readonly<Record<string, string>> | string {
+  switch (provider) {
+    case "auth0":
+      return domain === undefined ? "domain" : { issuer: `https://${domain}/` };
+    case "okta":
+      return domain === undefined ? "domain" : { issuer: `https://${domain}/oauth2/default` };
+    case "entra":
+      return tenant === undefined
+        ? "tenant"
+        : { issuer: `https://login.microsoftonline.com/${tenant}/v2.0` };
+    default:
+      return { issuer: "https://accounts.google.com" };
+  }
+}

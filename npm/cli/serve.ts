@@ -1,0 +1,224 @@
+// gatepass serve
+
+import { createGuard } from "gatepass/guard";
+import { guardDecider, openDecider, staticDecider } from "../server/decide.js";
+import type { Decider, GuardSource } from "../server/decide.js";
+import { makeLog, userNamer } from "../server/log.js";
+import type { Level, Log, UserStyle } from "../server/log.js";
+import { Metrics } from "../server/metrics.js";
+import { makeProxy } from "../server/proxy.js";
+import { Service } from "../server/service.js";
+import type { Rules } from "../server/service.js";
+import { explain, guardSource, modeOf, routesOf } from "./checker.js";
+import type { Command } from "./command.js";
+import type { Configuration } from "./configuration.js";
+import { EXIT, Failure } from "./failure.js";
+
+export const serve: Command = {
+  name: "serve",
+  summary: "Checks tokens as a local HTTP service, or as a proxy in front of a server.",
+  more: [
+    "Endpoints: POST /plugin/authenticate, /auth/nginx, /auth/traefik, /auth/envoy/..., GET /health,",
+    "GET /ready, GET /metrics. With --upstream everything else is forwarded once it is allowed.",
+    "Rules by path stand in the file as routes; what fits none of them is refused. SIGTERM lets",
+    "requests finish, SIGHUP reads file, environment files and secrets anew.",
+  ],
+  settings: [
+    "issuer",
+    "provider",
+    "domain",
+    "tenant",
+    "audience",
+    "clientId",
+    "clientSecret",
+    "clientAuth",
+    "introspectionUrl",
+    "mode",
+    "token",
+    "host",
+    "port",
+    "upstream",
+    "forwardToken",
+    "resource",
+    "publicOrigin",
+    "requiredScopes",
+    "cacheTtl",
+    "userinfo",
+    "timeout",
+    "basePath",
+    "metrics",
+    "logLevel",
+    "logUser",
+    "drainTimeout",
+  ],
+  flags: [{ name: "config-test", help: "Says whether the configuration is good, and ends." }],
+
+  async run({ configure, flags, terminal }) {
+    const configuration = configure();
+    const plan = planOf(configuration);
+    await test(configuration, plan);
+    if (flags["config-test"]) {
+      terminal.out("The configuration is good.");
+      return 0;
+    }
+
+    const metrics = new Metrics();
+    const level = (configuration.text("logLevel") ?? "info").toUpperCase() as Level;
+    const log = makeLog(level, (line) => void process.stdout.write(line));
+    const basePath = (configuration.text("basePath") ?? "").replace(/\/+$/u, "");
+    const upstream = configuration.text("upstream");
+    const resource = configuration.text("resource");
+    const publicOrigin =
+      configuration.text("publicOrigin") ?? (resource && new URL(resource).origin);
+    const service = new Service({
+      rules: rulesOf(plan, metrics, log),
+      metrics,
+      log,
+      nameUser: userNamer((configuration.text("logUser") ?? "plain") as UserStyle),
+      basePath,
+      showMetrics: configuration.isOn("metrics"),
+      ...(upstream !== undefined && {
+        proxy: makeProxy(upstream, { forwardToken: configuration.isOn("forwardToken") }),
+      }),
+      ...(publicOrigin !== undefined && { publicOrigin }),
+    });
+
+    const host = configuration.text("host") ?? "127.0.0.1";
+    const port = await listen(service, host, configuration.integer("port") ?? 8080);
+    log({
+      level: "INFO",
+      message: `Listening on http://${host.includes(":") ? `[${host}]` : host}:${port}`,
+    });
+    warn(plan, log);
+
+    const drainMs = 1000 * (configuration.integer("drainTimeout") ?? 10);
+    const reload = (): void => {
+      renew(configure, log).then(
+        (next) => {
+          service.replace(rulesOf(next, metrics, log), GRACE_MS);
+          log({ level: "INFO", message: "Configuration and secrets were read anew" });
+        },
+        (error: unknown) => {
+          const message = error instanceof Failure ? error.message : "internal_error";
+          log({ level: "ERROR", message: `The old configuration stays: ${message}` });
+        },
+      );
+    };
+    process.on("SIGHUP", reload);
+    await new Promise((resolve) => {
+      process.once("SIGTERM", resolve);
+      process.once("SIGINT", resolve);
+    });
+    process.off("SIGHUP", reload);
+    log({ level: "INFO", message: "Draining" });
+    await service.drain(drainMs);
+    log({ level: "INFO", message: "Stopped" });
+    return 0;
+  },
+};
+
+/** How long decisions of before may take: longer than any timeout. */
+const GRACE_MS = 300_000;
+
+/** How requests are to be decided. */
+interface Plan {
+  readonly mode: ReturnType<typeof modeOf>;
+  readonly source?: GuardSource;
+  readonly tokens?: readonly string[];
+  readonly routes?: NonNullable<Rules["routes"]>;
+}
+
+/** @throws Failure with every mistake. */
+function planOf(configuration: Configuration): Plan {
+  const mode = modeOf(configuration);
+  const routes = routesOf(configuration);
+  const rest = routes === undefined ? {} : { routes };
+  let plan: Plan = { mode, ...rest };
+  if (mode === "static") {
+    if (configuration.list("token").length === 0) configuration.need("token");
+    plan = { mode, tokens: configuration.list("token"), ...rest };
+    const rules = routes?.some(({ need }) => Object.keys(need).length > 0);
+    if (rules || configuration.list("requiredScopes").length > 0) {
+      configuration.problems.push("mode static knows no scopes and no roles.");
+    }
+  }
+  if (mode === "introspect" || mode === "jwt") {
+    plan = { mode, source: guardSource(configuration, mode), ...rest };
+  }
+  const basePath = configuration.text("basePath") ?? "";
+  if (basePath !== "" && !/^(?:\/[\w.~-]+)+\/?$/u.test(basePath)) {
+    configuration.problems.push("basePath must be a plain path that begins with /.");
+  }
+  configuration.check();
+  return plan;
+}
+
+/** Has the core read its options and the routes' needs, so that mistakes show before the first request. */
+async function test(configuration: Configuration, { source, routes = [] }: Plan): Promise<void> {
+  if (!source) return;
+  try {
+    // Nobody is asked: the token is refused for its form.
+    const guard = await createGuard({ ...source.options, fetch: unreachable });
+    try {
+      for (const [at, { need }] of routes.entries()) {
+        await guard.check({ headers: new Headers() }, need).catch((error: unknown) => {
+          const place = configuration.where(["routes", at]);
+          configuration.problems.push(`${place}: ${(error as Error).message}`);
+        });
+      }
+    } finally {
+      guard.dispose();
+    }
+  } catch (error) {
+    configuration.problems.push(explain(configuration, error));
+  }
+  configuration.check();
+}
+
+const unreachable: typeof fetch = () => Promise.reject(new TypeError("not now"));
+
+function rulesOf({ mode, source, tokens, routes }: Plan, metrics: Metrics, log: Log): Rules {
+  let decider: Decider = openDecider;
+  if (mode === "static") decider = staticDecider(tokens ?? []);
+  if (source) {
+    decider = guardDecider(source, (event) => {
+      metrics.event(event);
+      if (event.type === "alert") {
+        log({ level: "ERROR", message: `${event.code}: ${event.hint}` });
+      }
+    });
+  }
+  return { decider, ...(routes !== undefined && { routes }) };
+}
+
+/** What an operator should know from the start. */
+function warn({ mode, source }: Plan, log: Log): void {
+  if (mode === "none") log({ level: "WARN", message: "mode none: nothing is checked" });
+  const introspection = source?.options.introspection;
+  if (introspection?.dangerouslyAllowMissingAudience) {
+    log({
+      level: "WARN",
+      message:
+        "No audience is set: tokens that name none are accepted, whatever they were issued for",
+    });
+  }
+}
+
+async function renew(configure: () => Configuration, log: Log): Promise<Plan> {
+  const configuration = configure();
+  const plan = planOf(configuration);
+  await test(configuration, plan);
+  warn(plan, log);
+  return plan;
+}
+
+async function listen(service: Service, host: string, port: number): Promise<number> {
+  try {
+    return await service.listen(host, port);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const why =
+      code === "EADDRINUSE" ? "it is in use; choose another one with --port" : String(code);
+    throw new Failure(EXIT.failed, [`Cannot listen on ${host}:${port}: ${why}.`]);
+  }
+}

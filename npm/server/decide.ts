@@ -1,0 +1,198 @@
+// Decides about requests: with a guard, against a fixed list of tokens, or not at all.
+
+import { createHash, timingSafeEqual } from "node:crypto";
+
+import { createGuard } from "gatepass/guard";
+import type { Guard, GuardEvent, GuardOptions, Need, Principal, Tally } from "gatepass/guard";
+
+/** What is shown of a request. */
+export interface Shown {
+  readonly authorization: string | undefined;
+  readonly dpop?: string | undefined;
+  readonly method: string;
+  /** Absolute, as the client sees it. */
+  readonly url: string;
+}
+
+export interface Decision {
+  /** 200, or the status of the refusal. */
+  readonly status: number;
+  /** Absent where nobody in particular is let through. */
+  readonly principal?: Principal;
+  /** Why it was refused. */
+  readonly code?: string;
+  readonly hint?: string;
+  /** What the client must be told. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface Decider {
+  decide(shown: Shown, need: Need): Promise<Decision>;
+  /** The document of RFC 9728, for its own paths. */
+  metadata(method: string, url: string): Promise<Response | null>;
+  tally(): Tally | undefined;
+  /** Whether the provider can be asked at present. */
+  isReady(): Promise<boolean>;
+  dispose(): void;
+}
+
+export interface GuardSource {
+  readonly options: GuardOptions;
+  /** Where to ask when the issuer publishes nothing about itself. */
+  readonly introspectAt?: string;
+}
+
+/** Lets everything through. */
+export const openDecider: Decider = {
+  decide: async () => ({ status: 200, headers: {} }),
+  metadata: async () => null,
+  tally: () => undefined,
+  isReady: async () => true,
+  dispose: () => {},
+};
+
+/** Compares with a list of tokens; how long that takes says nothing about them. */
+export function staticDecider(tokens: readonly string[]): Decider {
+  const known = tokens.map(digest);
+  const refuse = (code: string, status: number, challenge: string): Decision => ({
+    status,
+    code,
+    headers: { "www-authenticate": challenge },
+  });
+  return {
+    ...openDecider,
+    async decide({ authorization }) {
+      const [, token] = /^bearer ([\w.~+/-]+=*)$/iu.exec(authorization ?? "") ?? [];
+      if (token === undefined) {
+        return /^bearer\b/iu.test(authorization ?? "")
+          ? refuse("request_invalid", 400, 'Bearer error="invalid_request"')
+          : refuse("credential_missing", 401, "Bearer");
+      }
+      const given = digest(token);
+      // All of them, always.
+      const isKnown = known.map((one) => timingSafeEqual(one, given)).includes(true);
+      return isKnown
+        ? { status: 200, headers: {} }
+        : refuse("token_inactive", 401, 'Bearer error="invalid_token"');
+    },
+  };
+}
+
+const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
+
+/** Asks a guard, which is made with the first request: starting needs no provider. */
+export function guardDecider(source: GuardSource, onEvent: (event: GuardEvent) => void): Decider {
+  const options: GuardOptions = { ...source.options, onEvent };
+  let guard: Guard | undefined;
+  let making: Promise<Guard> | undefined;
+  const make = async (): Promise<Guard> => {
+    guard = await createGuard(
+      source.introspectAt === undefined ? options : await withoutMetadata(options, source),
+    );
+    return guard;
+  };
+  const ready = (): Guard | Promise<Guard> =>
+    guard ??
+    (making ??= make().finally(() => {
+      making = undefined;
+    }));
+
+  return {
+    async decide(shown, need) {
+      let asked: Guard;
+      try {
+        asked = await ready();
+      } catch (error) {
+        if (!(error instanceof Unreachable)) throw error;
+        return { status: 503, code: "upstream_unreachable", headers: { "retry-after": "1" } };
+      }
+      const { method, url } = shown;
+      const checked = await asked.check({ headers: headersOf(shown), method, url }, need);
+      if (checked.principal) {
+        const { principal, dpopNonce } = checked;
+        return {
+          status: 200,
+          principal,
+          headers: dpopNonce === undefined ? {} : { "dpop-nonce": dpopNonce },
+        };
+      }
+      const { refusal, response } = checked;
+      const { status, code, hint } = refusal;
+      return { status, code, hint, headers: Object.fromEntries(response.headers) };
+    },
+    async metadata(method, url) {
+      if (options.resource === undefined) return null;
+      return (await ready()).metadata({ method, url });
+    },
+    tally: () => guard?.tally(),
+    async isReady() {
+      try {
+        await ready();
+        return (await reach(options)) !== undefined;
+      } catch {
+        return false;
+      }
+    },
+    dispose() {
+      guard?.dispose();
+    },
+  };
+}
+
+/** As little as the guard looks at. */
+function headersOf({ authorization, dpop }: Shown): Headers {
+  const headers = new Headers();
+  if (authorization !== undefined) headers.set("authorization", authorization);
+  if (dpop !== undefined) headers.set("dpop", dpop);
+  return headers;
+}
+
+/** The provider did not say whether it publishes metadata. */
+class Unreachable extends Error {}
+
+/** Where an issuer's metadata is: OpenID Connect Discovery 4, RFC 8414 section 3. */
+function metadataUrls(issuer: string): readonly string[] {
+  const { origin, pathname } = new URL(issuer);
+  const path = pathname.replace(/\/$/u, "");
+  return [
+    `${origin}${path}/.well-known/openid-configuration`,
+    `${origin}/.well-known/oauth-authorization-server${path}`,
+  ];
+}
+
+/** The status of the first address that has metadata, 404 where none has, nothing without an answer. */
+async function reach(options: GuardOptions): Promise<number | undefined> {
+  const { issuer, timeout = 5, fetch: send = fetch } = options;
+  if (typeof issuer !== "string") return 200;
+  for (const url of metadataUrls(issuer)) {
+    try {
+      const response = await send(url, {
+        redirect: "manual",
+        signal: AbortSignal.timeout(timeout * 1000),
+      });
+      // Read to the end, so that the connection can be used again.
+      await response.arrayBuffer();
+      if (response.status === 200) return 200;
+      if (response.status >= 500 || response.status === 429) return undefined;
+    } catch {
+      return undefined;
+    }
+  }
+  return 404;
+}
+
+/** For servers that have an introspection endpoint and publish nothing. */
+async function withoutMetadata(
+  options: GuardOptions,
+  { introspectAt }: GuardSource,
+): Promise<GuardOptions> {
+  const status = await reach(options);
+  if (status === undefined) throw new Unreachable();
+  const { introspection, issuer } = options;
+  if (status === 200 || introspectAt === undefined || typeof issuer !== "string") return options;
+  return {
+    ...options,
+    issuer: { issuer },
+    introspection: { ...introspection, endpoint: introspectAt },
+  };
+}

@@ -1,0 +1,312 @@
+/**
+ * The guard as a local HTTP service: a decision point for other servers, and a proxy where there is
+ * an upstream.
+ */
+import { createServer } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+import type { Need } from "gatepass/guard";
+import type { Decider, Decision } from "./decide.js";
+import { PROXIES } from "./forward.js";
+import type { Log } from "./log.js";
+import { Metrics } from "./metrics.js";
+import { authResult, readQuestion } from "./plugin.js";
+import type { Proxy } from "./proxy.js";
+import { EVERYTHING, makeRouter, pathOf } from "./route.js";
+import type { Route, Router } from "./route.js";
+
+/** What can change while the service runs. */
+export interface Rules {
+  readonly decider: Decider;
+  /** Without any, each request needs a token and nothing more. */
+  readonly routes?: readonly Route[];
+}
+
+export interface ServiceOptions {
+  readonly rules: Rules;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly nameUser: (subject: string | undefined) => string | undefined;
+  /** Where the service's own endpoints begin. */
+  readonly basePath: string;
+  readonly showMetrics: boolean;
+  readonly proxy?: Proxy;
+  /** Under which clients know this API; without it what they say themselves. */
+  readonly publicOrigin?: string;
+}
+
+/** The plugin's questions are smaller; a token may take 16 KiB of one. */
+const LONGEST_QUESTION = 64 * 1024;
+/** Node's own limit would refuse long tokens before the guard can say why. */
+const LONGEST_HEAD = 32 * 1024;
+/** Refusals of the service itself; all other codes are the guard's. */
+const UNROUTED = "unrouted";
+const AMBIGUOUS = "request_invalid";
+/** The endpoints' own needs are in the routes. */
+const NO_STORE = { "cache-control": "no-store" };
+
+export class Service {
+  readonly #options: ServiceOptions;
+  readonly #server;
+  readonly #metadataPath = /^\/\.well-known\/oauth-protected-resource(?:\/|$)/u;
+  #decider: Decider;
+  #router: Router;
+  #isDraining = false;
+
+  constructor(options: ServiceOptions) {
+    this.#options = options;
+    this.#decider = options.rules.decider;
+    this.#router = routerOf(options.rules);
+    this.#server = createServer({ maxHeaderSize: LONGEST_HEAD }, (request, response) => {
+      this.#handle(request, response).catch(() => this.#fail(response));
+    });
+  }
+
+  /** Answers the port. */
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(port, host, () => {
+        this.#server.off("error", reject);
+        resolve((this.#server.address() as AddressInfo).port);
+      });
+    });
+  }
+
+  /** Other rules from the next request on. Those under way end with the old ones. */
+  replace(rules: Rules, graceMs: number): void {
+    const old = this.#decider;
+    this.#decider = rules.decider;
+    this.#router = routerOf(rules);
+    setTimeout(() => old.dispose(), graceMs).unref();
+  }
+
+  /** Takes no more requests, waits for those under way, and ends them when time is up. */
+  async drain(limitMs: number): Promise<void> {
+    this.#isDraining = true;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeIdleConnections();
+    const timer = setTimeout(() => this.#server.closeAllConnections(), limitMs);
+    await closed;
+    clearTimeout(timer);
+    this.#options.proxy?.close();
+    this.#decider.dispose();
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // Whoever comes over a connection that is kept alive is asked to come back elsewhere.
+    if (this.#isDraining) response.setHeader("connection", "close");
+    const { basePath, proxy } = this.#options;
+    const [path = ""] = (request.url ?? "/").split("?", 1);
+    if (path.startsWith(`${basePath}/`)) {
+      const isDone = await this.#own(path.slice(basePath.length), request, response);
+      if (isDone) return;
+    }
+    if (this.#metadataPath.test(path)) {
+      const url = this.#urlOf(request, request.url ?? "/");
+      const document = await this.#decider.metadata(request.method ?? "GET", url);
+      if (document) {
+        const body = Buffer.from(await document.arrayBuffer());
+        response.writeHead(document.status, Object.fromEntries(document.headers)).end(body);
+        return;
+      }
+    }
+    if (proxy) return this.#forward(proxy, request, response);
+    request.resume();
+    send(response, 404, { error: "not_found" });
+  }
+
+  /** The service's own endpoints; answers whether it was one. */
+  async #own(path: string, request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+    const { proxy, showMetrics, metrics } = this.#options;
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    if (path === "/health" && isRead) {
+      send(response, 200, { status: "ok" });
+      return true;
+    }
+    if (path === "/ready" && isRead) {
+      const isReady = !this.#isDraining && (await this.#decider.isReady());
+      send(response, isReady ? 200 : 503, { status: isReady ? "ready" : "not ready" });
+      return true;
+    }
+    if (path === "/metrics" && isRead && showMetrics) {
+      response
+        .writeHead(200, { ...NO_STORE, "content-type": "text/plain; version=0.0.4; charset=utf-8" })
+        .end(metrics.text(this.#decider.tally()));
+      return true;
+    }
+    // Behind a proxy of ours nobody else asks.
+    if (proxy) return false;
+    if (path === "/plugin/authenticate") {
+      await this.#answerPlugin(request, response);
+      return true;
+    }
+    const [, name = "", rest = ""] = /^\/auth\/(\w+)(.*)$/su.exec(path) ?? [];
+    if (!Object.hasOwn(PROXIES, name)) return false;
+    await this.#answerProxy(name, rest, request, response);
+    return true;
+  }
+
+  async #answerPlugin(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.method !== "POST") {
+      request.resume();
+      response.setHeader("allow", "POST");
+      return send(response, 405, { error: "method_not_allowed" });
+    }
+    // A page of another origin cannot send this type without being asked for permission first.
+    if (!/^application\/json\s*(?:;|$)/iu.test(request.headers["content-type"] ?? "")) {
+      request.resume();
+      return send(response, 415, { error: "unsupported_media_type" });
+    }
+    const body = await textOf(request, LONGEST_QUESTION);
+    if (body === undefined) return send(response, 413, { error: "content_too_large" });
+    const question = readQuestion(body);
+    if (typeof question === "string") {
+      return send(response, 400, { error: "request_invalid", at: question });
+    }
+    const { method, uri, authorization, dpop } = question;
+    const url = this.#urlOf(request, uri);
+    const decision = await this.#decide(method, uri, { authorization, dpop, method, url });
+    const { "retry-after": wait } = decision.headers;
+    if (wait !== undefined) response.setHeader("retry-after", wait);
+    // That nobody can decide is no verdict on the token.
+    send(response, decision.status >= 500 ? decision.status : 200, authResult(decision));
+  }
+
+  async #answerProxy(
+    name: string,
+    rest: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    request.resume();
+    const asked = PROXIES[name]?.(request, rest);
+    if (!asked) return send(response, 400, { error: "request_invalid", at: `/auth/${name}` });
+    const { method, target } = asked;
+    const url = this.#urlOf(request, target);
+    const decision = await this.#decide(method, target, { ...shownBy(request), method, url });
+    const headers = decision.status === 200 ? identityOf(decision) : {};
+    response.writeHead(decision.status, { ...NO_STORE, ...decision.headers, ...headers }).end();
+  }
+
+  async #forward(proxy: Proxy, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = "GET", url: target = "/" } = request;
+    const url = this.#urlOf(request, target);
+    const decision = await this.#decide(method, target, { ...shownBy(request), method, url });
+    if (decision.status !== 200) {
+      request.resume();
+      response.writeHead(decision.status, { ...NO_STORE, ...decision.headers }).end();
+      return;
+    }
+    const { headers } = decision;
+    const status = await proxy.forward(request, response, {
+      identity: identityOf(decision),
+      headers,
+    });
+    this.#options.metrics.proxied(status);
+  }
+
+  /** The rule for a request, and what its credentials are good for. */
+  async #decide(
+    method: string,
+    target: string,
+    shown: Parameters<Decider["decide"]>[0],
+  ): Promise<Decision> {
+    const started = performance.now();
+    const path = pathOf(target);
+    const route = path === undefined ? undefined : this.#router(method, path);
+    let decision: Decision;
+    if (path === undefined) decision = { status: 400, code: AMBIGUOUS, headers: {} };
+    else if (!route) decision = { status: 403, code: UNROUTED, headers: {} };
+    else decision = await this.#judge(route, shown);
+    this.#report(decision, performance.now() - started);
+    return decision;
+  }
+
+  #judge(
+    { required, need }: Route,
+    shown: Parameters<Decider["decide"]>[0],
+  ): Decision | Promise<Decision> {
+    if (!required && shown.authorization === undefined) return { status: 200, headers: {} };
+    return this.#decider.decide(shown, need as Need);
+  }
+
+  #report({ status, principal, code }: Decision, milliseconds: number): void {
+    const { log, metrics, nameUser } = this.#options;
+    const latencyMs = Math.round(milliseconds * 1000) / 1000;
+    metrics.decided(status === 200 ? "accepted" : (code ?? "internal_error"), milliseconds);
+    if (status === 200) {
+      const userId = nameUser(principal?.subject ?? principal?.clientId);
+      const who = userId === undefined ? "a request" : `user: ${userId}`;
+      log({ level: "INFO", message: `Successfully authenticated ${who}`, userId, latencyMs });
+      return;
+    }
+    const level = status >= 500 ? "ERROR" : "WARN";
+    log({ level, message: `Refused: ${code}`, latencyMs, more: { status } });
+  }
+
+  #urlOf(request: IncomingMessage, target: string): string {
+    const origin = this.#options.publicOrigin ?? `http://${request.headers.host ?? "localhost"}`;
+    return origin + target;
+  }
+
+  #fail(response: ServerResponse): void {
+    this.#options.metrics.decided("internal_error", 0);
+    this.#options.log({ level: "ERROR", message: "A request failed inside" });
+    if (response.headersSent) response.destroy();
+    else send(response, 500, { error: "internal_error" });
+  }
+}
+
+const routerOf = ({ routes }: Rules): Router => makeRouter(routes ?? [EVERYTHING]);
+
+/** A header that comes twice is joined as Fetch joins it, and refused for that by the guard. */
+function shownBy(request: IncomingMessage): {
+  authorization: string | undefined;
+  dpop: string | undefined;
+} {
+  const { authorization, dpop } = request.headersDistinct;
+  return { authorization: authorization?.join(", "), dpop: dpop?.join(", ") };
+}
+
+/** Who it is, in headers for the server behind: only what fits into one. */
+function identityOf({ principal }: Decision): Record<string, string> {
+  if (!principal) return {};
+  const { subject, clientId, issuer, scopes, roles } = principal;
+  const named = {
+    "x-auth-subject": subject,
+    "x-auth-client": clientId,
+    "x-auth-issuer": issuer,
+    "x-auth-scopes": scopes.join(" "),
+    "x-auth-roles": roles.map(encodeURIComponent).join(" "),
+  };
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(named)) {
+    // Names are the provider's to choose; what a header cannot carry is percent-encoded.
+    if (value) headers[name] = value.replace(/[^\x20-\x7e]|%/gu, encodeURIComponent);
+  }
+  return headers;
+}
+
+/** The body as text, or nothing when it is longer; the rest of it is thrown away. */
+async function textOf(request: IncomingMessage, longest: number): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length <= longest) chunks.push(chunk);
+  }
+  return length > longest ? undefined : Buffer.concat(chunks).toString("utf8");
+}
+
+function send(response: ServerResponse, status: number, body: object): void {
+  const text = `${JSON.stringify(body)}\n`;
+  response
+    .writeHead(status, {
+      ...NO_STORE,
+      "content-type": "application/json",
+      "content-length": Buffer.byteLength(text),
+    })
+    .end(text);
+}

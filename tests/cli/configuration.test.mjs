@@ -1,0 +1,233 @@
+// Flags, environment and one file: what counts, and what is said of mistakes.
+
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { before, test } from "node:test";
+
+import { installProgram } from "../support/program.mjs";
+
+let gatepass;
+let folder;
+before(() => {
+  gatepass = installProgram("cli-configuration");
+  folder = gatepass.project;
+});
+
+const write = (name, content) => {
+  const path = join(folder, name);
+  writeFileSync(path, typeof content === "string" ? content : JSON.stringify(content, null, 2));
+  return path;
+};
+
+/** Whether `serve` would start with this. */
+const check = (env, ...args) => gatepass.run(["serve", "--config-test", ...args], { env });
+const GOOD = { GATEPASS_ISSUER: "https://as.example", GATEPASS_AUDIENCE: "https://api.example" };
+
+test("a configuration that is good is said to be good", async () => {
+  const { code, stdout } = await check(GOOD);
+  assert.deepEqual([code, stdout], [0, "The configuration is good.\n"]);
+});
+
+test("S2-27 what is missing is named, all of it, with exit code 2", async () => {
+  const { code, stderr } = await check({});
+  assert.equal(code, 2);
+  assert.match(stderr, /issuer \(--issuer, GATEPASS_ISSUER\) is not set/);
+  assert.match(stderr, /audience \(--audience, GATEPASS_AUDIENCE\) is not set/);
+});
+
+test("S0-08 any prefix makes names of the environment work unchanged", async () => {
+  const env = { MLTF_ISSUER: "https://as.example", MLTF_AUDIENCE: "https://api.example" };
+  assert.equal((await check(env, "--env-prefix", "MLTF_")).code, 0);
+  assert.equal((await check({ ...env, GATEPASS_ENV_PREFIX: "MLTF_" })).code, 0);
+  assert.equal((await check(env)).code, 2);
+});
+
+test("flags win over the environment, and the environment over the file", async () => {
+  const config = write("order.json", {
+    ...{ issuer: "https://as.example", audience: "a" },
+    port: 70000,
+  });
+  const bad = await check({}, "--config", config);
+  assert.match(bad.stderr, /order\.json:4:\d+: port must be a whole number from 0 to 65535/);
+  assert.equal((await check({ GATEPASS_PORT: "1" }, "--config", config)).code, 0);
+  const env = await check({ GATEPASS_PORT: "x" }, "--config", config);
+  assert.match(env.stderr, /GATEPASS_PORT: port must be/);
+  const flag = await check({ GATEPASS_PORT: "1" }, "--config", config, "--port", "y");
+  assert.match(flag.stderr, /--port: port must be/);
+});
+
+test("S1-02 mistakes in the file are shown by line and column", async () => {
+  const config = write(
+    "lines.json",
+    `{
+  "issuer": "https://as.example",
+  "audience": "api",
+  "audiance": "api",
+  "metrics": "perhaps",
+  "routes": [
+    { "path": "/a" },
+    { "path": "b" },
+    { "path": "/c", "methods": "GET" },
+    { "path": "/d", "scope": "read" }
+  ]
+}`,
+  );
+  const { code, stderr } = await check({}, "--config", config);
+  assert.equal(code, 2);
+  const places = [...stderr.matchAll(/lines\.json:(\d+):(\d+)/g)].map((place) => place.slice(1, 3));
+  assert.deepEqual(places, [
+    ["4", "15"],
+    ["5", "14"],
+    ["8", "15"],
+    ["9", "32"],
+    ["10", "30"],
+  ]);
+});
+
+test("a file that is not JSON is shown by its place and never repeated", async () => {
+  for (const [text, place] of [
+    ['{\n  "issuer": hunter2\n}', "2:13"],
+    ['{"a": 1, "a": 2}', "1:10"],
+    ['{"a": 1} hunter2', "1:10"],
+    ["[]", "1:1"],
+    ['{"a": "hunter2', "1:7"],
+  ]) {
+    const { code, stderr } = await check({}, "--config", write("broken.json", text));
+    assert.equal(code, 2, text);
+    assert.ok(stderr.includes(`broken.json:${place}`), stderr);
+    assert.doesNotMatch(stderr, /hunter2/);
+  }
+});
+
+test("a file is never taken from the working directory", async () => {
+  mkdirSync(join(folder, "gatepass"), { recursive: true });
+  write("gatepass.json", "not JSON");
+  write("config.json", "not JSON");
+  write("gatepass/config.json", "not JSON");
+  assert.equal((await check(GOOD)).code, 0);
+  const { code } = await check({ ...GOOD, XDG_CONFIG_HOME: folder });
+  assert.equal(code, 2, "there it is read");
+});
+
+test("S4-16 ${NAME} in the file stands for the environment", async () => {
+  const file = {
+    issuer: "https://${HOST_OF_AS}",
+    audience: "https://api.example",
+    clientId: "mockforge",
+    clientSecret: "${OAUTH_CLIENT_SECRET}",
+    routes: [{ path: "/api/*", methods: ["GET", "POST", "PUT", "DELETE"], required: true }],
+  };
+  const config = write("expand.json", file);
+  const env = { HOST_OF_AS: "as.example", OAUTH_CLIENT_SECRET: "s3cret" };
+  assert.equal((await check(env, "--config", config)).code, 0);
+  const { code, stderr } = await check({ HOST_OF_AS: "as.example" }, "--config", config);
+  assert.equal(code, 2);
+  assert.match(stderr, /expand\.json:5:19: the environment has no OAUTH_CLIENT_SECRET/);
+});
+
+test("S1-05 S0-09 a secret comes from a variable, a file or a command, never from the file itself", async () => {
+  const base = {
+    issuer: "https://as.example",
+    audience: "api",
+    clientId: "me",
+    mode: "introspect",
+  };
+  const secret = write("secret.txt", "s3cret\n");
+  const withSecret = (clientSecret) => write("secret.json", { ...base, clientSecret });
+  for (const source of [
+    { env: "NAME" },
+    { file: "secret.txt" },
+    { command: [process.execPath, "-e", "console.log('s3cret')"] },
+    "${NAME}",
+  ]) {
+    const { code, stderr } = await check({ NAME: "x" }, "--config", withSecret(source));
+    assert.equal(code, 0, stderr);
+  }
+  for (const source of [
+    "s3cret",
+    { env: "OTHER" },
+    { file: "none.txt" },
+    { command: ["false"] },
+    {},
+    1,
+  ]) {
+    const { code, stderr } = await check({ NAME: "x" }, "--config", withSecret(source));
+    assert.equal(code, 2, JSON.stringify(source));
+    assert.match(stderr, /secret\.json:6:19|none\.txt/);
+    assert.doesNotMatch(stderr, /s3cret/);
+  }
+  const own = { GATEPASS_CLIENT_ID: "me", GATEPASS_MODE: "introspect" };
+  const fromFile = { ...GOOD, ...own, GATEPASS_CLIENT_SECRET_FILE: secret };
+  assert.equal((await check(fromFile)).code, 0);
+  const both = await check({ ...fromFile, GATEPASS_CLIENT_SECRET: "s3cret" });
+  assert.match(both.stderr, /GATEPASS_CLIENT_SECRET and GATEPASS_CLIENT_SECRET_FILE are both set/);
+  assert.equal((await check({ ...GOOD, ...own }, "--client-secret-file", secret)).code, 0);
+  const asFlag = await check({ ...GOOD, ...own }, "--client-secret", "s3cret");
+  assert.equal(asFlag.code, 2, "other users of the machine can read flags");
+});
+
+test("S4-32 a secret file that cannot be read is named, and what it holds is not", async () => {
+  const empty = write("empty.txt", "\n");
+  for (const file of [empty, join(folder, "nowhere"), folder]) {
+    const { code, stderr } = await check({ ...GOOD, GATEPASS_CLIENT_SECRET_FILE: file });
+    assert.equal(code, 2);
+    assert.match(stderr, /GATEPASS_CLIENT_SECRET_FILE: /);
+  }
+});
+
+test("S1-01 several servers are told apart by name", async () => {
+  const config = write("servers.json", {
+    audience: "https://api.example",
+    servers: {
+      one: { issuer: "https://one.example", urls: ["https://api.one.example/*"] },
+      two: { issuer: "http://two.example" },
+    },
+  });
+  assert.equal((await check({}, "--config", config, "--server", "one")).code, 0);
+  const two = await check({}, "--config", config, "--server", "two");
+  assert.match(
+    two.stderr,
+    /servers\.json:11:17: issuer: /,
+    "http is refused by the core, with its place",
+  );
+  const none = await check({}, "--config", config);
+  assert.match(none.stderr, /Which server\? Give --server with one of: one, two\./);
+  const three = await check({}, "--config", config, "--server", "three");
+  assert.match(three.stderr, /There is no server "three" in .*; there are: one, two\./);
+});
+
+test("S2-09 S2-10 S2-11 S2-12 providers that everybody knows need their name only", async () => {
+  const audience = ["--audience", "api"];
+  for (const [args, missing] of [
+    [["--provider", "auth0"], "domain"],
+    [["--provider", "okta"], "domain"],
+    [["--provider", "entra"], "tenant"],
+  ]) {
+    const { code, stderr } = await check({}, ...args, ...audience);
+    assert.equal(code, 2);
+    assert.match(stderr, new RegExp(`needs ${missing} `));
+    const value = missing === "tenant" ? "2fd4e1c6-0000-4000-8000-000000000000" : "your.example";
+    assert.equal((await check({}, ...args, `--${missing}`, value, ...audience)).code, 0);
+  }
+  assert.equal((await check({}, "--provider", "google", ...audience)).code, 0);
+});
+
+test("what the core refuses is shown where it stands", async () => {
+  const config = write(
+    "core.json",
+    '{\n  "issuer": "https://as.example",\n  "audience": "api",\n  "guard": {\n    "clockTolerance": 1000\n  }\n}',
+  );
+  const { code, stderr } = await check({}, "--config", config);
+  assert.equal(code, 2);
+  assert.match(stderr, /core\.json:5:23: clockTolerance: /);
+});
+
+test("unknown flags and commands are named", async () => {
+  const flag = await check(GOOD, "--audiance", "x");
+  assert.equal(flag.code, 2);
+  assert.match(flag.stderr, /--audiance/);
+  const command = await gatepass.run(["srve"]);
+  assert.deepEqual([command.code, command.stdout], [2, ""]);
+  assert.match(command.stderr, /There is no command "srve"/);
+});

@@ -1,0 +1,232 @@
+// The service in front of a server: what gets through, and that it gets through unchanged.
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { request as httpRequest } from "node:http";
+import { join } from "node:path";
+import { before, test } from "node:test";
+
+import { installProgram, listen, startProvider } from "../support/program.mjs";
+
+let gatepass;
+before(() => {
+  gatepass = installProgram("cli-proxy");
+});
+
+const RESOURCE = "https://mcp.example/mypackage/mcp";
+
+/** An MCP server over JSON-RPC that tells what it was sent. */
+async function startMcp(t) {
+  const seen = [];
+  const server = await listen(t, async (request, response) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = Buffer.concat(chunks);
+    seen.push({ method: request.method, url: request.url, headers: request.headers, body });
+    if (request.url === "/echo") return response.end(body);
+    if (request.url === "/missing") return response.writeHead(404, "Nothing Here").end("no");
+    const { id } = JSON.parse(body);
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ jsonrpc: "2.0", id, result: { tools: [] } }));
+  });
+  return { ...server, seen };
+}
+
+async function guarded(t, upstream, args = []) {
+  const provider = await startProvider(t, { audience: RESOURCE });
+  const service = await gatepass.serve(t, [
+    ...["--issuer", provider.issuer, "--resource", RESOURCE, "--upstream", upstream],
+    ...args,
+  ]);
+  return { provider, ...service, authorization: `Bearer ${await provider.accessToken()}` };
+}
+
+const CALL = '{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}';
+
+test("S2-16 S2-19 an MCP server is protected by one flag, its requests untouched", async (t) => {
+  const mcp = await startMcp(t);
+  const { origin, authorization } = await guarded(t, mcp.origin);
+  const call = (headers) =>
+    fetch(`${origin}/mypackage/mcp`, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: CALL,
+    });
+  const refused = await call({});
+  assert.equal(refused.status, 401);
+  const challenge = refused.headers.get("www-authenticate");
+  const [, metadata] = /^Bearer resource_metadata="([^"]+)"$/.exec(challenge) ?? [];
+  assert.equal(metadata, "https://mcp.example/.well-known/oauth-protected-resource/mypackage/mcp");
+  assert.equal(mcp.seen.length, 0);
+
+  const document = await fetch(origin + new URL(metadata).pathname);
+  assert.equal(document.status, 200);
+  assert.equal((await document.json()).resource, RESOURCE);
+
+  const answered = await call({ authorization });
+  assert.equal(answered.status, 200);
+  assert.deepEqual(await answered.json(), { jsonrpc: "2.0", id: 1, result: { tools: [] } });
+  const [{ method, url, headers, body }] = mcp.seen;
+  assert.deepEqual([method, url, body.toString()], ["POST", "/mypackage/mcp", CALL]);
+  assert.equal(headers["content-type"], "application/json");
+});
+
+test("the token ends at the service, and who it is from is said in headers that nobody else can send", async (t) => {
+  const mcp = await startMcp(t);
+  const spoofed = { "x-auth-subject": "root", x_auth_subject: "root", "x-auth-roles": "admin" };
+  const hidden = await guarded(t, mcp.origin);
+  await fetch(`${hidden.origin}/echo`, {
+    headers: { authorization: hidden.authorization, ...spoofed },
+  });
+  const { headers } = mcp.seen[0];
+  assert.equal(headers.authorization, undefined);
+  assert.deepEqual(
+    [headers["x-auth-subject"], headers["x-auth-client"], headers["x-auth-scopes"]],
+    ["alice", "spa", "openid read"],
+  );
+  assert.deepEqual([headers["x-auth-roles"], headers["x_auth_subject"]], [undefined, undefined]);
+  assert.equal(headers.host, new URL(mcp.origin).host);
+
+  const shown = await guarded(t, mcp.origin, ["--forward-token"]);
+  await fetch(`${shown.origin}/echo`, { headers: { authorization: shown.authorization } });
+  assert.equal(mcp.seen[1].headers.authorization, shown.authorization);
+});
+
+test("bodies of any kind and length come through as they were, and so do refusals of the upstream", async (t) => {
+  const mcp = await startMcp(t);
+  const { origin, authorization } = await guarded(t, mcp.origin);
+  const bytes = randomBytes(3_000_000);
+  const response = await fetch(`${origin}/echo`, {
+    method: "PUT",
+    headers: { authorization },
+    body: bytes,
+  });
+  assert.ok(Buffer.from(await response.arrayBuffer()).equals(bytes));
+  assert.equal(mcp.seen[0].headers["content-length"], "3000000");
+  async function* parts() {
+    yield bytes.subarray(0, 1000);
+    yield bytes.subarray(1000, 2000);
+  }
+  const streamed = await fetch(`${origin}/echo`, {
+    method: "POST",
+    headers: { authorization },
+    body: parts(),
+    duplex: "half",
+  });
+  assert.ok(Buffer.from(await streamed.arrayBuffer()).equals(bytes.subarray(0, 2000)));
+  assert.equal(mcp.seen[1].headers["transfer-encoding"], "chunked");
+  const missing = await fetch(`${origin}/missing`, { headers: { authorization } });
+  assert.deepEqual(
+    [missing.status, missing.statusText, await missing.text()],
+    [404, "Nothing Here", "no"],
+  );
+});
+
+test("a stream of events is not held back, and ends with whoever listens", async (t) => {
+  const closed = [];
+  const upstream = await listen(t, (request, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.flushHeaders();
+    request.once("close", () => {});
+    response.once("close", () => closed.push("closed"));
+    if (request.url === "/events") response.write("data: first\n\n");
+  });
+  const { origin, authorization } = await guarded(t, upstream.origin);
+  const controller = new AbortController();
+  const open = (path) =>
+    fetch(origin + path, { headers: { authorization }, signal: controller.signal });
+  const silent = await open("/silent");
+  assert.equal(silent.headers.get("content-type"), "text/event-stream");
+  const events = await open("/events");
+  const { value } = await events.body.getReader().read();
+  assert.equal(Buffer.from(value).toString(), "data: first\n\n");
+  controller.abort();
+  while (closed.length < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+});
+
+test("an upstream that is away is 502, and one that breaks off breaks the answer off", async (t) => {
+  const gone = await listen(t, () => {});
+  const { origin: nowhere } = gone;
+  await new Promise((resolve) => gone.server.close(resolve));
+  const away = await guarded(t, nowhere);
+  const { status } = await fetch(away.origin, { headers: { authorization: away.authorization } });
+  assert.equal(status, 502);
+
+  const breaking = await listen(t, (_request, response) => {
+    response.writeHead(200, { "content-length": "1000" });
+    response.write("half");
+    setTimeout(() => response.destroy(), 20);
+  });
+  const { origin, authorization } = await guarded(t, breaking.origin);
+  const half = await fetch(origin, { headers: { authorization } });
+  await assert.rejects(half.text());
+});
+
+test("headers that belong to one connection stay there", async (t) => {
+  const mcp = await startMcp(t);
+  const { origin, authorization } = await guarded(t, mcp.origin);
+  const { hostname, port } = new URL(origin);
+  const request = httpRequest({
+    ...{ hostname, port, path: "/echo", agent: false },
+    headers: {
+      authorization,
+      connection: "close, x-hop",
+      "x-hop": "1",
+      te: "trailers",
+      "proxy-authorization": "Basic eDp5",
+      "x-forwarded-for": "6.6.6.6",
+      "x-kept": "1",
+    },
+  });
+  request.end();
+  const [response] = await once(request, "response");
+  response.resume();
+  await once(response, "end");
+  const { headers } = mcp.seen[0];
+  for (const name of ["x-hop", "te", "proxy-authorization"]) assert.equal(headers[name], undefined);
+  assert.equal(headers["x-kept"], "1");
+  assert.equal(headers["x-forwarded-for"], "127.0.0.1");
+});
+
+test("the service's own endpoints can be moved out of the upstream's way", async (t) => {
+  const mcp = await startMcp(t);
+  const { origin, authorization } = await guarded(t, mcp.origin, ["--base-path", "/-/gatepass"]);
+  assert.equal((await fetch(`${origin}/-/gatepass/health`)).status, 200);
+  assert.equal((await fetch(`${origin}/health`)).status, 401);
+  const own = await fetch(`${origin}/plugin/authenticate`, {
+    method: "POST",
+    headers: { authorization },
+    body: CALL,
+  });
+  assert.equal(own.status, 200, "it is the upstream's");
+});
+
+test("routes say what the upstream is asked for, and default deny says the rest", async (t) => {
+  const mcp = await startMcp(t);
+  const provider = await startProvider(t, { audience: RESOURCE });
+  const config = join(gatepass.project, "proxy-routes.json");
+  writeFileSync(
+    config,
+    JSON.stringify({
+      ...{ issuer: provider.issuer, resource: RESOURCE, upstream: mcp.origin },
+      routes: [
+        { path: "/echo", methods: ["GET"], required: false },
+        { path: "/mypackage/mcp", methods: ["POST"], scopes: ["mcp"] },
+      ],
+    }),
+  );
+  const { origin } = await gatepass.serve(t, ["--config", config]);
+  const post = async (scope) => {
+    const token = await provider.accessToken({ scope });
+    const headers = { authorization: `Bearer ${token}` };
+    return fetch(`${origin}/mypackage/mcp`, { method: "POST", headers, body: CALL });
+  };
+  assert.equal((await fetch(`${origin}/echo`)).status, 200);
+  assert.equal((await fetch(`${origin}/other`)).status, 403);
+  assert.equal((await post("mcp")).status, 200);
+  const poor = await post("read");
+  assert.equal(poor.status, 403);
+  assert.match(poor.headers.get("www-authenticate"), /insufficient_scope.*scope="mcp"/);
+});

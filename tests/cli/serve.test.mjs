@@ -1,0 +1,462 @@
+// The guard as a service: what it answers, what it logs and how it ends.
+
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { request as httpRequest } from "node:http";
+import { join } from "node:path";
+import { before, test } from "node:test";
+
+import parsePrometheus from "parse-prometheus-text-format";
+
+import { installProgram, listen, startProvider } from "../support/program.mjs";
+
+let gatepass;
+before(() => {
+  gatepass = installProgram("cli-serve");
+});
+
+const AUDIENCE = "https://api.example";
+const SECRET = "rs-secret";
+
+/** The sidecar as its own variables configure it. */
+const sidecar = (provider) => ({
+  AUTH_SERVER_URL: provider.issuer,
+  OAUTH_CLIENT_ID: "rs",
+  OAUTH_CLIENT_SECRET: SECRET,
+});
+
+const writeConfig = (name, content) => {
+  const path = join(gatepass.project, name);
+  writeFileSync(path, JSON.stringify(content));
+  return path;
+};
+
+/** The question of the plugin's own documentation. */
+const ask = (origin, token, context = {}, rest = {}) =>
+  fetch(`${origin}/plugin/authenticate`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      context: { method: "GET", uri: "/api/users", headers: {}, ...context },
+      credentials: { type: "bearer", token },
+      ...rest,
+    }),
+  });
+
+/** A request as it is written, without what fetch would put right. */
+const raw = (origin, path, { method = "GET", headers = {}, body } = {}) =>
+  new Promise((resolve, reject) => {
+    const { hostname, port } = new URL(origin);
+    const request = httpRequest({ hostname, port, path, method, headers, agent: false });
+    request.once("error", reject).once("response", async (response) => {
+      const chunks = [];
+      for await (const chunk of response) chunks.push(chunk);
+      const text = Buffer.concat(chunks).toString();
+      resolve({ status: response.statusCode, headers: response.headers, text });
+    });
+    request.end(body);
+  });
+
+test("S4-18 S4-21 S4-01 the plugin's question is answered with exactly its members", async (t) => {
+  const provider = await startProvider(t);
+  const { origin } = await gatepass.serve(t, [], { env: sidecar(provider) });
+  const token = provider.opaqueToken({ client_id: "spa", aud: undefined });
+  const good = await ask(origin, token);
+  assert.equal(good.status, 200);
+  const { claims, ...answer } = await good.json();
+  assert.deepEqual(answer, { authenticated: true, user_id: "alice", scope: "openid read" });
+  assert.deepEqual([claims.sub, claims.client_id], ["alice", "spa"]);
+
+  const bad = await ask(origin, "your-access-token");
+  assert.equal(bad.status, 200);
+  assert.deepEqual(await bad.json(), {
+    authenticated: false,
+    user_id: null,
+    claims: {},
+    scope: null,
+    error: "token_inactive",
+  });
+});
+
+test("S4-18 a question that cannot be read is a mistake of who asks, by name", async (t) => {
+  const provider = await startProvider(t);
+  const { origin } = await gatepass.serve(t, [], { env: sidecar(provider) });
+  const context = { method: "GET", uri: "/", headers: {} };
+  for (const [question, at] of [
+    ["{", "body"],
+    ["[]", "body"],
+    [{}, "context"],
+    [{ context: {} }, "context.method"],
+    [{ context: { ...context, method: "get it" } }, "context.method"],
+    [{ context: { ...context, uri: 1 } }, "context.uri"],
+    [{ context: { ...context, headers: { a: 1 } } }, "context.headers"],
+    [{ context, credentials: "x" }, "credentials"],
+    [{ context, credentials: { type: "basic", token: "x" } }, "credentials.type"],
+    [{ context, credentials: { type: "bearer" } }, "credentials.token"],
+    [{ context, credentials: { type: "bearer", token: "a b" } }, "credentials.token"],
+  ]) {
+    const response = await fetch(`${origin}/plugin/authenticate`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: typeof question === "string" ? question : JSON.stringify(question),
+    });
+    assert.equal(response.status, 400, JSON.stringify(question));
+    assert.deepEqual(await response.json(), { error: "request_invalid", at });
+  }
+  const form = await fetch(`${origin}/plugin/authenticate`, { method: "POST", body: "{}" });
+  assert.equal(form.status, 415, "a page of another origin could send this");
+  assert.equal((await fetch(`${origin}/plugin/authenticate`)).status, 405);
+  const large = await ask(origin, "x".repeat(70_000));
+  assert.equal(large.status, 413);
+  assert.equal(provider.count("/introspect"), 0);
+});
+
+test("S4-17 the token is taken from one Authorization header, and from nowhere else", async (t) => {
+  const provider = await startProvider(t);
+  const { origin } = await gatepass.serve(t, [], { env: sidecar(provider) });
+  const token = provider.opaqueToken({ aud: undefined });
+  const verdict = async (context, credentials) =>
+    (await (await ask(origin, "", context, { credentials })).json()).error ?? "accepted";
+  const header = (value) => ({ headers: { AUTHORIZATION: value } });
+  assert.equal(await verdict(header(`Bearer ${token}`)), "accepted");
+  assert.equal(await verdict(header(`bEARER ${token}`)), "accepted");
+  assert.equal(await verdict({}), "credential_missing");
+  assert.equal(await verdict({ uri: `/?access_token=${token}` }), "credential_missing");
+  assert.equal(await verdict(header(`Bearer  ${token}`)), "request_invalid");
+  assert.equal(await verdict(header(`Bearer ${token}, Bearer ${token}`)), "credential_multiple");
+  const same = { type: "Bearer", token };
+  assert.equal(await verdict(header(`Bearer ${token}`), same), "accepted");
+  assert.equal(await verdict(header("Bearer other"), same), "credential_multiple");
+  assert.equal(await verdict({}, { type: "bearer", token: "x".repeat(17_000) }), "token_too_large");
+
+  const twice = ["Authorization", `Bearer ${token}`, "Authorization", `Bearer ${token}`];
+  const headers = [...twice, "X-Original-Method", "GET", "X-Original-URI", "/", "Host", "x"];
+  const { status, headers: answered } = await raw(origin, "/auth/nginx", { headers });
+  assert.equal(status, 400);
+  assert.match(answered["www-authenticate"], /invalid_request/);
+});
+
+test("S4-40 S4-15 it is healthy before it has asked anybody, and ready once the provider answers", async (t) => {
+  let isAway = true;
+  const provider = await startProvider(t, {
+    answer: () => (isAway ? new Response(null, { status: 503 }) : undefined),
+  });
+  const { origin } = await gatepass.serve(t, [], { env: sidecar(provider) });
+  const health = await fetch(`${origin}/health`);
+  assert.deepEqual([health.status, await health.json()], [200, { status: "ok" }]);
+  assert.equal(provider.requests.length, 0);
+  assert.equal((await fetch(`${origin}/ready`)).status, 503);
+  isAway = false;
+  assert.equal((await fetch(`${origin}/ready`)).status, 200);
+});
+
+test("S4-30 a provider that is away is 503 with Retry-After, not a verdict on the token", async (t) => {
+  let isAway = true;
+  const provider = await startProvider(t, {
+    answer: () => (isAway ? new Response(null, { status: 503 }) : undefined),
+  });
+  const { origin } = await gatepass.serve(t, [], { env: sidecar(provider) });
+  const token = provider.opaqueToken({ aud: undefined });
+  const away = await ask(origin, token);
+  assert.equal(away.status, 503);
+  assert.match(away.headers.get("retry-after"), /^\d+$/);
+  assert.equal((await away.json()).authenticated, false);
+  isAway = false;
+  await new Promise((resolve) => setTimeout(resolve, 1000 * away.headers.get("retry-after")));
+  assert.equal((await (await ask(origin, token)).json()).authenticated, true);
+});
+
+test("S4-09 S4-10 S4-37 a server that publishes nothing is asked at /oauth/introspect, as mockforge", async (t) => {
+  const asked = [];
+  const provider = await startProvider(t, {
+    answer(url, { headers, body }) {
+      if (!url.endsWith("/oauth/introspect")) return new Response(null, { status: 404 });
+      asked.push([headers.authorization, new URLSearchParams(body).get("token")]);
+      return Response.json({ active: true, sub: "user123", scope: "read" });
+    },
+  });
+  const { OAUTH_CLIENT_ID: _, ...env } = sidecar(provider);
+  const { origin } = await gatepass.serve(t, [], { env });
+  assert.equal((await (await ask(origin, "opaque")).json()).user_id, "user123");
+  assert.deepEqual(asked, [[`Basic ${btoa(`mockforge:${SECRET}`)}`, "opaque"]]);
+});
+
+test("S4-03 S4-27 S4-35 answers are remembered for a while, and not with cache-ttl 0", async (t) => {
+  const provider = await startProvider(t);
+  for (const [args, count] of [
+    [[], 1],
+    [["--cache-ttl", "0"], 4],
+  ]) {
+    const { origin } = await gatepass.serve(t, args, { env: sidecar(provider) });
+    const token = provider.opaqueToken({ aud: undefined });
+    for (let i = 0; i < 3; i++) {
+      assert.equal((await (await ask(origin, token)).json()).authenticated, true);
+    }
+    assert.equal(provider.count("/introspect"), count);
+  }
+});
+
+test("S4-29 a hundred introspections take one connection", async (t) => {
+  const provider = await startProvider(t);
+  const { origin } = await gatepass.serve(t, ["--cache-ttl", "0"], { env: sidecar(provider) });
+  const connections = new Set();
+  provider.server.on("request", ({ url, socket }) => {
+    if (url === "/introspect") connections.add(socket);
+  });
+  const token = provider.opaqueToken({ aud: undefined });
+  for (let i = 0; i < 100; i++) await ask(origin, token);
+  assert.equal(provider.count("/introspect"), 100);
+  assert.equal(connections.size, 1);
+});
+
+test("S4-42 S4-34 S4-14 the log has the five members first, and never a token or a secret", async (t) => {
+  const provider = await startProvider(t);
+  const service = await gatepass.serve(t, [], { env: sidecar(provider) });
+  const token = provider.opaqueToken({ sub: "user123", aud: undefined });
+  await ask(service.origin, token);
+  await ask(service.origin, "your-access-token");
+  const accepted = await service.logged(/Successfully/);
+  assert.deepEqual(Object.keys(accepted), [
+    "timestamp",
+    "level",
+    "message",
+    "user_id",
+    "latency_ms",
+  ]);
+  assert.match(accepted.timestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  assert.deepEqual(
+    [accepted.level, accepted.message, accepted.user_id],
+    ["INFO", "Successfully authenticated user: user123", "user123"],
+  );
+  assert.equal(typeof accepted.latency_ms, "number");
+  const refused = await service.logged(/Refused/);
+  assert.deepEqual(Object.keys(refused).slice(0, 5), Object.keys(accepted));
+  assert.deepEqual([refused.level, refused.message], ["WARN", "Refused: token_inactive"]);
+  service.child.kill("SIGTERM");
+  assert.equal(await service.exited, 0);
+  for (const secret of [token, "your-access-token", SECRET, btoa(`rs:${SECRET}`)]) {
+    assert.ok(!service.output().includes(secret));
+  }
+});
+
+test("S4-42 users can be left out of the log or hashed", async (t) => {
+  const provider = await startProvider(t);
+  const token = provider.opaqueToken({ sub: "user123", aud: undefined });
+  for (const [style, pattern] of [
+    ["none", /^null$/],
+    ["hash", /^"[\w-]{16}"$/],
+  ]) {
+    const service = await gatepass.serve(t, ["--log-user", style], { env: sidecar(provider) });
+    await ask(service.origin, token);
+    assert.match(JSON.stringify((await service.logged(/Successfully/)).user_id), pattern);
+    assert.doesNotMatch(service.output(), /user123/);
+  }
+});
+
+test("S4-41 S4-05 S4-39 metrics can be read by a parser of Prometheus' format, and only when asked for", async (t) => {
+  const provider = await startProvider(t);
+  const env = sidecar(provider);
+  const silent = await gatepass.serve(t, [], { env });
+  assert.equal((await fetch(`${silent.origin}/metrics`)).status, 404);
+  const { origin } = await gatepass.serve(t, ["--metrics"], { env });
+  const token = provider.opaqueToken({ aud: undefined });
+  for (const one of [token, token, "nonsense"]) await ask(origin, one);
+  const response = await fetch(`${origin}/metrics`);
+  assert.equal(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+  const text = await response.text();
+  const families = Object.fromEntries(parsePrometheus(text).map((one) => [one.name, one]));
+  const outcomes = families["gatepass_requests_total"].metrics.map((m) => [
+    m.labels.outcome,
+    m.value,
+  ]);
+  assert.deepEqual(outcomes, [
+    ["accepted", "2"],
+    ["token_inactive", "1"],
+  ]);
+  const [decisions] = families["gatepass_decision_duration_seconds"].metrics;
+  assert.equal(families["gatepass_decision_duration_seconds"].type, "HISTOGRAM");
+  assert.deepEqual([decisions.count, decisions.buckets["+Inf"]], ["3", "3"]);
+  assert.equal(families["gatepass_provider_request_duration_seconds"].type, "HISTOGRAM");
+  assert.match(
+    text,
+    /^gatepass_provider_request_duration_seconds_count{purpose="introspection"} 2$/m,
+  );
+  for (const name of [
+    "cache_hits_total",
+    "cache_misses_total",
+    "introspections_total",
+    "introspection_cached_total",
+  ]) {
+    assert.match(families[`gatepass_${name}`].metrics[0].value, /^\d+$/);
+  }
+  assert.ok(!text.includes(token) && !text.includes("alice"));
+});
+
+test("S4-14 SIGTERM lets a request finish, takes no new one and ends with 0", async (t) => {
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  const provider = await startProvider(t, {
+    before: (url) => (url.endsWith("/introspect") ? held : undefined),
+  });
+  const service = await gatepass.serve(t, [], { env: sidecar(provider) });
+  const token = provider.opaqueToken({ aud: undefined });
+  const answer = ask(service.origin, token);
+  while (!provider.connections.size) await new Promise((resolve) => setTimeout(resolve, 10));
+  service.child.kill("SIGTERM");
+  await service.logged(/Draining/);
+  await assert.rejects(fetch(`${service.origin}/health`));
+  release();
+  assert.equal((await (await answer).json()).authenticated, true);
+  assert.equal(await service.exited, 0);
+});
+
+test("S4-32 SIGHUP reads secrets anew, and a mistake leaves the old ones in place", async (t) => {
+  const provider = await startProvider(t, { api: "rs:new-secret" });
+  const file = join(gatepass.project, "rotating");
+  writeFileSync(file, "old-secret\n");
+  const { OAUTH_CLIENT_SECRET: _, ...env } = sidecar(provider);
+  const service = await gatepass.serve(t, [], { env: { ...env, OAUTH_CLIENT_SECRET_FILE: file } });
+  const token = provider.opaqueToken({ aud: undefined });
+  assert.equal((await ask(service.origin, token)).status, 503);
+  writeFileSync(file, "new-secret\n");
+  service.child.kill("SIGHUP");
+  await service.logged(/read anew/);
+  assert.equal((await (await ask(service.origin, token)).json()).authenticated, true);
+  writeFileSync(file, "");
+  service.child.kill("SIGHUP");
+  await service.logged(/The old configuration stays/);
+  assert.equal((await (await ask(service.origin, token)).json()).authenticated, true);
+  assert.doesNotMatch(service.output(), /(?:old|new)-secret/);
+});
+
+const ROUTES = [
+  { path: "/public/*", required: false },
+  { path: "/admin/*", roles: "admin" },
+  { path: "/api/*", methods: ["GET", "POST"], scopes: "read" },
+  { path: "/api/*/files", methods: ["DELETE"], scopes: ["write"] },
+];
+
+test("S4-16 rules by path and method: the first that fits counts, and what fits none is refused", async (t) => {
+  const provider = await startProvider(t);
+  const config = writeConfig("routes.json", {
+    issuer: provider.issuer,
+    audience: AUDIENCE,
+    mode: "jwt",
+    routes: ROUTES,
+  });
+  const { origin } = await gatepass.serve(t, ["--config", config]);
+  const token = await provider.accessToken({ scope: "read", roles: ["admin"] });
+  const status = async (method, uri, bearer = token) => {
+    const headers = { "x-forwarded-method": method, "x-forwarded-uri": uri };
+    if (bearer) headers.authorization = `Bearer ${bearer}`;
+    return (await raw(origin, "/auth/traefik", { headers })).status;
+  };
+  assert.equal(await status("GET", "/api/users"), 200);
+  assert.equal(await status("GET", "/api/users?x=/../admin"), 200);
+  assert.equal(await status("PUT", "/api/users"), 403, "no rule has this method");
+  assert.equal(await status("DELETE", "/api/1/files"), 403, "a scope is missing");
+  assert.equal(await status("DELETE", "/api/1/2/files"), 403, "no rule");
+  assert.equal(await status("GET", "/api"), 403, "no rule");
+  assert.equal(await status("GET", "/"), 403, "no rule");
+  assert.equal(await status("GET", "/public/a", ""), 200);
+  assert.equal(await status("GET", "/public/a", "nonsense"), 401, "bad credentials are none");
+  assert.equal(await status("GET", "/api/users", ""), 401);
+  // Paths that another server could read as a different one.
+  for (const path of [
+    "/public/../admin/x",
+    "/public/..;/admin/x",
+    "/public/%2e%2e/admin/x",
+    "/public/%2E./admin/x",
+    "/public/..%2fadmin/x",
+    "/public/..\\admin",
+    "/public/%5c..%5cadmin",
+    "/public//admin",
+    "/public/%252e%252e/admin",
+    "/public/\u0007",
+    "/public/%00",
+    "/public/%e0%80",
+    "public/a",
+    "*",
+  ]) {
+    if (/[\u0000-\u001f]/.test(path)) continue; // Node's own client does not send these.
+    assert.equal(await status("GET", path, ""), 400, path);
+  }
+  assert.equal(await status("GET", "/%61dmin/x", ""), 401, "compared as it is decoded");
+});
+
+test("S2-25 without a provider: a fixed token, or nothing at all", async (t) => {
+  const file = join(gatepass.project, "tokens");
+  writeFileSync(file, "first-token\nsecond-token\n");
+  const fixed = await gatepass.serve(t, ["--mode", "static", "--token-file", file]);
+  const verdict = async (token) => await (await ask(fixed.origin, token)).json();
+  assert.equal((await verdict("first-token")).authenticated, true);
+  assert.equal((await verdict("second-token")).authenticated, true);
+  assert.equal((await verdict("third-token")).error, "token_inactive");
+  assert.equal((await verdict("first-token,second-token")).error, "request_invalid");
+  const missing = await raw(fixed.origin, "/auth/envoy/api", {});
+  assert.deepEqual([missing.status, missing.headers["www-authenticate"]], [401, "Bearer"]);
+  const open = await gatepass.serve(t, ["--mode", "none"]);
+  assert.equal((await raw(open.origin, "/auth/envoy/api", {})).status, 200);
+  await open.logged(/nothing is checked/);
+});
+
+test("each proxy asks at its own endpoint, and the headers of the others are not believed", async (t) => {
+  const provider = await startProvider(t);
+  const config = writeConfig("forward.json", {
+    issuer: provider.issuer,
+    audience: AUDIENCE,
+    routes: [{ path: "/public", required: false }, { path: "/api" }],
+  });
+  const { origin } = await gatepass.serve(t, ["--config", config]);
+  const token = await provider.accessToken({ sub: "ünï %" });
+  const authorization = `Bearer ${token}`;
+  const nginx = { "x-original-method": "GET", "x-original-uri": "/api" };
+  const traefik = { "x-forwarded-method": "GET", "x-forwarded-uri": "/api" };
+  for (const [path, headers] of [
+    ["/auth/nginx", nginx],
+    ["/auth/traefik", traefik],
+    ["/auth/envoy/api", {}],
+  ]) {
+    const good = await raw(origin, path, { headers: { ...headers, authorization } });
+    assert.equal(good.status, 200, path);
+    assert.equal(good.headers["x-auth-subject"], "%C3%BCn%C3%AF %25");
+    assert.equal(good.headers["x-auth-scopes"], "openid read");
+    const without = await raw(origin, path, { headers });
+    assert.equal(without.status, 401, path);
+    assert.match(without.headers["www-authenticate"], /^Bearer/);
+  }
+  const spoofed = { "x-forwarded-method": "GET", "x-forwarded-uri": "/public" };
+  assert.equal(
+    (await raw(origin, "/auth/nginx", { headers: { ...nginx, ...spoofed } })).status,
+    401,
+  );
+  assert.equal((await raw(origin, "/auth/nginx", { headers: spoofed })).status, 400);
+  const twice = ["X-Original-URI", "/api", "X-Original-URI", "/public", "X-Original-Method", "GET"];
+  const { status } = await raw(origin, "/auth/nginx", { headers: [...twice, "Host", "x"] });
+  assert.equal(status, 400);
+  assert.equal((await raw(origin, "/auth/other", {})).status, 404);
+});
+
+test("S4-28 two instances behind one balancer give the same answers", async (t) => {
+  const provider = await startProvider(t);
+  const both = await Promise.all(
+    [1, 2].map(() => gatepass.serve(t, [], { env: sidecar(provider) })),
+  );
+  let turn = 0;
+  const balancer = await listen(t, (request, response) => {
+    const { hostname, port } = new URL(both[turn++ % 2].origin);
+    const { method, headers, url: path } = request;
+    const onward = httpRequest({ hostname, port, method, headers, path }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    request.pipe(onward);
+  });
+  const tokens = [provider.opaqueToken({ aud: undefined }), "nonsense"];
+  for (const token of tokens) {
+    const answers = [];
+    for (let i = 0; i < 4; i++) answers.push(await (await ask(balancer.origin, token)).text());
+    assert.equal(new Set(answers).size, 1);
+  }
+  assert.equal(turn, 8);
+});
