@@ -17,10 +17,15 @@ export type { TokenStore, TransactionStore } from "./storage.js";
 export interface IssuerMetadata {
   /** The issuer identifier. */
   readonly issuer: string;
+  /** Where the page goes to sign in. */
   readonly authorization_endpoint?: string;
+  /** Where codes and refresh tokens are exchanged. */
   readonly token_endpoint?: string;
+  /** Where the keys are. */
   readonly jwks_uri?: string;
+  /** Where the page goes to sign out. */
   readonly end_session_endpoint?: string;
+  /** Whatever else the provider says. */
   readonly [member: string]: unknown;
 }
 
@@ -39,7 +44,7 @@ export interface ClientOptions {
   readonly postLogoutRedirectUri?: string;
   /** Scopes, separated by single spaces. @defaultValue `"openid"` */
   readonly scope?: string;
-  /** The APIs that the access token is for, as absolute URIs (RFC 8707). */
+  /** The APIs that the access token is for, as absolute URIs (RFC 8707). @defaultValue none */
   readonly resource?: string | readonly string[];
   /** The `audience` parameter of providers that use it in place of `resource`. */
   readonly audience?: string;
@@ -94,11 +99,17 @@ export interface ClientOptions {
 
 /** What one sign-in asks for. */
 export interface SignInOptions {
-  /** `prompt` (OpenID Connect Core section 3.1.2.1), such as `"login"` or `"consent"`. */
+  /**
+   * `prompt` (OpenID Connect Core section 3.1.2.1), such as `"login"` or `"consent"`.
+   * @defaultValue none: the provider decides
+   */
   readonly prompt?: string;
-  /** `login_hint`: whom the user wants to sign in as. */
+  /** `login_hint`: whom the user wants to sign in as. @defaultValue none */
   readonly loginHint?: string;
-  /** How old the user's login may be, in seconds; checked against `auth_time`. */
+  /**
+   * How old the user's login may be, in whole seconds; checked against `auth_time` (OpenID Connect
+   * Core section 3.1.2.1). @defaultValue no bound
+   */
   readonly maxAge?: number;
   /** Where the application goes on: a path of its own origin, beginning with one slash. */
   readonly returnTo?: string;
@@ -108,14 +119,21 @@ export interface SignInOptions {
 
 /** The claims of an ID token that was checked. Integers beyond 2^53 come as strings. */
 export interface IdClaims {
+  /** The issuer. */
   readonly iss: string;
   /** Who signed in; unique within the issuer. Use `iss` and `sub` together as the user's key. */
   readonly sub: string;
+  /** Whom the token is for: this client, and perhaps others that it trusts. */
   readonly aud: string | readonly string[];
+  /** When the token ends, in seconds since 1970. */
   readonly exp: number;
+  /** When it was issued, in seconds since 1970. */
   readonly iat: number;
+  /** What the provider says of the user's name. */
   readonly name?: unknown;
+  /** What it says of the address; look at `email_verified` before you rely on it. */
   readonly email?: unknown;
+  /** Every other claim. */
   readonly [claim: string]: unknown;
 }
 
@@ -131,6 +149,7 @@ export interface SignedIn {
 
 /** What can be told of a session without its tokens. */
 export interface ClientState {
+  /** Whether there is a session. */
   readonly signedIn: boolean;
   /** The scope that was granted. */
   readonly scope?: string;
@@ -202,6 +221,11 @@ export interface Client {
   user(): IdClaims | null;
   /** The access token, renewed when its end is near. Keep it out of URLs, logs and storage. */
   accessToken(): Promise<string>;
+  /**
+   * The access token for a request to this URL, renewed when its end is near; `undefined` for one
+   * that is not of `allowedOrigins` and must not carry it. For transports that are not `fetch`.
+   */
+  tokenFor(url: string | URL): Promise<string | undefined>;
   /**
    * As the runtime's `fetch`, with the access token for requests to `allowedOrigins` and for no
    * others, also across redirects. An `Authorization` header of yours stays.
@@ -290,7 +314,7 @@ class PageClient implements Client {
   ) {
     this.#core = core;
     const source = {
-      tokenFor: (url: string) => call(() => this.#alive.tokenFor(url)),
+      tokenFor: (url: string) => this.tokenFor(url),
       tokenAfter: (status: number, challenge: string | undefined, used: string) =>
         call(() => this.#alive.tokenAfter(status, challenge, used)),
     };
@@ -349,6 +373,10 @@ class PageClient implements Client {
   user(): IdClaims | null {
     const text = this.#alive.user();
     return text === undefined ? null : (JSON.parse(text) as IdClaims);
+  }
+
+  tokenFor(url: string | URL): Promise<string | undefined> {
+    return call(() => this.#alive.tokenFor(String(url)));
   }
 
   accessToken(): Promise<string> {

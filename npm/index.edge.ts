@@ -1,9 +1,0 @@
-// The entry for workerd, edge-light and unwasm: the module comes compiled.
-import { clientEngine } from "./load/client.js";
-import { edge } from "./load/edge.js";
-import module from "./wasm/client.wasm?module";
-
-clientEngine.configure(edge(module));
-
-export * from "./lib/client.js";
-export { GatepassError, type ErrorCode, type ErrorDetails, type Phase } from "./lib/errors.js";
