@@ -10,7 +10,9 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 
+import { entryFiles } from "./lib/entries.mjs";
 import { Failure, isMain, runMain } from "./lib/failure.mjs";
+import { fallbackModule, fallbackModuleTypes } from "./lib/fallback.mjs";
 import { inlineModule, inlineModuleTypes } from "./lib/inline.mjs";
 import { withLock } from "./lib/lock.mjs";
 import { parseMatrix } from "./lib/matrix.mjs";
@@ -35,7 +37,8 @@ const facadeDir = join(root, "npm");
  * @property {string} wasm
  * @property {string} glue
  * @property {string} inline
- * @property {{ wasm: number, glue: number }} budget
+ * @property {string} fallback
+ * @property {{ wasm: number, glue: number, fallback: number }} budget
  */
 
 /**
@@ -51,7 +54,7 @@ export async function build(options = {}) {
     (holder) => process.stdout.write(`  waiting for ${holder}, which builds in this checkout\n`),
     async () => {
       const matrix = await parseMatrix(readFileSync(join(root, "wasm-pack.toml"), "utf8"));
-      removeLeftOvers(matrix.artefacts.map(({ name }) => name));
+      removeLeftOvers(matrix.artefacts);
       const artefacts = [];
       for (const artefact of matrix.artefacts) {
         artefacts.push(
@@ -60,7 +63,9 @@ export async function build(options = {}) {
           ),
         );
       }
+      writeEntries(matrix.artefacts);
       await step("TypeScript facade", (it) => buildFacade(env, it));
+      await step("the same for require()", (it) => buildEntries(matrix.artefacts, tools, it));
       return { dist: distDir, artefacts, bundles: matrix.bundles };
     },
   );
@@ -80,6 +85,8 @@ function outputsOf(name) {
     glueTypes: at(`${name}_bg.d.ts`),
     inline: at(`${name}.inline.js`),
     inlineTypes: at(`${name}.inline.d.ts`),
+    fallback: at(`${name}.fallback.js`),
+    fallbackTypes: at(`${name}.fallback.d.ts`),
   };
 }
 
@@ -87,17 +94,50 @@ function outputsOf(name) {
  * Files of an earlier build that no source stands for any more: npm would pack them, and TypeScript
  * would find them.
  *
- * @param {readonly string[]} artefacts
+ * @param {readonly import("./lib/matrix.mjs").Artefact[]} artefacts
  */
 function removeLeftOvers(artefacts) {
-  const expected = new Set([
-    ...artefacts.flatMap((name) => Object.values(outputsOf(name))),
-    ...facadeOutputs(),
-  ]);
+  const expected = new Set([...modules(artefacts), ...secondOutputs(artefacts)]);
   for (const file of filesBelow([distDir])) {
     if (!expected.has(file)) rmSync(file);
   }
 }
+
+/**
+ * What is made before the entries.
+ *
+ * @param {readonly import("./lib/matrix.mjs").Artefact[]} artefacts
+ */
+function modules(artefacts) {
+  return [...artefacts.flatMap(({ name }) => Object.values(outputsOf(name))), ...facadeOutputs()];
+}
+
+/**
+ * The entries, everything once more as CommonJS but what is for edge runtimes, which know modules
+ * only, and what says how all of it was made.
+ *
+ * @param {readonly import("./lib/matrix.mjs").Artefact[]} artefacts
+ */
+function secondOutputs(artefacts) {
+  const entries = artefacts
+    .flatMap((artefact) => Object.keys(entryFiles(artefact)))
+    .map((file) => join(distDir, file));
+  return [
+    ...entries,
+    ...[...modules(artefacts), ...entries].filter(hasTwin).map(twinOf),
+    join(distDir, "cjs", "package.json"),
+    join(distDir, "build.json"),
+  ];
+}
+
+/** @param {string} file of dist/ */
+const hasTwin = (file) =>
+  /\.(js|d\.ts)$/.test(file) &&
+  !/(\bedge|\.wasm)\.(js|d\.ts)$/.test(file) &&
+  !isProgram(relative(distDir, file));
+
+/** @param {string} file of dist/ */
+const twinOf = (file) => join(distDir, "cjs", relative(distDir, file));
 
 function facadeOutputs() {
   return filesBelow([facadeDir])
@@ -128,12 +168,13 @@ async function buildArtefact(artefact, tools, it) {
     wasm: outputs.wasm,
     glue: outputs.glue,
     inline: outputs.inline,
+    fallback: outputs.fallback,
     budget: artefact.budget,
   };
 
   const stamp = join(stateDir, `${name}.stamp.json`);
   // A changed budget changes nothing in the wasm.
-  const { budget: _, ...settings } = artefact;
+  const { budget: _, entry: _entry, about: _about, ...settings } = artefact;
   const inputs = fingerprint(
     [
       join(root, "src"),
@@ -141,9 +182,16 @@ async function buildArtefact(artefact, tools, it) {
       join(root, "Cargo.lock"),
       join(root, ".cargo", "config.toml"),
       fileURLToPath(import.meta.url),
+      join(root, "tools", "lib", "fallback.mjs"),
       join(root, "tools", "lib", "inline.mjs"),
     ],
-    { settings, rustc: tools.rustc, wasmTools: tools.versions, wasmOpt: versionOf("binaryen") },
+    {
+      settings,
+      rustc: tools.rustc,
+      wasmTools: tools.versions,
+      wasmOpt: versionOf("binaryen"),
+      esbuild: versionOf("esbuild"),
+    },
   );
   if (isUpToDate(stamp, inputs)) {
     it.detail("unchanged");
@@ -154,6 +202,7 @@ async function buildArtefact(artefact, tools, it) {
   it.slow("wasm-pack build");
   const work = join("target", "wasm", name);
   const raw = await compile(artefact, work, tools);
+  assertNothingForeign(name, readFileSync(raw));
   const optimised = join(root, work, `${name}.wasm`);
   await mustRun(
     `wasm-opt failed for ${name}.wasm.`,
@@ -168,6 +217,8 @@ async function buildArtefact(artefact, tools, it) {
 
   const inline = inlineModule(`${name}.wasm`, wasm);
   await assertRoundTrip(name, wasm, inline);
+  const fallback = await translate(name, optimised, tools);
+  await assertTranslationStarts(name, fallback, glue);
 
   mkdirSync(wasmDir, { recursive: true });
   writeFileSync(outputs.wasm, wasm);
@@ -182,6 +233,8 @@ async function buildArtefact(artefact, tools, it) {
   );
   writeFileSync(outputs.inline, inline);
   writeFileSync(outputs.inlineTypes, inlineModuleTypes);
+  writeFileSync(outputs.fallback, fallback);
+  writeFileSync(outputs.fallbackTypes, fallbackModuleTypes);
   remember(stamp, inputs, Object.values(outputs));
   it.detail(`${kilobytes(wasm.length)}, ${kilobytes(gzipSync(wasm, { level: 9 }).length)} gzip`);
   return built;
@@ -200,8 +253,11 @@ async function compile({ name, features, profile }, work, tools) {
   const remaps = await pathRemaps(tools);
   // As configuration, not as RUSTFLAGS: those are split at spaces, which a path may hold, and would
   // replace the flags of .cargo/config.toml instead of adding to them.
-  const rustflags = remaps
-    .map(([from, to]) => JSON.stringify(`--remap-path-prefix=${from}=${to}`))
+  const rustflags = [
+    ...WITHOUT_REFERENCES,
+    ...remaps.map(([from, to]) => `--remap-path-prefix=${from}=${to}`),
+  ]
+    .map((flag) => JSON.stringify(flag))
     .join(", ");
   await mustRun(
     `wasm-pack could not build ${name}.wasm.`,
@@ -230,6 +286,72 @@ async function compile({ name, features, profile }, work, tools) {
     );
   }
   return join(root, work, `${name}_bg.wasm`);
+}
+
+/**
+ * Without reference types and multiple values: browsers of some years ago and older bundlers do not
+ * know them, and nothing translates them to JavaScript. The library is compiled with both; the
+ * linker is told what the module uses, and wasm-bindgen goes by that.
+ */
+const WITHOUT_REFERENCES = [
+  "-Ctarget-feature=-reference-types,-multivalue",
+  "-Clink-arg=--no-check-features",
+  "-Clink-arg=--features=bulk-memory,mutable-globals,nontrapping-fptoint,sign-ext",
+];
+
+/**
+ * The module as JavaScript, by binaryen, from the same bytes: what it has no words for is first
+ * written with older instructions.
+ *
+ * @param {string} name
+ * @param {string} wasm
+ * @param {import("./setup.mjs").Tools} tools
+ */
+async function translate(name, wasm, tools) {
+  const work = dirname(wasm);
+  const [lowered, translated] = [join(work, "lowered.wasm"), join(work, "translated.js")];
+  const options = { cwd: root, env: tools.env, log: join(logDir, `build-${name}-wasm2js.log`) };
+  await mustRun(
+    `wasm-opt could not lower ${name}.wasm.`,
+    "wasm-opt",
+    [
+      wasm,
+      "-o",
+      lowered,
+      "--signext-lowering",
+      "--llvm-nontrapping-fptoint-lowering",
+      "--llvm-memory-copy-fill-lowering",
+      "-O",
+    ],
+    options,
+  );
+  await mustRun(`wasm2js failed for ${name}.wasm.`, "wasm2js", [lowered, "-Oz", "-o", translated], {
+    ...options,
+    append: true,
+  });
+  const { transform } = await import("esbuild");
+  const { code } = await transform(
+    fallbackModule(`${name}.wasm`, readFileSync(translated, "utf8")),
+    { minify: true, format: "esm", target: "es2022" },
+  );
+  return `// ${name}.wasm in JavaScript, made by tools/build.mjs for hosts without WebAssembly.\n${code}`;
+}
+
+/**
+ * @param {string} name
+ * @param {string} fallback
+ * @param {string} glueFile
+ */
+async function assertTranslationStarts(name, fallback, glueFile) {
+  const { instantiate } = await import(`data:text/javascript,${encodeURIComponent(fallback)}`);
+  const glue = await import(`${pathToFileURL(glueFile).href}?js${sha256(fallback)}`);
+  try {
+    const exports = instantiate({ [`./${name}_bg.js`]: glue });
+    glue.__wbg_set_wasm(exports);
+    exports.__wbindgen_start?.();
+  } catch (error) {
+    throw new Failure(`${name}.wasm does not start as JavaScript: ${error}`);
+  }
 }
 
 /**
@@ -266,6 +388,39 @@ async function pathRemaps(tools) {
 }
 
 /**
+ * What is not worth its bytes must not come in unnoticed, with a dependency or a `{}` for a float: 75
+ * kB compressed for `url`'s tables, 27 for serde_json, 10 for writing floats. Looked for among the
+ * names of functions, which are there until wasm-opt strips them.
+ *
+ * @param {string} name
+ * @param {Buffer} raw
+ */
+function assertNothingForeign(name, raw) {
+  if (!raw.includes("gatepass::")) {
+    throw new Failure(
+      `${name}.wasm has no names before wasm-opt, so it cannot be told what is in it: does a profile strip them?`,
+    );
+  }
+  for (const foreign of FOREIGN) {
+    if (!raw.includes(foreign)) continue;
+    throw new Failure(
+      `${name}.wasm holds functions of ${foreign}: see "What we wrote ourselves" in ARCHITECTURE.md.`,
+    );
+  }
+}
+
+const FOREIGN = [
+  "regex_automata",
+  "regex_syntax",
+  "serde_json",
+  "serde_wasm_bindgen",
+  "idna",
+  "icu_",
+  "flt2dec",
+  "dec2flt",
+];
+
+/**
  * @param {string} name
  * @param {Buffer} wasm
  * @param {import("./setup.mjs").Tools} tools
@@ -277,6 +432,7 @@ function assertNoLocalPaths(name, wasm, tools) {
     cargoHome(tools.env),
     tools.sysroot,
     "/root/",
+    "/home/",
     "/.cargo/",
     "registry/src",
   ];
@@ -372,6 +528,92 @@ async function buildFacade(env, it) {
     );
   }
   remember(stamp, inputs, outputs);
+}
+
+/**
+ * @param {readonly import("./lib/matrix.mjs").Artefact[]} artefacts
+ * @param {import("./setup.mjs").Tools} tools
+ * @param {import("./lib/terminal.mjs").Step} it
+ */
+async function buildEntries(artefacts, tools, it) {
+  const outputs = secondOutputs(artefacts);
+  const stamp = join(stateDir, "entries.stamp.json");
+  const inputs = fingerprint(
+    [
+      ...modules(artefacts),
+      fileURLToPath(import.meta.url),
+      join(root, "tools", "lib", "entries.mjs"),
+    ],
+    { artefacts, versions: recorded(artefacts, tools) },
+  );
+  if (isUpToDate(stamp, inputs)) {
+    it.detail("unchanged");
+    return;
+  }
+  forget(stamp);
+  const { transform } = await import("esbuild");
+  for (const file of filesBelow([distDir]).filter((file) => outputs.includes(twinOf(file)))) {
+    mkdirSync(dirname(twinOf(file)), { recursive: true });
+    if (file.endsWith(".d.ts")) {
+      copyFileSync(file, twinOf(file));
+      continue;
+    }
+    const { code } = await transform(readFileSync(file, "utf8"), {
+      format: "cjs",
+      platform: "node",
+      target: "es2022",
+      // Test runners that know require() only cannot import().
+      supported: { "dynamic-import": false },
+    });
+    writeFileSync(twinOf(file), code);
+  }
+  writeFileSync(join(distDir, "cjs", "package.json"), '{ "type": "commonjs" }\n');
+  writeFileSync(
+    join(distDir, "build.json"),
+    `${JSON.stringify(recorded(artefacts, tools), null, 2)}\n`,
+  );
+  remember(stamp, inputs, outputs);
+}
+
+/**
+ * Before the facade: what runs in Node alone imports the entries by their names.
+ *
+ * @param {readonly import("./lib/matrix.mjs").Artefact[]} artefacts
+ */
+function writeEntries(artefacts) {
+  mkdirSync(distDir, { recursive: true });
+  for (const artefact of artefacts) {
+    for (const [name, text] of Object.entries(entryFiles(artefact))) {
+      const file = join(distDir, name);
+      if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
+    }
+  }
+}
+
+/**
+ * With what the package was made, for whoever wants to make the same again.
+ *
+ * @param {readonly import("./lib/matrix.mjs").Artefact[]} artefacts
+ * @param {import("./setup.mjs").Tools} tools
+ */
+function recorded(artefacts, tools) {
+  const [, rustc = ""] = /^release: (.*)$/m.exec(tools.rustc) ?? [];
+  const [, commit = ""] = /^commit-hash: (.*)$/m.exec(tools.rustc) ?? [];
+  return {
+    tools: {
+      rustc: `${rustc} ${commit}`.trim(),
+      ...tools.versions,
+      binaryen: versionOf("binaryen"),
+      esbuild: versionOf("esbuild"),
+      typescript: versionOf("typescript"),
+    },
+    artefacts: Object.fromEntries(
+      artefacts.map(({ name, features, profile, wasmOpt }) => [
+        name,
+        { features, profile, wasmOpt, sha256: sha256(readFileSync(outputsOf(name).wasm)) },
+      ]),
+    ),
+  };
 }
 
 /** @param {string} name of an npm package */

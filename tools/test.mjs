@@ -36,6 +36,7 @@ const SHOWN_ON_FAILURE = 80;
  * @property {boolean} [built] needs dist/
  * @property {boolean} [browser] needs Chromium
  * @property {boolean} [python] uses the providers in Python
+ * @property {boolean} [onlyByName] does not run when no suite is named
  * @property {(tools: import("./setup.mjs").Tools) => Command[]} commands run one after the other, until one fails
  *
  * @typedef {import("./lib/count.mjs").Count & { name: string, seconds: number }} Result
@@ -160,6 +161,19 @@ const SUITES = [
     commands: ({ env }) => [nodeTests(env, "tests/cli")],
   },
   {
+    // The same tests with the translation to JavaScript in place of WebAssembly.
+    name: "package-js",
+    counting: "node",
+    built: true,
+    commands: ({ env }) => [
+      nodeTests(
+        { ...env, GATEPASS_ENGINE: "js" },
+        ["tests/package", "tests/interop"],
+        isAboutWhatRuns,
+      ),
+    ],
+  },
+  {
     name: "interop",
     counting: "node",
     built: true,
@@ -173,6 +187,35 @@ const SUITES = [
     counting: "check",
     built: true,
     commands: ({ env }) => [{ program: "publint", args: ["run", ".", "--strict"], env }],
+  },
+  {
+    // What every public name says of itself.
+    name: "docs",
+    counting: "node",
+    built: true,
+    commands: ({ env }) => [nodeTests(env, "tests/docs")],
+  },
+  {
+    name: "attw",
+    counting: "check",
+    built: true,
+    // Without `exports` (node10) only the package itself resolves; a module of WebAssembly is none of
+    // CommonJS.
+    commands: ({ env }) => [
+      {
+        program: "attw",
+        args: [
+          "--pack",
+          ".",
+          "--profile",
+          "node16",
+          "--exclude-entrypoints",
+          "client.wasm",
+          "guard.wasm",
+        ],
+        env,
+      },
+    ],
   },
   {
     name: "readme",
@@ -206,10 +249,42 @@ const SUITES = [
     commands: ({ env, chromium }) => [nodeTests({ ...env, CHROME: chromium }, "tests/chaos")],
   },
   {
+    name: "adapters",
+    counting: "node",
+    built: true,
+    browser: true,
+    commands: ({ env, chromium }) => [nodeTests({ ...env, CHROME: chromium }, "tests/adapters")],
+  },
+  {
     name: "size",
     counting: "sum",
     built: true,
     commands: ({ env }) => [node(env, "tools/size.mjs")],
+  },
+  {
+    // The package in bundlers and runtimes. The frameworks, which take minutes each, stand apart:
+    // .ci/run names them.
+    name: "matrix",
+    counting: "sum",
+    built: true,
+    browser: true,
+    commands: ({ env }) => [node(env, "tools/package.mjs", "light")],
+  },
+  {
+    name: "matrix-heavy",
+    counting: "sum",
+    built: true,
+    browser: true,
+    onlyByName: true,
+    commands: ({ env }) => [node(env, "tools/package.mjs", "heavy")],
+  },
+  {
+    // Compiles everything once more: .ci/run names it.
+    name: "reproducible",
+    counting: "sum",
+    built: true,
+    onlyByName: true,
+    commands: ({ env }) => [node(env, "tools/reproducible.mjs")],
   },
   {
     name: "e2e",
@@ -260,25 +335,33 @@ function wasmTests(env, ...where) {
 }
 
 /**
+ * Whether a test is about what the package does, and not about how it is loaded.
+ *
+ * @param {string} file
+ */
+function isAboutWhatRuns(file) {
+  return !["differential.test.mjs", "engines.test.mjs", "tarball.test.mjs"].includes(file);
+}
+
+/**
  * The files by name: Node 20 does not expand patterns.
  *
  * @param {NodeJS.ProcessEnv} env
- * @param {string} folder
+ * @param {string | string[]} folders
+ * @param {(file: string) => boolean} [isWanted]
  * @returns {Command}
  */
-function nodeTests(env, folder) {
-  const path = join(root, folder);
-  const files = existsSync(path)
-    ? readdirSync(path).filter((file) => file.endsWith(".test.mjs"))
-    : [];
-  // Without a file `node --test` would go looking for tests everywhere.
-  if (files.length === 0) throw new Failure(`${folder} holds no *.test.mjs.`);
-  return node(
-    env,
-    "--test",
-    "--test-reporter=spec",
-    ...files.sort().map((file) => `${folder}/${file}`),
-  );
+function nodeTests(env, folders, isWanted = () => true) {
+  const files = [folders].flat().flatMap((folder) => {
+    const path = join(root, folder);
+    const found = existsSync(path)
+      ? readdirSync(path).filter((file) => file.endsWith(".test.mjs") && isWanted(file))
+      : [];
+    // Without a file `node --test` would go looking for tests everywhere.
+    if (found.length === 0) throw new Failure(`${folder} holds no *.test.mjs.`);
+    return found.sort().map((file) => `${folder}/${file}`);
+  });
+  return node(env, "--test", "--test-reporter=spec", ...files);
 }
 
 /**
@@ -370,7 +453,7 @@ function choose(names) {
       `There is no suite "${unknown}". There are: ${SUITES.map(({ name }) => name).join(", ")}.`,
     );
   }
-  if (names.length === 0) return SUITES;
+  if (names.length === 0) return SUITES.filter(({ onlyByName }) => !onlyByName);
   const wanted = SUITES.filter(({ name }) => names.includes(name));
   return wanted.some(({ built }) => built)
     ? SUITES.filter((suite) => suite.name === "build" || wanted.includes(suite))

@@ -22,7 +22,9 @@ export interface SharedCache {
 
 /** What is needed of a Workers KV namespace. */
 export interface KvNamespace {
+  /** The text under a key. */
   get(key: string, type: "text"): Promise<string | null>;
+  /** Keeps a text for so many seconds, at least 60. */
   put(key: string, text: string, options: { expirationTtl: number }): Promise<void>;
 }
 
@@ -36,7 +38,9 @@ export function kvSharedCache(namespace: KvNamespace): SharedCache {
 
 /** What is needed of a `Cache`. */
 export interface CacheLike {
+  /** What is kept under a URL. */
   match(url: string): Promise<Response | undefined>;
+  /** Keeps a response, for as long as its `Cache-Control` says. */
   put(url: string, response: Response): Promise<void>;
 }
 

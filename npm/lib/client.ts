@@ -22,11 +22,17 @@ export type { TokenStore, TransactionStore } from "./storage.js";
 export interface IssuerMetadata {
   /** The issuer identifier. */
   readonly issuer: string;
+  /** Where the page goes to sign in. */
   readonly authorization_endpoint?: string;
+  /** Where codes and refresh tokens are exchanged. */
   readonly token_endpoint?: string;
+  /** Where the keys are. */
   readonly jwks_uri?: string;
+  /** Where the page goes to sign out. */
   readonly end_session_endpoint?: string;
+  /** Where authorization requests are pushed (RFC 9126). */
   readonly pushed_authorization_request_endpoint?: string;
+  /** Whatever else the provider says. */
   readonly [member: string]: unknown;
 }
 
@@ -54,7 +60,7 @@ export interface ClientOptions {
   readonly frontchannelLogoutSessionRequired?: boolean;
   /** Scopes, separated by single spaces. @defaultValue `"openid"` */
   readonly scope?: string;
-  /** The APIs that the access token is for, as absolute URIs (RFC 8707). */
+  /** The APIs that the access token is for, as absolute URIs (RFC 8707). @defaultValue none */
   readonly resource?: string | readonly string[];
   /** The `audience` parameter of providers that use it in place of `resource`. */
   readonly audience?: string;
@@ -137,9 +143,12 @@ export interface ClientOptions {
 
 /** What one sign-in asks for. */
 export interface SignInOptions {
-  /** `prompt` (OpenID Connect Core section 3.1.2.1), such as `"login"` or `"consent"`. */
+  /**
+   * `prompt` (OpenID Connect Core section 3.1.2.1), such as `"login"` or `"consent"`.
+   * @defaultValue none: the provider decides
+   */
   readonly prompt?: string;
-  /** `login_hint`: whom the user wants to sign in as. */
+  /** `login_hint`: whom the user wants to sign in as. @defaultValue none */
   readonly loginHint?: string;
   /**
    * How the user is to sign in (`acr_values`), best first. The ID token's `acr` must be one of them,
@@ -166,7 +175,10 @@ export interface SignInOptions {
    * `response_malformed`; what was granted stands in {@link ClientState.authorizationDetails}.
    */
   readonly authorizationDetails?: readonly AuthorizationDetail[];
-  /** How old the user's login may be, in seconds; checked against `auth_time`. */
+  /**
+   * How old the user's login may be, in whole seconds; checked against `auth_time` (OpenID Connect
+   * Core section 3.1.2.1). @defaultValue no bound
+   */
   readonly maxAge?: number;
   /** Where the application goes on: a path that begins with one slash, or a URL of its own origin. */
   readonly returnTo?: string;
@@ -241,14 +253,21 @@ export interface AuthorizationDetail {
 
 /** The claims of an ID token that was checked. Integers beyond 2^53 come as strings. */
 export interface IdClaims {
+  /** The issuer. */
   readonly iss: string;
   /** Who signed in; unique within the issuer. Use `iss` and `sub` together as the user's key. */
   readonly sub: string;
+  /** Whom the token is for: this client, and perhaps others that it trusts. */
   readonly aud: string | readonly string[];
+  /** When the token ends, in seconds since 1970. */
   readonly exp: number;
+  /** When it was issued, in seconds since 1970. */
   readonly iat: number;
+  /** What the provider says of the user's name. */
   readonly name?: unknown;
+  /** What it says of the address; look at `email_verified` before you rely on it. */
   readonly email?: unknown;
+  /** Every other claim. */
   readonly [claim: string]: unknown;
 }
 
@@ -273,6 +292,7 @@ export interface SignedIn {
 
 /** What can be told of a session without its tokens. */
 export interface ClientState {
+  /** Whether there is a session. */
   readonly signedIn: boolean;
   /** The scope that was granted. */
   readonly scope?: string;
@@ -407,6 +427,11 @@ export interface Client {
   /** The access token, renewed when its end is near. Keep it out of URLs, logs and storage. */
   accessToken(): Promise<string>;
   /**
+   * The access token for a request to this URL, renewed when its end is near; `undefined` for one
+   * that is not of `allowedOrigins` and must not carry it. For transports that are not `fetch`.
+   */
+  tokenFor(url: string | URL): Promise<string | undefined>;
+  /**
    * As the runtime's `fetch`, with the access token for requests to `allowedOrigins` and for no
    * others, also across redirects. An `Authorization` header of yours stays.
    *
@@ -539,7 +564,7 @@ export class PageClient implements Client {
   ) {
     this.#core = core;
     const source = {
-      tokenFor: (url: string) => call(() => this.alive.tokenFor(url)),
+      tokenFor: (url: string) => this.tokenFor(url),
       tokenAfter: (status: number, challenge: string | undefined, used: string) =>
         call(() => this.alive.tokenAfter(status, challenge, used)),
     };
@@ -648,6 +673,10 @@ export class PageClient implements Client {
 
   async userinfo(): Promise<UserInfo> {
     return JSON.parse(await call(() => this.alive.userinfo())) as UserInfo;
+  }
+
+  tokenFor(url: string | URL): Promise<string | undefined> {
+    return call(() => this.alive.tokenFor(String(url)));
   }
 
   accessToken(): Promise<string> {

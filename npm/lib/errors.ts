@@ -140,6 +140,7 @@ export interface ErrorDetails {
  * It never holds a token, a code, a verifier, a secret or the body of an answer.
  */
 export class GatepassError extends Error {
+  /** Always the same; for what crosses realms, where `instanceof` does not hold. */
   override readonly name = "GatepassError";
   /** What went wrong. */
   readonly code: ErrorCode;

@@ -30,6 +30,7 @@ export interface IssuerMetadata {
   readonly issuer: string;
   /** Where the keys are. */
   readonly jwks_uri?: string;
+  /** Whatever else the provider says. */
   readonly [member: string]: unknown;
 }
 
@@ -61,7 +62,7 @@ export interface IntrospectionOptions {
   readonly kid?: string;
   /** Its secret. Required unless `auth` is `bearer` or `private_key_jwt`. */
   readonly clientSecret?: string;
-  /** The token for the endpoint, when `auth` is `bearer`. */
+  /** The token for the endpoint. Required when `auth` is `bearer`. */
   readonly bearerToken?: string;
   /** Which of the guard's issuers is asked. @defaultValue the only one */
   readonly issuer?: string;
@@ -88,7 +89,10 @@ export interface IntrospectionOptions {
   readonly userinfo?: boolean;
   /** How many questions may be under way at a time, 1 to 1024; beyond that 503. @defaultValue 16 */
   readonly concurrency?: number;
-  /** What is remembered of answers, under the SHA-256 of the whole token. */
+  /**
+   * What is remembered of answers, under the SHA-256 of the whole token.
+   * @defaultValue each member's own
+   */
   readonly cache?: {
     /**
      * For how many seconds an answer is used, 0 (off) to 3600, and never past the token's `exp`. So
@@ -147,7 +151,7 @@ export interface GuardOptions {
   /**
    * Remembers which proofs were used. The default remembers the latest ones, 32,768 at least, in
    * this guard, which is one isolate: at the edge the next request may meet another one, which knows
-   * nothing of it. Share a store there, or set `dpopNonce`.
+   * nothing of it. Share a store there, or set `dpopNonce`. @defaultValue this guard's memory
    */
   readonly replayStore?: ReplayStore;
   /**
@@ -164,9 +168,12 @@ export interface GuardOptions {
   readonly publicOrigin?: string;
   /** What the tokens look like: of a vendor, or your own. @defaultValue `"rfc9068"` */
   readonly profile?: ProfileName | CustomProfile;
-  /** The same for single issuers, by their identifiers. */
+  /** The same for single issuers, by their identifiers. @defaultValue `profile` for all */
   readonly profiles?: Readonly<Record<string, ProfileName | CustomProfile>>;
-  /** The tenants (GUIDs in lower case) for which `{tenantid}` in an issuer stands. */
+  /**
+   * The tenants (GUIDs in lower case) for which `{tenantid}` in an issuer stands. Required where one
+   * has it.
+   */
   readonly tenants?: string | readonly string[];
   /** How long ago a token may have been issued, in whole seconds. @defaultValue no bound */
   readonly maxTokenAge?: number;
@@ -175,7 +182,7 @@ export interface GuardOptions {
   /**
    * A secret that you share with the one issuer, for HS256, HS384 and HS512: text, which stands for
    * its UTF-8 bytes, or bytes; at least as long as the hash. Nothing is fetched then. A public key as
-   * PEM, DER or JWK is refused, and so is `undefined`: a variable that is not set.
+   * PEM, DER or JWK is refused, and so is `undefined`: a variable that is not set. @defaultValue none
    */
   readonly secret?: string | Uint8Array | { readonly base64url: string };
   /** The realm that challenges name. @defaultValue none */
@@ -258,17 +265,29 @@ export interface CustomProfile {
 
 /** What an API says of itself (RFC 9728 section 2); texts and URLs may carry a language (`#de`). */
 export interface ResourceMetadata {
+  /** The scopes that clients may need here. */
   readonly scopes_supported?: readonly string[];
+  /** The name of this API, for people. */
   readonly resource_name?: string;
+  /** Where developers read about it. */
   readonly resource_documentation?: string;
+  /** What one may do with its data. */
   readonly resource_policy_uri?: string;
+  /** Its terms of service. */
   readonly resource_tos_uri?: string;
+  /** Where the keys are with which it signs its answers. */
   readonly jwks_uri?: string;
+  /** The algorithms with which it signs them. */
   readonly resource_signing_alg_values_supported?: readonly string[];
+  /** Whether it takes tokens that are bound to a certificate (RFC 8705). */
   readonly tls_client_certificate_bound_access_tokens?: boolean;
+  /** The types of authorization details that it knows (RFC 9396). */
   readonly authorization_details_types_supported?: readonly string[];
+  /** The algorithms of proofs that it takes (RFC 9449). */
   readonly dpop_signing_alg_values_supported?: readonly string[];
+  /** Whether it takes no tokens but those that are bound to a key (RFC 9449). */
   readonly dpop_bound_access_tokens_required?: boolean;
+  /** A text or URL in a language, such as `resource_name#de`. */
   readonly [localized: `${string}#${string}`]: string;
 }
 
@@ -309,6 +328,7 @@ export interface Principal {
    * about an opaque token may not, often where no user is involved.
    */
   readonly subject?: string;
+  /** Who issued the token. */
   readonly issuer: string;
   /** The client that the token was issued to, if the provider says so. */
   readonly clientId?: string;
@@ -318,11 +338,13 @@ export interface Principal {
    * section 4.15): never take the subject for a user's where this does not say so.
    */
   readonly kind?: "user" | "client";
+  /** What the token may be used for. */
   readonly scopes: readonly string[];
   /** The roles at this API, where the issuer's profile has any. */
   readonly roles: readonly string[];
   /** The permissions at this API, where the issuer's profile has any. */
   readonly permissions: readonly string[];
+  /** Whom the token is meant for; this API is among them. */
   readonly audience: readonly string[];
   /** When the token ends, in seconds since 1970, if the provider says so. */
   readonly expiresAt?: number;
@@ -332,6 +354,7 @@ export interface Principal {
 
 /** Why a request is refused. For your logs: the client is told the challenge only. */
 export interface Refusal {
+  /** What is wrong. */
   readonly code: ErrorCode;
   /** 400, 401, 403 or 503. */
   readonly status: number;
@@ -339,7 +362,7 @@ export interface Refusal {
   readonly challenge?: string;
   /** The value of `Retry-After`, in seconds; present where no token would help. */
   readonly retryAfter?: number;
-  /** The value of `DPoP-Nonce`: what the client's next proof must carry. */
+  /** The value of `DPoP-Nonce`: what the client's next proof must carry (RFC 9449 section 8.2). */
   readonly dpopNonce?: string;
   /** The claim or header member that it is about. */
   readonly at?: string;

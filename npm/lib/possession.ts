@@ -4,6 +4,7 @@ import { toJson } from "./options.js";
 
 /** What a guard looks at of a request. Every `Request` is one. */
 export interface GuardedRequest {
+  /** Its headers; `Authorization` and `DPoP` are looked at. */
   readonly headers: Headers;
   /** Needed for DPoP. */
   readonly method?: string;

@@ -91,6 +91,7 @@ export function sessionStore(option: StoreOption | undefined): TokenStore | unde
   }
 }
 
+/** Where a session is kept. */
 export type StoreOption = "memory" | "session" | "local" | TokenStore;
 
 export function isStoreOption(value: unknown): boolean {

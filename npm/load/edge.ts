@@ -4,5 +4,8 @@
 import type { Load } from "./engine.js";
 
 export function edge(module: WebAssembly.Module): Load {
-  return (imports) => new WebAssembly.Instance(module, imports).exports;
+  return (imports) => ({
+    exports: new WebAssembly.Instance(module, imports).exports,
+    kind: "wasm",
+  });
 }

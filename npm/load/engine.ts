@@ -10,22 +10,34 @@ interface Glue {
   __wbg_set_wasm(exports: WebAssembly.Exports): void;
 }
 
-/** Makes an instance from the glue's imports. */
-export type Load = (
-  imports: WebAssembly.Imports,
-) => WebAssembly.Exports | Promise<WebAssembly.Exports>;
+/** What runs: WebAssembly, or its translation to JavaScript. */
+export type EngineKind = "wasm" | "js";
+
+/** An instance and what it is. */
+export interface Loaded {
+  readonly exports: WebAssembly.Exports;
+  readonly kind: EngineKind;
+}
+
+/** Makes an instance from the glue's imports; a new one at each call. */
+export type Load = (imports: WebAssembly.Imports) => Loaded | Promise<Loaded>;
 
 export class Engine<G extends Glue> {
   readonly #glue: G;
   readonly #imports: WebAssembly.Imports;
   #load: Load | undefined;
   #loading: Promise<G> | undefined;
-  #isReady = false;
+  #kind: EngineKind | undefined;
 
   /** `file` is the glue's file name, under which the module imports from it. */
   constructor(glue: G, file: string) {
     this.#glue = glue;
     this.#imports = { [`./${file}`]: glue as unknown as WebAssembly.ModuleImports };
+  }
+
+  /** What runs; nothing before it was loaded. */
+  get kind(): EngineKind | undefined {
+    return this.#kind;
   }
 
   /** Says where the instance comes from; every entry does so once. */
@@ -38,13 +50,13 @@ export class Engine<G extends Glue> {
    * awaited: a Worker's request must not await the promise of another one.
    */
   ready(): G | Promise<G> {
-    if (this.#isReady) return this.#glue;
+    if (this.#kind !== undefined) return this.#glue;
     if (this.#loading) return this.#loading;
     if (!this.#load) throw unavailable();
     const loaded = attempt(this.#load, this.#imports);
     if (!(loaded instanceof Promise)) return this.#attach(loaded);
     this.#loading = loaded.then(
-      (exports) => this.#attach(exports),
+      (instance) => this.#attach(instance),
       (cause: unknown) => {
         this.#loading = undefined;
         throw unavailable(cause);
@@ -53,11 +65,11 @@ export class Engine<G extends Glue> {
     return this.#loading;
   }
 
-  #attach(exports: WebAssembly.Exports): G {
+  #attach({ exports, kind }: Loaded): G {
     this.#glue.__wbg_set_wasm(exports);
     const start = exports["__wbindgen_start"];
     if (typeof start === "function") start();
-    this.#isReady = true;
+    this.#kind = kind;
     this.#loading = undefined;
     return this.#glue;
   }
@@ -72,12 +84,13 @@ function attempt(load: Load, imports: WebAssembly.Imports): ReturnType<Load> {
 }
 
 function unavailable(cause?: unknown): GatepassError {
+  if (cause instanceof GatepassError) return cause;
   return new GatepassError({
     code: "unsupported_host",
     phase: "config",
     retryable: false,
     at: "WebAssembly",
-    hint: "WebAssembly cannot run here; a page needs 'wasm-unsafe-eval' in its Content-Security-Policy's script-src.",
+    hint: "Neither WebAssembly nor its translation could be loaded; the cause says why.",
     cause,
   });
 }

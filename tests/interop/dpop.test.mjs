@@ -4,11 +4,9 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { createServer } from "node:http";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { pathToFileURL } from "node:url";
 
-import { installPackage } from "../support/installed.mjs";
+import { importInstalled, installPackage } from "../support/installed.mjs";
 import { makeProver } from "../support/prover.mjs";
 
 const API = "https://api.example";
@@ -23,8 +21,7 @@ const guards = [];
 
 before(async () => {
   const { project } = installPackage("interop-dpop");
-  const entry = join(project, "node_modules/gatepass/dist/guard.js");
-  ({ createGuard } = await import(pathToFileURL(entry).href));
+  ({ createGuard } = await importInstalled(project, "gatepass/guard"));
   let answer;
   server = createServer((request, response) => answer(request, response));
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -4,11 +4,9 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { createServer } from "node:http";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { pathToFileURL } from "node:url";
 
-import { installPackage } from "../support/installed.mjs";
+import { importInstalled, installPackage } from "../support/installed.mjs";
 
 const API = "https://api.example";
 const SIGNED_API = "https://signed-api.example";
@@ -22,8 +20,7 @@ const guards = [];
 
 before(async () => {
   const { project } = installPackage("interop");
-  const entry = join(project, "node_modules/gatepass/dist/guard.js");
-  ({ createGuard } = await import(pathToFileURL(entry).href));
+  ({ createGuard } = await importInstalled(project, "gatepass/guard"));
   // The port is known before the provider is made, because it is part of the issuer.
   server = createServer((request, response) => answer(request, response));
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -1,18 +1,15 @@
 // How often the installed package asks for keys.
 
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { before, test } from "node:test";
-import { pathToFileURL } from "node:url";
 
-import { installPackage } from "../support/installed.mjs";
+import { importInstalled, installPackage } from "../support/installed.mjs";
 import { makeProvider } from "../support/provider.mjs";
 
 let createGuard;
 before(async () => {
   const { project } = installPackage("keys");
-  const entry = join(project, "node_modules/gatepass/dist/guard.js");
-  ({ createGuard } = await import(pathToFileURL(entry)));
+  ({ createGuard } = await importInstalled(project, "gatepass/guard"));
 });
 
 const soon = () => new Promise((resolve) => setTimeout(resolve, 20));

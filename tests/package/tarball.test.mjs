@@ -1,6 +1,7 @@
 // What is published, file by file: nothing is missing and nothing slips in.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
@@ -9,6 +10,8 @@ import { installPackage } from "../support/installed.mjs";
 
 const typed = (path) => [`dist/${path}.d.ts`, `dist/${path}.js`];
 const artefact = (name) => [
+  `dist/wasm/${name}.fallback.d.ts`,
+  `dist/wasm/${name}.fallback.js`,
   `dist/wasm/${name}.inline.d.ts`,
   `dist/wasm/${name}.inline.js`,
   `dist/wasm/${name}.wasm`,
@@ -19,22 +22,18 @@ const artefact = (name) => [
 
 const program = (path) => `dist/${path}.js`;
 
-const EXPECTED = [
+const MODULES = [
   "CHANGELOG.md",
   "LICENSE-APACHE",
   "LICENSE-MIT",
   "README.md",
   "package.json",
-  ...[
-    "backend",
-    "backend.edge",
-    "callback",
-    "guard",
-    "guard.edge",
-    "index",
-    "index.edge",
-    "presets",
-  ].flatMap(typed),
+  "dist/build.json",
+  "dist/cjs/package.json",
+  ...["backend", "guard", "index"].flatMap((entry) =>
+    [entry, `${entry}.edge`, `${entry}.fallback`, `${entry}.slim`].flatMap(typed),
+  ),
+  ...["callback", "presets"].flatMap(typed),
   ...[
     "backend",
     "client",
@@ -54,8 +53,9 @@ const EXPECTED = [
     "verdicts",
     "windows",
   ].flatMap((n) => typed(`lib/${n}`)),
-  ...["shared-cache"].flatMap((n) => typed(`adapters/${n}`)),
-  ...["backend", "client", "edge", "engine", "guard", "inline"].flatMap((n) => typed(`load/${n}`)),
+  ...["backend", "client", "edge", "engine", "fallback", "guard", "inline", "slim"].flatMap((n) =>
+    typed(`load/${n}`),
+  ),
   ...["backend", "client", "guard"].flatMap(artefact),
   ...[
     "checker",
@@ -74,7 +74,18 @@ const EXPECTED = [
   ...["decide", "forward", "log", "metrics", "plugin", "proxy", "route", "service"].map((n) =>
     program(`server/${n}`),
   ),
-].sort();
+  ...["backend", "client", "guard"].flatMap((n) => typed(`api/${n}`)),
+  ...["cloudflare", "connect", "express", "guard-source", "hono", "react", "shared-cache"].flatMap(
+    (n) => typed(`adapters/${n}`),
+  ),
+];
+
+/** All modules are there once more for require(), but those for edge runtimes. */
+const twins = MODULES.filter((file) => /\.(js|d\.ts)$/.test(file))
+  .filter((file) => !/(\bedge|\.wasm)\.(js|d\.ts)$|^dist\/(cli|server)\//.test(file))
+  .map((file) => file.replace("dist/", "dist/cjs/"));
+
+const EXPECTED = [...MODULES, ...twins].sort();
 
 let installed;
 before(() => {
@@ -86,11 +97,40 @@ test("the tarball holds exactly these files", () => {
 });
 
 test("nothing is installed besides it", () => {
-  const { dependencies, peerDependencies } = JSON.parse(
+  const { dependencies, peerDependencies, peerDependenciesMeta } = JSON.parse(
     readFileSync(join(installed.project, "node_modules/gatepass/package.json"), "utf8"),
   );
   assert.equal(dependencies, undefined);
-  assert.equal(peerDependencies, undefined);
+  // Frameworks are there already where their adapters are imported.
+  assert.deepEqual(Object.keys(peerDependencies), ["@connectrpc/connect", "hono", "react"]);
+  for (const name of Object.keys(peerDependencies)) {
+    assert.deepEqual(peerDependenciesMeta[name], { optional: true });
+  }
+});
+
+test("package.json exports what tools/lib/entries.mjs says", async () => {
+  const { manifestEntries } = await import("../../tools/lib/entries.mjs");
+  const { parseMatrix } = await import("../../tools/lib/matrix.mjs");
+  const root = new URL("../../", import.meta.url);
+  const { artefacts } = await parseMatrix(readFileSync(new URL("wasm-pack.toml", root), "utf8"));
+  const manifest = JSON.parse(readFileSync(new URL("package.json", root), "utf8"));
+  const { exports, sideEffects } = manifestEntries(artefacts);
+  // Order decides which condition wins.
+  assert.equal(JSON.stringify(manifest.exports), JSON.stringify(exports));
+  assert.deepEqual(manifest.sideEffects, sideEffects);
+});
+
+test("it says with which tools it was made and what came out", () => {
+  const dist = join(installed.project, "node_modules/gatepass/dist");
+  const { tools, artefacts } = JSON.parse(readFileSync(join(dist, "build.json"), "utf8"));
+  for (const name of ["rustc", "wasm-pack", "wasm-bindgen", "binaryen", "esbuild", "typescript"]) {
+    assert.match(tools[name], /^\d+\.\d+\.\d+/, name);
+  }
+  assert.deepEqual(Object.keys(artefacts), ["client", "backend", "guard"]);
+  for (const [name, { sha256 }] of Object.entries(artefacts)) {
+    const wasm = readFileSync(join(dist, "wasm", `${name}.wasm`));
+    assert.equal(createHash("sha256").update(wasm).digest("hex"), sha256);
+  }
 });
 
 test("no file reachable from an edge entry compiles bytes", () => {

@@ -7,7 +7,7 @@ import { withoutColour } from "./terminal.mjs";
  * How a suite tells its numbers.
  * - "cargo": libtest and wasm-bindgen-test, one "test result:" line per test program
  * - "node": node:test, one line per number at the end
- * - "sum": a closing line `N passed, N failed`
+ * - "sum": a closing line `N passed, N failed`, and a line `skipped: NAME: REASON` for each skipped
  * - "check": passes or fails as a whole, and counts as one
  *
  * @typedef {"cargo" | "node" | "sum" | "check"} Counting
@@ -86,7 +86,8 @@ const READERS = {
     const line = lines.findLast((each) => /^\d+ passed, \d+ failed(, \d+ skipped)?$/.test(each));
     if (line === undefined) return undefined;
     const [passed = 0, failed = 0, skipped = 0] = (line.match(/\d+/g) ?? []).map(Number);
-    return { passed, failed, skipped, skippedNames: [] };
+    const skippedNames = lines.flatMap((each) => /^skipped: (.*)$/.exec(each)?.[1] ?? []);
+    return { passed, failed, skipped, skippedNames };
   },
 };
 

@@ -7,10 +7,12 @@ import { Failure } from "./failure.mjs";
 /**
  * @typedef {object} Artefact
  * @property {string} name
+ * @property {string} entry what users import: the file of dist/ without its ending, \`index\` for the package itself
+ * @property {string} about one sentence, for its documentation
  * @property {string[]} features cargo features, on top of none
  * @property {string} profile cargo profile
  * @property {string[]} wasmOpt
- * @property {{ wasm: number, glue: number }} budget bytes after gzip
+ * @property {{ wasm: number, glue: number, fallback: number }} budget bytes after gzip
  *
  * @typedef {object} Bundle
  * @property {string} entry the file in dist/ that somebody imports
@@ -60,16 +62,26 @@ function artefact(name, value) {
       `wasm-pack.toml: ${at} is not a name for a file: use small letters, digits and underscores.`,
     );
   }
-  const keys = table(value, at, { features: true, profile: true, "wasm-opt": true, budget: true });
-  const budget = table(keys.budget, `${at}.budget`, { wasm: true, glue: true });
+  const keys = table(value, at, {
+    entry: true,
+    about: true,
+    features: true,
+    profile: true,
+    "wasm-opt": true,
+    budget: true,
+  });
+  const budget = table(keys.budget, `${at}.budget`, { wasm: true, glue: true, fallback: true });
   return {
     name,
+    entry: word(keys.entry, `${at}.entry`),
+    about: word(keys.about, `${at}.about`),
     features: words(keys.features, `${at}.features`),
     profile: word(keys.profile, `${at}.profile`),
     wasmOpt: words(keys["wasm-opt"], `${at}.wasm-opt`),
     budget: {
       wasm: bytes(budget.wasm, `${at}.budget.wasm`),
       glue: bytes(budget.glue, `${at}.budget.glue`),
+      fallback: bytes(budget.fallback, `${at}.budget.fallback`),
     },
   };
 }

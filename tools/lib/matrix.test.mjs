@@ -10,10 +10,12 @@ import { root } from "./paths.mjs";
 
 const GOOD = `
 [artefact.client]
+entry = "index"
+about = "Does it."
 features = ["client"]
 profile = "release"
 wasm-opt = ["-Oz"]
-budget = { wasm = 10, glue = 20 }
+budget = { wasm = 10, glue = 20, fallback = 30 }
 
 [bundle."index.js"]
 gzip = 30
@@ -41,10 +43,10 @@ const BAD = [
   ],
   [
     "a_budget_of_nothing",
-    GOOD.replace("= 30", "= 0"),
+    GOOD.replace("gzip = 30", "gzip = 0"),
     /bundle\."index\.js"\.gzip has to be a number/,
   ],
-  ["a_budget_with_a_fraction", GOOD.replace("= 30", "= 1.5"), /gzip has to be a number/],
+  ["a_budget_with_a_fraction", GOOD.replace("gzip = 30", "gzip = 1.5"), /gzip has to be a number/],
   ["features_as_text", GOOD.replace('["client"]', '"client"'), /features has to be a list/],
   ["a_flag_that_is_a_number", GOOD.replace('"-Oz"', "2"), /wasm-opt\[0\] has to be a text/],
   [
@@ -66,10 +68,12 @@ test("the_matrix_is_read", async () => {
     artefacts: [
       {
         name: "client",
+        entry: "index",
+        about: "Does it.",
         features: ["client"],
         profile: "release",
         wasmOpt: ["-Oz"],
-        budget: { wasm: 10, glue: 20 },
+        budget: { wasm: 10, glue: 20, fallback: 30 },
       },
     ],
     bundles: [{ entry: "index.js", budget: 30 }],

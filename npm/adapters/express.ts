@@ -1,0 +1,141 @@
+/**
+ * The guard for Express and for plain `node:http`.
+ *
+ * @packageDocumentation
+ */
+import type { Principal } from "../lib/guard.js";
+import type { GuardedRequest } from "../lib/possession.js";
+import { type GuardSource, type GuardedOptions, guardOf } from "./guard-source.js";
+
+export type { GuardSource, GuardedOptions } from "./guard-source.js";
+
+/** What is read of a request of `node:http`, `node:https` or Express. */
+export interface NodeRequest {
+  /** The request's method. */
+  readonly method?: string | undefined;
+  /** The path and query; where Express mounts a router, only what is behind it. */
+  readonly url?: string | undefined;
+  /** Express: the path and query as they came. */
+  readonly originalUrl?: string | undefined;
+  /** The header lines as they came: name, value, name, value. */
+  readonly rawHeaders: readonly string[];
+  /** Says by `encrypted` whether the connection is TLS. */
+  readonly socket: object;
+}
+
+/** What is written to of a response of `node:http` or Express. */
+export interface NodeResponse {
+  /** The status that will be sent. */
+  statusCode: number;
+  /** Whether anything was sent. */
+  readonly headersSent: boolean;
+  /** Sets a header of the response. */
+  setHeader(name: string, value: string): unknown;
+  /** Ends the response. */
+  end(): unknown;
+}
+
+const principals = new WeakMap<object, Principal>();
+
+/**
+ * The bearer of a request that {@link guarded} let pass; `undefined` for one that it has not seen. It
+ * is kept beside the request, so nothing else that writes to `req` can change it.
+ */
+export function principalOf(request: object): Principal | undefined {
+  return principals.get(request);
+}
+
+/**
+ * A middleware of Express (4 and 5) that lets requests pass that carry a good access token (RFC 6750,
+ * RFC 9068) and answers the others with 400, 401, 403 or 503 and their challenge. Handlers find the
+ * bearer by {@link principalOf}.
+ *
+ * Header lines that came twice are seen as such: Node alone would show the first `Authorization` of
+ * two. `X-Forwarded-Host` and the like are never looked at; behind a proxy DPoP needs the guard's
+ * `publicOrigin`. CORS is not its business: put `cors` in front.
+ *
+ * What `next` is called with is a {@link GatepassError}: those of `createGuard`, and `config_invalid`
+ * for a need that cannot be read.
+ */
+export function guarded<Q extends NodeRequest>(
+  source: GuardSource<Q>,
+  options: GuardedOptions<Q> = {},
+): (request: Q, response: NodeResponse, next: (error?: unknown) => void) => Promise<void> {
+  const guard = guardOf(source);
+  return async (request, response, next) => {
+    let principal: Principal | undefined;
+    try {
+      const { need, connection } = options;
+      const seen = await guard(request);
+      const checked = await seen.check(asSeen(request), need, connection?.(request));
+      principal = checked.principal;
+      if (checked.principal === undefined) {
+        response.statusCode = checked.response.status;
+        checked.response.headers.forEach((value, name) => response.setHeader(name, value));
+        response.end();
+      } else if (checked.dpopNonce !== undefined) {
+        // RFC 9449 section 8.2: what the client's next proof must carry.
+        response.setHeader("dpop-nonce", checked.dpopNonce);
+      }
+    } catch (error) {
+      return next(error);
+    }
+    if (!principal) return;
+    principals.set(request, principal);
+    next();
+  };
+}
+
+/** What {@link protect} is configured with. */
+export interface ProtectOptions<Q> extends GuardedOptions<Q> {
+  /**
+   * Is told what went wrong where a request could not be judged or its handler failed; the client is
+   * told 500. @defaultValue `console.error`
+   */
+  readonly onError?: (error: unknown) => void;
+}
+
+/**
+ * A listener of `node:http` that calls its handler for requests that carry a good access token, and
+ * answers the others as {@link guarded} does.
+ */
+export function protect<Q extends NodeRequest, S extends NodeResponse>(
+  source: GuardSource<Q>,
+  handler: (request: Q, response: S, principal: Principal) => unknown,
+  options: ProtectOptions<Q> = {},
+): (request: Q, response: S) => Promise<void> {
+  const middleware = guarded(source, options);
+  const { onError = (error: unknown) => console.error(error) } = options;
+  return async (request, response) => {
+    try {
+      let failed: unknown;
+      await middleware(request, response, (error) => void (failed = error));
+      if (failed !== undefined) throw failed;
+      const principal = principals.get(request);
+      if (principal) await handler(request, response, principal);
+    } catch (error) {
+      onError(error);
+      if (!response.headersSent) response.statusCode = 500;
+      response.end();
+    }
+  };
+}
+
+/** A request as guards look at it. */
+function asSeen({ method, url, originalUrl, rawHeaders, socket }: NodeRequest): GuardedRequest {
+  const headers = new Headers();
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const [name = "", value = ""] = [rawHeaders[at], rawHeaders[at + 1]];
+    // HTTP/2 has lines that are none, such as ":path".
+    if (!name.startsWith(":")) headers.append(name, value);
+  }
+  const origin = `${"encrypted" in socket ? "https" : "http"}://${headers.get("host") ?? ""}`;
+  const path = originalUrl ?? url ?? "";
+  // A host that is none, or a path that is a whole URL, gives no URL, which DPoP then misses.
+  const isWhole = path.startsWith("/") && URL.canParse(origin + path);
+  return {
+    headers,
+    ...(method === undefined ? {} : { method }),
+    ...(isWhole ? { url: origin + path } : {}),
+  };
+}

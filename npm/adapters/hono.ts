@@ -1,0 +1,47 @@
+/**
+ * The guard as a middleware of Hono, in every runtime that Hono runs in.
+ *
+ * @packageDocumentation
+ */
+import type { Context, MiddlewareHandler } from "hono";
+
+import type { Principal } from "../lib/guard.js";
+import { type GuardSource, type GuardedOptions, guardOf } from "./guard-source.js";
+
+export type { GuardSource, GuardedOptions } from "./guard-source.js";
+
+/** What the middleware leaves for the handlers that follow. */
+export interface GuardedEnv {
+  /** Hono's variables: `c.get("principal")` and `c.var.principal`. */
+  Variables: {
+    /** The bearer of the request's access token. */
+    principal: Principal;
+  };
+}
+
+/**
+ * Lets requests pass that carry a good access token (RFC 6750, RFC 9068) and answers the others with
+ * 400, 401, 403 or 503 and their challenge. Handlers find the bearer under `principal`.
+ *
+ * The source is asked at the first request and may read `c.env`. CORS is not its business: put
+ * `hono/cors` in front, whose preflight requests carry no token.
+ *
+ * @throws {@link GatepassError} to Hono's `onError`: those of `createGuard`, and `config_invalid` for
+ * a need that cannot be read.
+ */
+export function guarded(
+  source: GuardSource<Context>,
+  options: GuardedOptions<Context> = {},
+): MiddlewareHandler<GuardedEnv> {
+  const guard = guardOf(source);
+  return async (c, next) => {
+    const { need, connection } = options;
+    const checked = await (await guard(c)).check(c.req.raw, need, connection?.(c));
+    if (!checked.principal) return checked.response;
+    c.set("principal", checked.principal);
+    await next();
+    // RFC 9449 section 8.2: what the client's next proof must carry.
+    if (checked.dpopNonce !== undefined) c.header("dpop-nonce", checked.dpopNonce);
+    return undefined;
+  };
+}

@@ -1,0 +1,22 @@
+// The public names of `gatepass/backend`, whatever runs them: its entries hand these on.
+
+export type * from "../lib/client.js";
+export { clientCredentials, createClient, wrapFetch } from "../lib/backend.js";
+export type {
+  BackendClient,
+  BackendOptions,
+  ClientAuth,
+  ClientCredentialsOptions,
+  DeviceLogin,
+  DeviceLoginOptions,
+  DeviceSignedIn,
+  GrantOptions,
+  JwtBearerOptions,
+  RefreshTokenOptions,
+  SigningAlgorithm,
+  TokenExchangeOptions,
+  TokenSet,
+  TokenSource,
+  TokenType,
+} from "../lib/backend.js";
+export { GatepassError, type ErrorCode, type ErrorDetails, type Phase } from "../lib/errors.js";

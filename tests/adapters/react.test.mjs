@@ -1,0 +1,121 @@
+// The adapter for React by its example: in Chromium under StrictMode, and rendered on a server.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { build } from "esbuild";
+
+import { launch, serve } from "../support/browser.mjs";
+import { installExample } from "../support/example.mjs";
+import { makeProvider } from "../support/provider.mjs";
+
+const NAMES = {
+  issuer: "https://login.example.com",
+  clientId: "my-page",
+  redirectUri: "https://app.example.com/callback",
+  audience: "https://api.example.com",
+  scope: "openid profile",
+};
+const PAGE = `<!doctype html><title>page</title><div id="root"></div><script type="module" src="/app.js"></script>`;
+
+let browser;
+let project;
+let script;
+before(async () => {
+  project = installExample("react", ["react", "react-dom", "scheduler"]);
+  const { outputFiles } = await build({
+    entryPoints: [join(project, "app.jsx")],
+    bundle: true,
+    format: "esm",
+    jsx: "automatic",
+    // StrictMode does its double work in development only.
+    define: { "process.env.NODE_ENV": '"development"' },
+    write: false,
+    logLevel: "error",
+  });
+  script = outputFiles[0].text;
+  browser = await launch();
+});
+after(() => browser?.close());
+
+async function open(t, options = {}) {
+  const provider = await makeProvider({ ...NAMES, ...options });
+  const context = await browser.newContext();
+  t.after(() => context.close());
+  await serve(context, {
+    origin: "https://app.example.com",
+    html: PAGE,
+    script,
+    provider,
+    answer(url, request) {
+      if (url.origin !== "https://api.example.com") return undefined;
+      const headers = { "access-control-allow-origin": "*", "access-control-allow-headers": "*" };
+      if (request.method() === "OPTIONS") return { status: 204, headers };
+      const isBearer = /^Bearer ey/.test(request.headers()["authorization"]);
+      return { status: isBearer ? 200 : 401, body: "from the API", headers };
+    },
+  });
+  const page = await context.newPage();
+  const problems = [];
+  page.on("pageerror", (error) => problems.push(error.message));
+  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
+  return { provider, page, problems };
+}
+
+test("signs in, calls and signs out under StrictMode, with one exchange", async (t) => {
+  const { provider, page, problems } = await open(t);
+  await page.goto("https://app.example.com/");
+  await page.getByText("Sign in").click();
+  await page.click("#back");
+  await page.getByText("Hello Alice").waitFor();
+  assert.equal(page.url(), "https://app.example.com/inbox");
+  assert.equal(provider.count("/token"), 1);
+  await page.getByText("Call").click();
+  await page.getByText("from the API").waitFor();
+  await page.getByText("Sign out").click();
+  await page.locator("#bye").waitFor();
+  assert.deepEqual(problems, []);
+});
+
+test("a callback that fails is shown", async (t) => {
+  const { page } = await open(t);
+  await page.goto("https://app.example.com/callback?error=access_denied&state=unknown");
+  await page.getByText("That went wrong: flow_unknown").waitFor();
+});
+
+test("on a server nothing is begun and everybody is loading", () => {
+  const source = `
+    import { createElement } from "react";
+    import { renderToString } from "react-dom/server";
+    import { GatepassProvider, useAuth } from "gatepass/react";
+    let made = 0;
+    const Page = () => createElement("p", null, useAuth().status);
+    const html = renderToString(
+      createElement(GatepassProvider, { client: () => made++ }, createElement(Page)),
+    );
+    let alone;
+    try { renderToString(createElement(Page)); } catch (error) { alone = error.message; }
+    console.log(JSON.stringify([html, made, alone]));
+  `;
+  writeFileSync(join(project, "server.mjs"), source);
+  const printed = execFileSync(process.execPath, ["server.mjs"], {
+    cwd: project,
+    encoding: "utf8",
+  });
+  assert.deepEqual(JSON.parse(printed), [
+    "<p>loading</p>",
+    0,
+    "There is no GatepassProvider above this component.",
+  ]);
+});
+
+test("the module says that it is for clients", async () => {
+  const { readFileSync } = await import("node:fs");
+  for (const file of ["dist/adapters/react.js", "dist/cjs/adapters/react.js"]) {
+    const text = readFileSync(join(project, "node_modules/gatepass", file), "utf8");
+    assert.match(text, /^"use client";/);
+  }
+});

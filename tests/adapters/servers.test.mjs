@@ -1,0 +1,128 @@
+// The adapters for servers, by their examples: started for real, asked over HTTP.
+
+import assert from "node:assert/strict";
+import { request as httpRequest } from "node:http";
+import { test } from "node:test";
+
+import { startWorker } from "../support/edge.mjs";
+import { installExample, listeningProvider, startExample } from "../support/example.mjs";
+import { makeProvider } from "../support/provider.mjs";
+
+/** What every API of the examples answers. */
+async function asksApi(provider, ask) {
+  const token = await provider.accessToken();
+  const admin = await provider.accessToken({ scope: "read admin" });
+  const get = async (path, token) =>
+    ask(path, token === undefined ? {} : { authorization: `Bearer ${token}` });
+  const told = async (path, token) => {
+    const answer = await get(path, token);
+    return [answer.status, answer.headers.get("www-authenticate"), await answer.text()];
+  };
+  assert.deepEqual(await told("/health"), [200, null, "ok"]);
+  assert.deepEqual(await told("/me", token), [200, null, '{"hello":"alice"}']);
+  assert.deepEqual(await told("/me"), [401, "Bearer", ""]);
+  const [status, challenge] = await told("/me", `${token.slice(0, -4)}AAAA`);
+  assert.equal(status, 401);
+  assert.match(challenge, /^Bearer error="invalid_token"/);
+  const scopeless = 'Bearer error="insufficient_scope", scope="admin"';
+  assert.deepEqual(await told("/admin", token), [403, scopeless, ""]);
+  assert.deepEqual(await told("/admin", admin), [200, null, "welcome"]);
+  // One guard for all requests: the keys were fetched once, for each guard of the example.
+  assert.ok(provider.count("/jwks") <= 2);
+}
+
+test("Hono in Node", async (t) => {
+  const project = installExample("hono", ["hono", "@hono/node-server"]);
+  const provider = await listeningProvider(t);
+  const url = await startExample(t, process.execPath, ["node.mjs"], { cwd: project, provider });
+  await asksApi(provider, (path, headers) => fetch(url + path, { headers }));
+});
+
+test("Hono in workerd", async (t) => {
+  const project = installExample("hono", ["hono"]);
+  const provider = await makeProvider();
+  const worker = await startWorker(project, "app.mjs", {
+    bindings: { ISSUER: provider.issuer, AUDIENCE: provider.audience },
+    outboundService: async (request) => {
+      const { Response } = await import("miniflare");
+      const answer = await provider.fetch(request.url, {});
+      return new Response(await answer.text(), answer);
+    },
+  });
+  t.after(() => worker.dispose());
+  await asksApi(provider, (path, headers) =>
+    worker.dispatchFetch(`http://worker${path}`, { headers }),
+  );
+});
+
+for (const [name, file] of [
+  ["Express", "server.mjs"],
+  ["node:http", "http.mjs"],
+]) {
+  test(name, async (t) => {
+    const project = installExample("express", ["express"]);
+    const provider = await listeningProvider(t);
+    const url = await startExample(t, process.execPath, [file], { cwd: project, provider });
+    await asksApi(provider, (path, headers) => fetch(url + path, { headers }));
+
+    // Node itself would show the first of two headers only.
+    const token = await provider.accessToken();
+    const status = await new Promise((resolve, reject) => {
+      const headers = [
+        "Host",
+        "x",
+        "Authorization",
+        `Bearer ${token}`,
+        "Authorization",
+        "Bearer x",
+      ];
+      httpRequest(`${url}/me`, { headers }, (response) => resolve(response.statusCode))
+        .on("error", reject)
+        .end();
+    });
+    assert.equal(status, 400);
+  });
+}
+
+test("Cloudflare: protect", async (t) => {
+  const project = installExample("cloudflare", []);
+  const provider = await makeProvider();
+  const worker = await startWorker(project, "worker.mjs", {
+    bindings: { ISSUER: provider.issuer, AUDIENCE: provider.audience },
+    outboundService: async (request) => {
+      const { Response } = await import("miniflare");
+      const answer = await provider.fetch(request.url, {});
+      return new Response(await answer.text(), answer);
+    },
+  });
+  t.after(() => worker.dispose());
+  const ask = async (headers, path = "") => {
+    const answer = await worker.dispatchFetch(`https://api.example/${path}`, { headers });
+    return [answer.status, answer.status === 200 ? await answer.json() : await answer.text()];
+  };
+  const authorization = `Bearer ${await provider.accessToken()}`;
+  assert.deepEqual(await ask({ authorization }), [200, { hello: "alice" }]);
+  assert.deepEqual(await ask({}), [401, ""]);
+  const weak = await provider.accessToken({ scope: "other" });
+  assert.deepEqual((await ask({ authorization: `Bearer ${weak}` }))[0], 403);
+  const [status, metadata] = await ask({}, ".well-known/oauth-protected-resource");
+  assert.equal(status, 200);
+  assert.deepEqual(metadata.authorization_servers, [provider.issuer]);
+});
+
+test("Cloudflare: only a certificate that was verified is that of the connection", async () => {
+  const { project } = await import("../support/installed.mjs").then(({ installPackage }) =>
+    installPackage("cloudflare-tls"),
+  );
+  const { importInstalled } = await import("../support/installed.mjs");
+  const { connectionOf } = await importInstalled(project, "gatepass/cloudflare");
+  const sha = "ab".repeat(32);
+  const of = (tlsClientAuth) => connectionOf({ cf: { tlsClientAuth } });
+  assert.deepEqual(of({ certVerified: "SUCCESS", certFingerprintSHA256: sha }), {
+    certificateSha256: sha,
+  });
+  for (const certVerified of ["NONE", "FAILED:expired", "", undefined]) {
+    assert.deepEqual(of({ certVerified, certFingerprintSHA256: sha }), {});
+  }
+  assert.deepEqual([of(null), connectionOf({}), connectionOf({ cf: {} })], [{}, {}, {}]);
+});

@@ -1,0 +1,60 @@
+// Nothing here runs: compiling is the assertion.
+import { createClient as createRpc, type Transport } from "@connectrpc/connect";
+import type { Client } from "gatepass";
+import { connectionOf, protect } from "gatepass/cloudflare";
+import { authorized, guarded as guardedRpc, principalKey } from "gatepass/connect";
+import { guarded as guardedNode, principalOf, protect as protectNode } from "gatepass/express";
+import type { Guard, Principal } from "gatepass/guard";
+import { guarded } from "gatepass/hono";
+import { type Auth, GatepassProvider, useAuth, useFetch, useUser } from "gatepass/react";
+import { engine } from "gatepass/js";
+import { init } from "gatepass/guard/slim";
+import module from "gatepass/client.wasm";
+import { Hono } from "hono";
+
+declare const client: Client;
+declare const guard: Guard;
+type Equal<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+const proof = <T extends true>(): T => true as T;
+
+proof<Equal<ReturnType<typeof engine>, "wasm" | "js" | undefined>>();
+await init(module);
+await init(fetch("/guard.wasm"));
+
+const app = new Hono<{ Bindings: { ISSUER: string } }>();
+app.get("/me", guarded(guard, { need: { scopes: "read" } }), (c) => {
+  proof<Equal<typeof c.var.principal, Principal>>();
+  return c.json(c.get("principal").subject ?? null);
+});
+// @ts-expect-error: not a need
+guarded(guard, { need: { scope: "read" } });
+
+interface Env {
+  ISSUER: string;
+}
+const worker = protect(
+  (env: Env) => (env.ISSUER === "" ? Promise.reject(new Error()) : guard),
+  (request, principal, env) => new Response(`${request.url} ${principal.subject} ${env.ISSUER}`),
+);
+proof<Equal<Parameters<typeof worker.fetch>[1], Env>>();
+connectionOf(new Request("https://api.example"));
+
+declare const transport: Transport;
+void [createRpc, transport, authorized(client), guardedRpc(Promise.resolve(guard)), principalKey];
+// @ts-expect-error: a guard is no client
+authorized(guard);
+
+const listener = protectNode(guard, (_request, response, principal) => {
+  proof<Equal<typeof principal, Principal>>();
+  response.end();
+});
+void [listener, guardedNode(() => guard)];
+proof<Equal<ReturnType<typeof principalOf>, Principal | undefined>>();
+
+const auth: Auth = useAuth();
+if (auth.status === "failed") proof<Equal<typeof auth.error, unknown>>();
+if (auth.status === "signedOut") proof<Equal<typeof auth.user, null>>();
+void [useUser()?.sub, useFetch(), GatepassProvider({ client: () => client })];
+// @ts-expect-error: options are for createClient
+GatepassProvider({ client: { issuer: "https://as.example" } });
