@@ -45,7 +45,7 @@ test("requests to an API carry the token, renew it once and surface what renewin
   assert.deepEqual(result, EXPECTED_FETCH);
 });
 
-test("nothing runs at load: no clock, no randomness, no compilation", () => {
+test("wsm_15 nothing runs at load: no clock, no randomness, no compilation", () => {
   const result = run(`
     const used = [];
     const watch = (object, name) => {
@@ -63,7 +63,7 @@ test("nothing runs at load: no clock, no randomness, no compilation", () => {
   assert.deepEqual(result, []);
 });
 
-test("options are read once: changing them afterwards has no effect", () => {
+test("cfg_08 options are read once: changing them afterwards has no effect", () => {
   const result = run(`
     import { createGuard } from "gatepass/guard";
     const options = { issuer: "https://as.example", audience: ["api"] };

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { constants, createHash, generateKeyPairSync, privateDecrypt } from "node:crypto";
 import { once } from "node:events";
-import { copyFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { before, test } from "node:test";
@@ -40,7 +40,7 @@ const codeOf = (promise) =>
 function run(source) {
   const file = join(project, "main.mjs");
   writeFileSync(file, source);
-  const printed = execFileSync(process.execPath, [file], { encoding: "utf8", timeout: 60_000 });
+  const printed = execFileSync(process.execPath, [file], { encoding: "utf8", timeout: 300_000 });
   return JSON.parse(printed);
 }
 
@@ -307,6 +307,22 @@ test("leak_03 leak_05 nothing is written to the console, and no event names a to
   for (const form of ["hex", "base64url"]) {
     assert.equal(text.includes(hash.toString(form).slice(0, 11)), false);
   }
+});
+
+test("leak_09 no key, no secret and no setting of a developer is in the package", () => {
+  const dist = join(project, "node_modules/gatepass");
+  const files = readdirSync(dist, { recursive: true, withFileTypes: true });
+  let seen = 0;
+  for (const file of files.filter((each) => each.isFile())) {
+    const path = join(file.parentPath, file.name);
+    assert.doesNotMatch(file.name, /^\.env|\.(pem|key|p12|map)$/, path);
+    const text = readFileSync(path, "latin1");
+    for (const sign of ["PRIVATE KEY-----", '"d":"', "S3CRET", "rs-secret"]) {
+      assert.equal(text.includes(sign), false, `${path} holds ${sign}`);
+    }
+    seen++;
+  }
+  assert.ok(seen > 20);
 });
 
 /** EMSA-PSS of RFC 8017 section 9.1.1 with a hash for the mask of one's own. */

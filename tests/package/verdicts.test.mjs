@@ -208,7 +208,7 @@ test("limits that are none are refused by name", async () => {
   assert.equal(await refused({ maxEntries: 1, maxBytes: 1 }), "accepted");
 });
 
-test("nothing is found in a guard that was disposed of", async () => {
+test("wsm_22 nothing is found in a guard that was disposed of", async () => {
   const { idp, guard } = await world();
   const token = await idp.accessToken();
   await guard.verify(token);
