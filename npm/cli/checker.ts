@@ -4,8 +4,10 @@ import { GatepassError } from "gatepass/guard";
 import type { GuardOptions, Need } from "gatepass/guard";
 
 import type { Route } from "../server/route.js";
-import type { GuardSource } from "../server/decide.js";
+import { guardDecider } from "../server/decide.js";
+import type { Decision, GuardSource } from "../server/decide.js";
 import type { Configuration } from "./configuration.js";
+import { EXIT, misconfigured } from "./failure.js";
 import { isObject, type Json } from "./document.js";
 import type { SettingName } from "./setting.js";
 
@@ -13,6 +15,9 @@ import type { SettingName } from "./setting.js";
 const SIDECAR_CLIENT_ID = "mockforge";
 /** Where a server that publishes nothing is asked. */
 const INTROSPECTION_PATH = "/oauth/introspect";
+
+/** Questions under way at a time. A service has nothing else to do, and a provider has many clients. */
+const CONCURRENCY = 256;
 
 export type Mode = "introspect" | "jwt" | "static" | "none";
 
@@ -59,6 +64,7 @@ export function guardSource(configuration: Configuration, mode: Mode): GuardSour
       clientId: clientId ?? configuration.need("clientId"),
       clientSecret: configuration.need("clientSecret"),
       tokens: "all",
+      concurrency: CONCURRENCY,
       ...(auth !== undefined && { auth }),
       ...(endpoint !== undefined && { endpoint }),
       ...(ttl !== undefined && { cache: { ttl } }),
@@ -125,6 +131,32 @@ export function explain(configuration: Configuration, error: unknown): string {
   const where = configuration.found(at as SettingName)?.where;
   const place = where ?? configuration.where(["guard", ...(at ?? "").split(".")]);
   return `${place}: ${at === undefined ? "" : `${at}: `}${hint}`;
+}
+
+/** The verdict on one token, with the exit code that it means. */
+export async function decisionOf(
+  configuration: Configuration,
+  source: GuardSource,
+  token: string,
+): Promise<Decision & { readonly exitCode: number }> {
+  const decider = guardDecider(source, () => {});
+  try {
+    const authorization = `Bearer ${token}`;
+    const shown = { authorization, method: "GET", url: "http://localhost/" };
+    const decision = await decider.decide(shown, {});
+    const { status, code } = decision;
+    if (status === 200) return { ...decision, exitCode: 0 };
+    const unanswered = code === "upstream_timeout" ? EXIT.timeout : EXIT.failed;
+    return {
+      ...decision,
+      exitCode: status === 503 ? unanswered : EXIT.refused,
+    };
+  } catch (error) {
+    configuration.problems.push(explain(configuration, error));
+    throw misconfigured(...configuration.problems);
+  } finally {
+    decider.dispose();
+  }
 }
 
 export function isLoopback(url: string): boolean {

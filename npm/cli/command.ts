@@ -39,8 +39,16 @@ export interface Call {
 /** Flags that every command has. */
 export const COMMON: readonly Flag[] = [
   { name: "config", value: "FILE", help: "The file with settings." },
-  { name: "env-prefix", value: "PREFIX", help: "How names in the environment begin." },
-  { name: "server", value: "NAME", help: "Which of the file's servers is meant." },
+  {
+    name: "env-prefix",
+    value: "PREFIX",
+    help: "How names in the environment begin.",
+  },
+  {
+    name: "server",
+    value: "NAME",
+    help: "Which of the file's servers is meant.",
+  },
   { name: "json", help: "Prints JSON, for programs." },
   { name: "help", help: "Shows this." },
 ];

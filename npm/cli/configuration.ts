@@ -330,7 +330,12 @@ function parse({ kind, range }: Setting, given: Value): Value | undefined {
   }
   if (kind === "switch") {
     if (typeof given === "boolean") return given;
-    const known: Record<string, boolean> = { true: true, 1: true, false: false, 0: false };
+    const known: Record<string, boolean> = {
+      true: true,
+      1: true,
+      false: false,
+      0: false,
+    };
     return typeof given === "string" && Object.hasOwn(known, given) ? known[given] : undefined;
   }
   if (kind === "list" || kind === "secrets") {

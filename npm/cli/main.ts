@@ -11,11 +11,15 @@ import { Configuration } from "./configuration.js";
 import type { Value } from "./configuration.js";
 import { EXIT, Failure, misconfigured } from "./failure.js";
 import { helpOf, overview } from "./help.js";
+import { decode } from "./decode.js";
+import { doctor } from "./doctor.js";
+import { introspect } from "./introspect.js";
+import { exec, request, token } from "./manual.js";
 import { serve } from "./serve.js";
 import { SETTINGS, flagOf, isSecret } from "./setting.js";
 import { makeTerminal, plain } from "./terminal.js";
 
-const COMMANDS: readonly Command[] = [serve];
+const COMMANDS: readonly Command[] = [token, exec, request, introspect, decode, doctor, serve];
 
 /** Runs the command that the arguments name, and answers the exit code. */
 async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
@@ -79,7 +83,10 @@ function read(
       allowPositionals: command.operands !== undefined,
       allowNegative: true,
     } as Parameters<typeof parseArgs>[0]);
-    return { flags: values as Record<string, Value | undefined>, operands: positionals };
+    return {
+      flags: values as Record<string, Value | undefined>,
+      operands: positionals,
+    };
   } catch (error) {
     const [problem = ""] = (error as Error).message.split(/\. (?:To specify|This command)/u);
     throw misconfigured(`${problem.replace(/\.$/u, "")}. gatepass help ${command.name} says more.`);

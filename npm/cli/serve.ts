@@ -51,7 +51,12 @@ export const serve: Command = {
     "logUser",
     "drainTimeout",
   ],
-  flags: [{ name: "config-test", help: "Says whether the configuration is good, and ends." }],
+  flags: [
+    {
+      name: "config-test",
+      help: "Says whether the configuration is good, and ends.",
+    },
+  ],
 
   async run({ configure, flags, terminal }) {
     const configuration = configure();
@@ -64,7 +69,8 @@ export const serve: Command = {
 
     const metrics = new Metrics();
     const level = (configuration.text("logLevel") ?? "info").toUpperCase() as Level;
-    const log = makeLog(level, (line) => void process.stdout.write(line));
+    const write = (line: string): void => void process.stdout.write(line);
+    const log = makeLog(level, write);
     const basePath = (configuration.text("basePath") ?? "").replace(/\/+$/u, "");
     const upstream = configuration.text("upstream");
     const resource = configuration.text("resource");
@@ -78,14 +84,20 @@ export const serve: Command = {
       basePath,
       showMetrics: configuration.isOn("metrics"),
       ...(upstream !== undefined && {
-        proxy: makeProxy(upstream, { forwardToken: configuration.isOn("forwardToken") }),
+        proxy: makeProxy(upstream, {
+          forwardToken: configuration.isOn("forwardToken"),
+        }),
       }),
       ...(publicOrigin !== undefined && { publicOrigin }),
     });
 
     const host = configuration.text("host") ?? "127.0.0.1";
     const port = await listen(service, host, configuration.integer("port") ?? 8080);
-    log({
+    // Whatever the level is: whoever starts it waits for this.
+    makeLog(
+      "INFO",
+      write,
+    )({
       level: "INFO",
       message: `Listening on http://${host.includes(":") ? `[${host}]` : host}:${port}`,
     });
@@ -96,11 +108,17 @@ export const serve: Command = {
       renew(configure, log).then(
         (next) => {
           service.replace(rulesOf(next, metrics, log), GRACE_MS);
-          log({ level: "INFO", message: "Configuration and secrets were read anew" });
+          log({
+            level: "INFO",
+            message: "Configuration and secrets were read anew",
+          });
         },
         (error: unknown) => {
           const message = error instanceof Failure ? error.message : "internal_error";
-          log({ level: "ERROR", message: `The old configuration stays: ${message}` });
+          log({
+            level: "ERROR",
+            message: `The old configuration stays: ${message}`,
+          });
         },
       );
     };

@@ -33,8 +33,18 @@ export const SETTINGS = [
     help: "A provider whose addresses and tokens are known; with domain or tenant.",
     perServer: true,
   },
-  { name: "domain", kind: "text", help: "Your domain at auth0 or okta.", perServer: true },
-  { name: "tenant", kind: "text", help: "Your tenant at entra.", perServer: true },
+  {
+    name: "domain",
+    kind: "text",
+    help: "Your domain at auth0 or okta.",
+    perServer: true,
+  },
+  {
+    name: "tenant",
+    kind: "text",
+    help: "Your tenant at entra.",
+    perServer: true,
+  },
   {
     name: "issuer",
     kind: "url",
@@ -112,7 +122,11 @@ export const SETTINGS = [
     fallback: 8080,
     sidecar: "PORT",
   },
-  { name: "upstream", kind: "url", help: "Forwards allowed requests to this server." },
+  {
+    name: "upstream",
+    kind: "url",
+    help: "Forwards allowed requests to this server.",
+  },
   {
     name: "forwardToken",
     kind: "switch",
@@ -130,7 +144,11 @@ export const SETTINGS = [
     help: "The origin under which clients know this API.",
     fallback: "that of resource",
   },
-  { name: "requiredScopes", kind: "list", help: "Scopes that every request needs." },
+  {
+    name: "requiredScopes",
+    kind: "list",
+    help: "Scopes that every request needs.",
+  },
   {
     name: "token",
     kind: "secrets",

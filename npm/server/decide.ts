@@ -97,29 +97,53 @@ export function guardDecider(source: GuardSource, onEvent: (event: GuardEvent) =
       making = undefined;
     }));
 
+  const decide = async (shown: Shown, need: Need): Promise<Decision> => {
+    let asked: Guard;
+    try {
+      asked = await ready();
+    } catch (error) {
+      if (!(error instanceof Unreachable)) throw error;
+      return {
+        status: 503,
+        code: "upstream_unreachable",
+        headers: { "retry-after": "1" },
+      };
+    }
+    const { method, url } = shown;
+    const checked = await asked.check({ headers: headersOf(shown), method, url }, need);
+    if (checked.principal) {
+      const { principal, dpopNonce } = checked;
+      return {
+        status: 200,
+        principal,
+        headers: dpopNonce === undefined ? {} : { "dpop-nonce": dpopNonce },
+      };
+    }
+    const { refusal, response } = checked;
+    const { status, code, hint } = refusal;
+    return {
+      status,
+      code,
+      hint,
+      headers: Object.fromEntries(response.headers),
+    };
+  };
+
+  /** Decisions under way: who shows the same token for the same need waits for the same answer. */
+  const underWay = new Map<string, Promise<Decision>>();
+  const shared = (shown: Shown, need: Need): Promise<Decision> => {
+    // A proof of possession is for one request alone.
+    if (shown.dpop !== undefined || shown.authorization === undefined) return decide(shown, need);
+    const key = `${JSON.stringify(need)}\n${shown.authorization}`;
+    const known = underWay.get(key);
+    if (known) return known;
+    const decision = decide(shown, need).finally(() => underWay.delete(key));
+    underWay.set(key, decision);
+    return decision;
+  };
+
   return {
-    async decide(shown, need) {
-      let asked: Guard;
-      try {
-        asked = await ready();
-      } catch (error) {
-        if (!(error instanceof Unreachable)) throw error;
-        return { status: 503, code: "upstream_unreachable", headers: { "retry-after": "1" } };
-      }
-      const { method, url } = shown;
-      const checked = await asked.check({ headers: headersOf(shown), method, url }, need);
-      if (checked.principal) {
-        const { principal, dpopNonce } = checked;
-        return {
-          status: 200,
-          principal,
-          headers: dpopNonce === undefined ? {} : { "dpop-nonce": dpopNonce },
-        };
-      }
-      const { refusal, response } = checked;
-      const { status, code, hint } = refusal;
-      return { status, code, hint, headers: Object.fromEntries(response.headers) };
-    },
+    decide: shared,
     async metadata(method, url) {
       if (options.resource === undefined) return null;
       return (await ready()).metadata({ method, url });

@@ -17,7 +17,10 @@ export interface Route {
 export type Router = (method: string, path: string) => Route | undefined;
 
 export function makeRouter(routes: readonly Route[]): Router {
-  const matchers = routes.map((route) => ({ route, matches: pathMatcher(route.path) }));
+  const matchers = routes.map((route) => ({
+    route,
+    matches: pathMatcher(route.path),
+  }));
   return (method, path) =>
     matchers.find(
       ({ route, matches }) => (route.methods?.includes(method) ?? true) && matches(path),

@@ -127,12 +127,17 @@ export class Service {
     }
     if (path === "/ready" && isRead) {
       const isReady = !this.#isDraining && (await this.#decider.isReady());
-      send(response, isReady ? 200 : 503, { status: isReady ? "ready" : "not ready" });
+      send(response, isReady ? 200 : 503, {
+        status: isReady ? "ready" : "not ready",
+      });
       return true;
     }
     if (path === "/metrics" && isRead && showMetrics) {
       response
-        .writeHead(200, { ...NO_STORE, "content-type": "text/plain; version=0.0.4; charset=utf-8" })
+        .writeHead(200, {
+          ...NO_STORE,
+          "content-type": "text/plain; version=0.0.4; charset=utf-8",
+        })
         .end(metrics.text(this.#decider.tally()));
       return true;
     }
@@ -167,7 +172,12 @@ export class Service {
     }
     const { method, uri, authorization, dpop } = question;
     const url = this.#urlOf(request, uri);
-    const decision = await this.#decide(method, uri, { authorization, dpop, method, url });
+    const decision = await this.#decide(method, uri, {
+      authorization,
+      dpop,
+      method,
+      url,
+    });
     const { "retry-after": wait } = decision.headers;
     if (wait !== undefined) response.setHeader("retry-after", wait);
     // That nobody can decide is no verdict on the token.
@@ -182,18 +192,36 @@ export class Service {
   ): Promise<void> {
     request.resume();
     const asked = PROXIES[name]?.(request, rest);
-    if (!asked) return send(response, 400, { error: "request_invalid", at: `/auth/${name}` });
+    if (!asked)
+      return send(response, 400, {
+        error: "request_invalid",
+        at: `/auth/${name}`,
+      });
     const { method, target } = asked;
     const url = this.#urlOf(request, target);
-    const decision = await this.#decide(method, target, { ...shownBy(request), method, url });
+    const decision = await this.#decide(method, target, {
+      ...shownBy(request),
+      method,
+      url,
+    });
     const headers = decision.status === 200 ? identityOf(decision) : {};
-    response.writeHead(decision.status, { ...NO_STORE, ...decision.headers, ...headers }).end();
+    response
+      .writeHead(decision.status, {
+        ...NO_STORE,
+        ...decision.headers,
+        ...headers,
+      })
+      .end();
   }
 
   async #forward(proxy: Proxy, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = "GET", url: target = "/" } = request;
     const url = this.#urlOf(request, target);
-    const decision = await this.#decide(method, target, { ...shownBy(request), method, url });
+    const decision = await this.#decide(method, target, {
+      ...shownBy(request),
+      method,
+      url,
+    });
     if (decision.status !== 200) {
       request.resume();
       response.writeHead(decision.status, { ...NO_STORE, ...decision.headers }).end();
@@ -239,7 +267,12 @@ export class Service {
     if (status === 200) {
       const userId = nameUser(principal?.subject ?? principal?.clientId);
       const who = userId === undefined ? "a request" : `user: ${userId}`;
-      log({ level: "INFO", message: `Successfully authenticated ${who}`, userId, latencyMs });
+      log({
+        level: "INFO",
+        message: `Successfully authenticated ${who}`,
+        userId,
+        latencyMs,
+      });
       return;
     }
     const level = status >= 500 ? "ERROR" : "WARN";

@@ -22,7 +22,10 @@ const write = (name, content) => {
 
 /** Whether `serve` would start with this. */
 const check = (env, ...args) => gatepass.run(["serve", "--config-test", ...args], { env });
-const GOOD = { GATEPASS_ISSUER: "https://as.example", GATEPASS_AUDIENCE: "https://api.example" };
+const GOOD = {
+  GATEPASS_ISSUER: "https://as.example",
+  GATEPASS_AUDIENCE: "https://api.example",
+};
 
 test("a configuration that is good is said to be good", async () => {
   const { code, stdout } = await check(GOOD);
@@ -37,7 +40,10 @@ test("S2-27 what is missing is named, all of it, with exit code 2", async () => 
 });
 
 test("S0-08 any prefix makes names of the environment work unchanged", async () => {
-  const env = { MLTF_ISSUER: "https://as.example", MLTF_AUDIENCE: "https://api.example" };
+  const env = {
+    MLTF_ISSUER: "https://as.example",
+    MLTF_AUDIENCE: "https://api.example",
+  };
   assert.equal((await check(env, "--env-prefix", "MLTF_")).code, 0);
   assert.equal((await check({ ...env, GATEPASS_ENV_PREFIX: "MLTF_" })).code, 0);
   assert.equal((await check(env)).code, 2);
@@ -116,7 +122,13 @@ test("S4-16 ${NAME} in the file stands for the environment", async () => {
     audience: "https://api.example",
     clientId: "mockforge",
     clientSecret: "${OAUTH_CLIENT_SECRET}",
-    routes: [{ path: "/api/*", methods: ["GET", "POST", "PUT", "DELETE"], required: true }],
+    routes: [
+      {
+        path: "/api/*",
+        methods: ["GET", "POST", "PUT", "DELETE"],
+        required: true,
+      },
+    ],
   };
   const config = write("expand.json", file);
   const env = { HOST_OF_AS: "as.example", OAUTH_CLIENT_SECRET: "s3cret" };
@@ -170,7 +182,10 @@ test("S1-05 S0-09 a secret comes from a variable, a file or a command, never fro
 test("S4-32 a secret file that cannot be read is named, and what it holds is not", async () => {
   const empty = write("empty.txt", "\n");
   for (const file of [empty, join(folder, "nowhere"), folder]) {
-    const { code, stderr } = await check({ ...GOOD, GATEPASS_CLIENT_SECRET_FILE: file });
+    const { code, stderr } = await check({
+      ...GOOD,
+      GATEPASS_CLIENT_SECRET_FILE: file,
+    });
     assert.equal(code, 2);
     assert.match(stderr, /GATEPASS_CLIENT_SECRET_FILE: /);
   }
@@ -180,7 +195,10 @@ test("S1-01 several servers are told apart by name", async () => {
   const config = write("servers.json", {
     audience: "https://api.example",
     servers: {
-      one: { issuer: "https://one.example", urls: ["https://api.one.example/*"] },
+      one: {
+        issuer: "https://one.example",
+        urls: ["https://api.one.example/*"],
+      },
       two: { issuer: "http://two.example" },
     },
   });

@@ -24,7 +24,12 @@ async function startMcp(t) {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks);
-    seen.push({ method: request.method, url: request.url, headers: request.headers, body });
+    seen.push({
+      method: request.method,
+      url: request.url,
+      headers: request.headers,
+      body,
+    });
     if (request.url === "/echo") return response.end(body);
     if (request.url === "/missing") return response.writeHead(404, "Nothing Here").end("no");
     const { id } = JSON.parse(body);
@@ -40,7 +45,11 @@ async function guarded(t, upstream, args = []) {
     ...["--issuer", provider.issuer, "--resource", RESOURCE, "--upstream", upstream],
     ...args,
   ]);
-  return { provider, ...service, authorization: `Bearer ${await provider.accessToken()}` };
+  return {
+    provider,
+    ...service,
+    authorization: `Bearer ${await provider.accessToken()}`,
+  };
 }
 
 const CALL = '{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}';
@@ -67,7 +76,11 @@ test("S2-16 S2-19 an MCP server is protected by one flag, its requests untouched
 
   const answered = await call({ authorization });
   assert.equal(answered.status, 200);
-  assert.deepEqual(await answered.json(), { jsonrpc: "2.0", id: 1, result: { tools: [] } });
+  assert.deepEqual(await answered.json(), {
+    jsonrpc: "2.0",
+    id: 1,
+    result: { tools: [] },
+  });
   const [{ method, url, headers, body }] = mcp.seen;
   assert.deepEqual([method, url, body.toString()], ["POST", "/mypackage/mcp", CALL]);
   assert.equal(headers["content-type"], "application/json");
@@ -75,7 +88,11 @@ test("S2-16 S2-19 an MCP server is protected by one flag, its requests untouched
 
 test("the token ends at the service, and who it is from is said in headers that nobody else can send", async (t) => {
   const mcp = await startMcp(t);
-  const spoofed = { "x-auth-subject": "root", x_auth_subject: "root", "x-auth-roles": "admin" };
+  const spoofed = {
+    "x-auth-subject": "root",
+    x_auth_subject: "root",
+    "x-auth-roles": "admin",
+  };
   const hidden = await guarded(t, mcp.origin);
   await fetch(`${hidden.origin}/echo`, {
     headers: { authorization: hidden.authorization, ...spoofed },
@@ -90,7 +107,9 @@ test("the token ends at the service, and who it is from is said in headers that 
   assert.equal(headers.host, new URL(mcp.origin).host);
 
   const shown = await guarded(t, mcp.origin, ["--forward-token"]);
-  await fetch(`${shown.origin}/echo`, { headers: { authorization: shown.authorization } });
+  await fetch(`${shown.origin}/echo`, {
+    headers: { authorization: shown.authorization },
+  });
   assert.equal(mcp.seen[1].headers.authorization, shown.authorization);
 });
 
@@ -117,7 +136,9 @@ test("bodies of any kind and length come through as they were, and so do refusal
   });
   assert.ok(Buffer.from(await streamed.arrayBuffer()).equals(bytes.subarray(0, 2000)));
   assert.equal(mcp.seen[1].headers["transfer-encoding"], "chunked");
-  const missing = await fetch(`${origin}/missing`, { headers: { authorization } });
+  const missing = await fetch(`${origin}/missing`, {
+    headers: { authorization },
+  });
   assert.deepEqual(
     [missing.status, missing.statusText, await missing.text()],
     [404, "Nothing Here", "no"],
@@ -136,7 +157,10 @@ test("a stream of events is not held back, and ends with whoever listens", async
   const { origin, authorization } = await guarded(t, upstream.origin);
   const controller = new AbortController();
   const open = (path) =>
-    fetch(origin + path, { headers: { authorization }, signal: controller.signal });
+    fetch(origin + path, {
+      headers: { authorization },
+      signal: controller.signal,
+    });
   const silent = await open("/silent");
   assert.equal(silent.headers.get("content-type"), "text/event-stream");
   const events = await open("/events");
@@ -151,7 +175,9 @@ test("an upstream that is away is 502, and one that breaks off breaks the answer
   const { origin: nowhere } = gone;
   await new Promise((resolve) => gone.server.close(resolve));
   const away = await guarded(t, nowhere);
-  const { status } = await fetch(away.origin, { headers: { authorization: away.authorization } });
+  const { status } = await fetch(away.origin, {
+    headers: { authorization: away.authorization },
+  });
   assert.equal(status, 502);
 
   const breaking = await listen(t, (_request, response) => {
@@ -221,7 +247,11 @@ test("routes say what the upstream is asked for, and default deny says the rest"
   const post = async (scope) => {
     const token = await provider.accessToken({ scope });
     const headers = { authorization: `Bearer ${token}` };
-    return fetch(`${origin}/mypackage/mcp`, { method: "POST", headers, body: CALL });
+    return fetch(`${origin}/mypackage/mcp`, {
+      method: "POST",
+      headers,
+      body: CALL,
+    });
   };
   assert.equal((await fetch(`${origin}/echo`)).status, 200);
   assert.equal((await fetch(`${origin}/other`)).status, 403);

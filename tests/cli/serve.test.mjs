@@ -47,7 +47,14 @@ const ask = (origin, token, context = {}, rest = {}) =>
 const raw = (origin, path, { method = "GET", headers = {}, body } = {}) =>
   new Promise((resolve, reject) => {
     const { hostname, port } = new URL(origin);
-    const request = httpRequest({ hostname, port, path, method, headers, agent: false });
+    const request = httpRequest({
+      hostname,
+      port,
+      path,
+      method,
+      headers,
+      agent: false,
+    });
     request.once("error", reject).once("response", async (response) => {
       const chunks = [];
       for await (const chunk of response) chunks.push(chunk);
@@ -64,7 +71,11 @@ test("S4-18 S4-21 S4-01 the plugin's question is answered with exactly its membe
   const good = await ask(origin, token);
   assert.equal(good.status, 200);
   const { claims, ...answer } = await good.json();
-  assert.deepEqual(answer, { authenticated: true, user_id: "alice", scope: "openid read" });
+  assert.deepEqual(answer, {
+    authenticated: true,
+    user_id: "alice",
+    scope: "openid read",
+  });
   assert.deepEqual([claims.sub, claims.client_id], ["alice", "spa"]);
 
   const bad = await ask(origin, "your-access-token");
@@ -103,7 +114,10 @@ test("S4-18 a question that cannot be read is a mistake of who asks, by name", a
     assert.equal(response.status, 400, JSON.stringify(question));
     assert.deepEqual(await response.json(), { error: "request_invalid", at });
   }
-  const form = await fetch(`${origin}/plugin/authenticate`, { method: "POST", body: "{}" });
+  const form = await fetch(`${origin}/plugin/authenticate`, {
+    method: "POST",
+    body: "{}",
+  });
   assert.equal(form.status, 415, "a page of another origin could send this");
   assert.equal((await fetch(`${origin}/plugin/authenticate`)).status, 405);
   const large = await ask(origin, "x".repeat(70_000));
@@ -131,7 +145,9 @@ test("S4-17 the token is taken from one Authorization header, and from nowhere e
 
   const twice = ["Authorization", `Bearer ${token}`, "Authorization", `Bearer ${token}`];
   const headers = [...twice, "X-Original-Method", "GET", "X-Original-URI", "/", "Host", "x"];
-  const { status, headers: answered } = await raw(origin, "/auth/nginx", { headers });
+  const { status, headers: answered } = await raw(origin, "/auth/nginx", {
+    headers,
+  });
   assert.equal(status, 400);
   assert.match(answered["www-authenticate"], /invalid_request/);
 });
@@ -187,7 +203,9 @@ test("S4-03 S4-27 S4-35 answers are remembered for a while, and not with cache-t
     [[], 1],
     [["--cache-ttl", "0"], 4],
   ]) {
-    const { origin } = await gatepass.serve(t, args, { env: sidecar(provider) });
+    const { origin } = await gatepass.serve(t, args, {
+      env: sidecar(provider),
+    });
     const token = provider.opaqueToken({ aud: undefined });
     for (let i = 0; i < 3; i++) {
       assert.equal((await (await ask(origin, token)).json()).authenticated, true);
@@ -198,7 +216,9 @@ test("S4-03 S4-27 S4-35 answers are remembered for a while, and not with cache-t
 
 test("S4-29 a hundred introspections take one connection", async (t) => {
   const provider = await startProvider(t);
-  const { origin } = await gatepass.serve(t, ["--cache-ttl", "0"], { env: sidecar(provider) });
+  const { origin } = await gatepass.serve(t, ["--cache-ttl", "0"], {
+    env: sidecar(provider),
+  });
   const connections = new Set();
   provider.server.on("request", ({ url, socket }) => {
     if (url === "/introspect") connections.add(socket);
@@ -207,6 +227,22 @@ test("S4-29 a hundred introspections take one connection", async (t) => {
   for (let i = 0; i < 100; i++) await ask(origin, token);
   assert.equal(provider.count("/introspect"), 100);
   assert.equal(connections.size, 1);
+});
+
+test("S4-22 a hundred clients that come at once, with one token or with many, are all answered", async (t) => {
+  const provider = await startProvider(t);
+  const { origin } = await gatepass.serve(t, [], { env: sidecar(provider) });
+  const crowd = async (tokenOf) => {
+    const all = Array.from({ length: 100 }, (_, i) => ask(origin, tokenOf(i)));
+    const answers = await Promise.all(all.map(async (one) => (await one).json()));
+    assert.ok(answers.every(({ authenticated }) => authenticated));
+  };
+  const token = provider.opaqueToken({ aud: undefined });
+  await crowd(() => token);
+  assert.equal(provider.count("/introspect"), 1, "they wait for one answer");
+  const tokens = Array.from({ length: 100 }, () => provider.opaqueToken({ aud: undefined }));
+  await crowd((i) => tokens[i]);
+  assert.equal(provider.count("/introspect"), 101);
 });
 
 test("S4-42 S4-34 S4-14 the log has the five members first, and never a token or a secret", async (t) => {
@@ -246,7 +282,9 @@ test("S4-42 users can be left out of the log or hashed", async (t) => {
     ["none", /^null$/],
     ["hash", /^"[\w-]{16}"$/],
   ]) {
-    const service = await gatepass.serve(t, ["--log-user", style], { env: sidecar(provider) });
+    const service = await gatepass.serve(t, ["--log-user", style], {
+      env: sidecar(provider),
+    });
     await ask(service.origin, token);
     assert.match(JSON.stringify((await service.logged(/Successfully/)).user_id), pattern);
     assert.doesNotMatch(service.output(), /user123/);
@@ -315,7 +353,9 @@ test("S4-32 SIGHUP reads secrets anew, and a mistake leaves the old ones in plac
   const file = join(gatepass.project, "rotating");
   writeFileSync(file, "old-secret\n");
   const { OAUTH_CLIENT_SECRET: _, ...env } = sidecar(provider);
-  const service = await gatepass.serve(t, [], { env: { ...env, OAUTH_CLIENT_SECRET_FILE: file } });
+  const service = await gatepass.serve(t, [], {
+    env: { ...env, OAUTH_CLIENT_SECRET_FILE: file },
+  });
   const token = provider.opaqueToken({ aud: undefined });
   assert.equal((await ask(service.origin, token)).status, 503);
   writeFileSync(file, "new-secret\n");
@@ -417,7 +457,9 @@ test("each proxy asks at its own endpoint, and the headers of the others are not
     ["/auth/traefik", traefik],
     ["/auth/envoy/api", {}],
   ]) {
-    const good = await raw(origin, path, { headers: { ...headers, authorization } });
+    const good = await raw(origin, path, {
+      headers: { ...headers, authorization },
+    });
     assert.equal(good.status, 200, path);
     assert.equal(good.headers["x-auth-subject"], "%C3%BCn%C3%AF %25");
     assert.equal(good.headers["x-auth-scopes"], "openid read");
@@ -432,7 +474,9 @@ test("each proxy asks at its own endpoint, and the headers of the others are not
   );
   assert.equal((await raw(origin, "/auth/nginx", { headers: spoofed })).status, 400);
   const twice = ["X-Original-URI", "/api", "X-Original-URI", "/public", "X-Original-Method", "GET"];
-  const { status } = await raw(origin, "/auth/nginx", { headers: [...twice, "Host", "x"] });
+  const { status } = await raw(origin, "/auth/nginx", {
+    headers: [...twice, "Host", "x"],
+  });
   assert.equal(status, 400);
   assert.equal((await raw(origin, "/auth/other", {})).status, 404);
 });

@@ -1,0 +1,234 @@
+// The commands that look at a token, and those that use one.
+
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+
+import { installProgram, listen, startProvider } from "../support/program.mjs";
+
+let gatepass;
+before(() => {
+  gatepass = installProgram("cli-commands");
+});
+
+const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+const AUDIENCE = "https://api.example";
+const SECRET = "rs-secret";
+
+const ours = (provider) => ({
+  GATEPASS_ISSUER: provider.issuer,
+  GATEPASS_AUDIENCE: AUDIENCE,
+  GATEPASS_CLIENT_ID: "rs",
+  GATEPASS_CLIENT_SECRET: SECRET,
+});
+
+test("S4-38 decode shows header and claims with dates, and says loudly that nothing was verified", async () => {
+  const token = `${part({ alg: "none" })}.${part({ sub: "alice", exp: 1_700_000_000 })}.x`;
+  const { code, stdout, stderr } = await gatepass.run(["decode", token]);
+  assert.equal(code, 0);
+  assert.match(stdout, /"alg": "none"/);
+  assert.match(stdout, /"exp": 1700000000 {2}\/\/ 2023-11-14T22:13:20\.000Z/);
+  assert.match(stderr, /^The signature was NOT verified/);
+  const json = await gatepass.run(["decode", "-", "--json"], {
+    input: `${token}\n`,
+  });
+  assert.deepEqual(JSON.parse(json.stdout), {
+    verified: false,
+    header: { alg: "none" },
+    claims: { sub: "alice", exp: 1_700_000_000 },
+  });
+  assert.match(json.stderr, /NOT verified/);
+});
+
+test("decode never lets a token write to the terminal", async () => {
+  const token = `${part({ alg: "\u001b[31m" })}.${part({ sub: "\u009b31m\u202eecila\u0007" })}.x`;
+  const { stdout, stderr } = await gatepass.run(["decode", token]);
+  assert.doesNotMatch(stdout + stderr, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
+  assert.match(stdout, /\\u202e/);
+});
+
+test("what is no signed token is said to be none", async () => {
+  for (const [token, said] of [
+    ["opaque", /no signed token/],
+    ["a.b.c", /header cannot be read/],
+    [`${part({})}.!.x`, /claims cannot be read/],
+    ["a.b.c.d.e", /encrypted/],
+  ]) {
+    const { code, stderr } = await gatepass.run(["decode", token]);
+    assert.equal(code, 1);
+    assert.match(stderr, said);
+  }
+  assert.equal((await gatepass.run(["decode"])).code, 2);
+});
+
+test("S4-38 decode --verify checks the signature: 0 for a good token, 5 for a bad one", async (t) => {
+  const provider = await startProvider(t);
+  const env = ours(provider);
+  const token = await provider.accessToken();
+  const good = await gatepass.run(["decode", "--verify", "--json", token], {
+    env,
+  });
+  assert.equal(good.code, 0, good.stderr);
+  const { verified, claims } = JSON.parse(good.stdout);
+  assert.deepEqual([verified, claims.sub], [true, "alice"]);
+  const [header, , signature] = token.split(".");
+  const forged = [header, part({ ...claims, sub: "root" }), signature].join(".");
+  const bad = await gatepass.run(["decode", "--verify", forged], { env });
+  assert.equal(bad.code, 5);
+  assert.match(bad.stderr, /NOT verified: signature_invalid/);
+  const unset = await gatepass.run(["decode", "--verify", token]);
+  assert.equal(unset.code, 2);
+});
+
+test("S4-37 introspect prints the provider's answer and the verdict", async (t) => {
+  const provider = await startProvider(t);
+  const env = ours(provider);
+  const token = provider.opaqueToken();
+  const good = await gatepass.run(["introspect", "--json", token], { env });
+  assert.equal(good.code, 0, good.stderr);
+  const { accepted, status, response } = JSON.parse(good.stdout);
+  assert.deepEqual([accepted, status, response.active, response.sub], [true, 200, true, "alice"]);
+  const bad = await gatepass.run(["introspect", "-"], {
+    env,
+    input: "your-token",
+  });
+  assert.equal(bad.code, 5);
+  assert.match(bad.stdout, /"active": false/);
+  assert.match(bad.stderr, /not accepted: token_inactive/);
+  const wrong = { ...env, GATEPASS_CLIENT_SECRET: "wrong-secret" };
+  const refused = await gatepass.run(["introspect", token], { env: wrong });
+  assert.equal(refused.code, 1);
+  assert.match(refused.stdout, /invalid_client/);
+  assert.match(refused.stderr, /credentials_refused|not accepted/);
+  for (const { stdout, stderr } of [good, bad, refused]) {
+    for (const secret of [token, SECRET, "wrong-secret", "your-token"]) {
+      assert.ok(!(stdout + stderr).includes(secret));
+    }
+  }
+});
+
+test("S4-44 doctor names what is reached, masks secrets, and ends with 0 when all is well", async (t) => {
+  const provider = await startProvider(t);
+  const { code, stdout } = await gatepass.run(["doctor"], {
+    env: ours(provider),
+  });
+  assert.equal(code, 0, stdout);
+  for (const line of [
+    /ok {3}Node: v\d+/,
+    /ok {3}clientId: rs \(GATEPASS_CLIENT_ID\)/,
+    /ok {3}clientSecret: \*\*\* \(GATEPASS_CLIENT_SECRET\)/,
+    /ok {3}discovery: /,
+    /ok {3}clock: \d s (?:ahead of|behind) the provider/,
+    /ok {3}keys: 1 keys at /,
+    /ok {3}introspection: .* answered with status 200/,
+  ]) {
+    assert.match(stdout, line);
+  }
+  assert.ok(!stdout.includes(SECRET));
+});
+
+test("S4-44 doctor says what is probably behind each problem", async (t) => {
+  const provider = await startProvider(t);
+  const env = ours(provider);
+  const look = async (changed) => {
+    const { code, stdout } = await gatepass.run(["doctor", "--json"], {
+      env: { ...env, ...changed },
+    });
+    const { good, findings } = JSON.parse(stdout);
+    assert.equal(good, false);
+    return [code, findings.filter((one) => !one.isGood)];
+  };
+  const [secretCode, [secret]] = await look({
+    GATEPASS_CLIENT_SECRET: "wrong",
+  });
+  assert.equal(secretCode, 1);
+  assert.match(secret.cause, /Client id or secret are wrong/);
+  const [, [slash]] = await look({ GATEPASS_ISSUER: `${provider.issuer}/` });
+  assert.match(
+    slash.cause,
+    new RegExp(`It says its issuer is "${provider.issuer}"; set exactly that`),
+  );
+  const gone = await listen(t, () => {});
+  await new Promise((resolve) => gone.server.close(resolve));
+  const [, [refused]] = await look({ GATEPASS_ISSUER: gone.origin });
+  assert.match(refused.cause, /Nothing listens there/);
+  const [missingCode, [missing]] = await look({ GATEPASS_AUDIENCE: "" });
+  assert.equal(missingCode, 2);
+  assert.match(missing.found, /audience .* is not set/);
+  const late = await listen(t, (_request, response) => {
+    response.sendDate = false;
+    response.setHeader("date", new Date(Date.now() - 3_600_000).toUTCString());
+    response.end("<html>");
+  });
+  const [, [clock, page]] = await look({ GATEPASS_ISSUER: late.origin });
+  assert.match(clock.found, /^3(?:599|600|601) s ahead of the provider$/);
+  assert.match(page.cause, /probably a web page/);
+  const [, [insecure]] = await look({ GATEPASS_ISSUER: "http://as.example" });
+  assert.equal(insecure.found, "it is not https");
+});
+
+test("S2-03 S2-18 S2-20 a token that one brings oneself is printed alone", async () => {
+  const env = { FMCP_OAUTH_ACCESS_TOKEN: "own.token" };
+  const { code, stdout, stderr } = await gatepass.run(["token", "--env-prefix", "FMCP_OAUTH_"], {
+    env,
+  });
+  assert.deepEqual([code, stdout, stderr], [0, "own.token\n", ""]);
+});
+
+test("S0-07 S2-28 without a token it is Not logged in, with exit code 3", async () => {
+  for (const args of [["token"], ["exec", "--", "true"], ["request", "https://api.example"]]) {
+    const { code, stdout, stderr } = await gatepass.run(args);
+    assert.deepEqual([code, stdout], [3, ""]);
+    assert.match(stderr, /^Error: Not logged in\. /);
+  }
+});
+
+test("what cannot be a token does not reach a header", async () => {
+  for (const value of ["two words", "line\nbreak", "tab\t"]) {
+    const env = { GATEPASS_ACCESS_TOKEN: value };
+    const { code, stderr } = await gatepass.run(["token"], { env });
+    assert.equal(code, 2);
+    assert.match(stderr, /GATEPASS_ACCESS_TOKEN: that is not a token/);
+    assert.ok(!stderr.includes(value));
+  }
+});
+
+test("exec gives the token to the program alone, and ends as it does", async () => {
+  const env = { GATEPASS_ACCESS_TOKEN: "own.token" };
+  const script = "console.log(process.env.ACCESS_TOKEN, process.argv[1]); process.exit(7)";
+  const args = ["exec", "--", process.execPath, "-e", script, "$HOME; true"];
+  const { code, stdout } = await gatepass.run(args, { env });
+  assert.deepEqual([code, stdout], [7, "own.token $HOME; true\n"], "no shell stands between");
+  const other = ["exec", "--variable", "TOKEN", "--", process.execPath, "-p", "process.env.TOKEN"];
+  assert.equal((await gatepass.run(other, { env })).stdout, "own.token\n");
+  const killed = ["exec", "--", process.execPath, "-e", "process.kill(process.pid, 'SIGTERM')"];
+  assert.equal((await gatepass.run(killed, { env })).code, 143);
+  assert.equal((await gatepass.run(["exec", "--", "/nonexistent"], { env })).code, 1);
+});
+
+test("request sends the token where it is told, and follows no redirect", async (t) => {
+  const seen = [];
+  const api = await listen(t, async (request, response) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const { method, url, headers } = request;
+    seen.push([method, url, headers.authorization, Buffer.concat(chunks).toString()]);
+    if (url === "/away") return response.writeHead(302, { location: "/stolen" }).end();
+    response.writeHead(url === "/no" ? 403 : 200, { "x-kind": "test" }).end("answer");
+  });
+  const env = { GATEPASS_ACCESS_TOKEN: "own.token" };
+  const send = (...args) => gatepass.run(["request", ...args], { env });
+  const got = await send(`${api.origin}/me`);
+  assert.deepEqual([got.code, got.stdout], [0, "answer"]);
+  const posted = await send(`${api.origin}/rpc`, "--data", "{}", "--include");
+  assert.match(posted.stdout, /^200 OK\n[^]*\nx-kind: test\n\nanswer$/);
+  assert.equal((await send(`${api.origin}/no`)).code, 5);
+  assert.equal((await send(`${api.origin}/away`)).code, 1);
+  const bearer = "Bearer own.token";
+  assert.deepEqual(seen, [
+    ["GET", "/me", bearer, ""],
+    ["POST", "/rpc", bearer, "{}"],
+    ["GET", "/no", bearer, ""],
+    ["GET", "/away", bearer, ""],
+  ]);
+  assert.equal((await send("http://api.example/")).code, 2, "never over plain http");
+});

@@ -1,0 +1,54 @@
+// The help texts, letter by letter. After a change that is meant:
+//   GOLDEN=write node --test tests/cli/help.test.mjs
+
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { installProgram } from "../support/program.mjs";
+
+let gatepass;
+before(() => {
+  gatepass = installProgram("cli-help");
+});
+
+function assertGolden(name, text) {
+  const file = fileURLToPath(new URL(`golden/${name}.txt`, import.meta.url));
+  if (process.env["GOLDEN"] === "write") {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, text);
+  }
+  assert.equal(text, readFileSync(file, "utf8"));
+}
+
+test("S1-25 gatepass help lists the commands, and each has a help of its own", async () => {
+  const { code, stdout } = await gatepass.run(["help"]);
+  assert.equal(code, 0);
+  assertGolden("help", stdout);
+  const section = stdout.slice(
+    stdout.indexOf("Commands:"),
+    stdout.indexOf("gatepass help COMMAND"),
+  );
+  const names = [...section.matchAll(/^ {2}(\w+) /gm)].map(([, name]) => name);
+  assert.ok(names.includes("serve"));
+  for (const name of names) {
+    const help = await gatepass.run(["help", name]);
+    assert.equal(help.code, 0);
+    assertGolden(`help-${name}`, help.stdout);
+  }
+});
+
+test("help is found in every usual way", async () => {
+  const { stdout } = await gatepass.run(["help"]);
+  assert.equal((await gatepass.run([])).stdout, stdout);
+  assert.equal((await gatepass.run(["--help"])).stdout, stdout);
+  const serve = await gatepass.run(["serve", "--help"]);
+  assert.equal(serve.stdout, (await gatepass.run(["help", "serve"])).stdout);
+  assert.equal((await gatepass.run(["help", "nothing"])).code, 2);
+  const { version } = JSON.parse(
+    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+  );
+  assert.equal((await gatepass.run(["--version"])).stdout, `${version}\n`);
+});

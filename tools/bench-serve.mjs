@@ -1,0 +1,48 @@
+// A bounded load on `gatepass serve`: npm run bench:serve. Nothing here fails because of a number.
+
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+
+import { build } from "./build.mjs";
+import { runMain } from "./lib/failure.mjs";
+import { root, stateDir } from "./lib/paths.mjs";
+import { heading } from "./lib/terminal.mjs";
+
+const folder = join(root, "benches");
+
+await runMain(async () => {
+  await build();
+  if (!existsSync(join(folder, "node_modules/autocannon"))) {
+    const args = ["install", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", folder];
+    execFileSync("npm", args, { cwd: folder, stdio: "inherit" });
+  }
+  const [cpu] = cpus();
+  heading(
+    `gatepass serve on ${cpus().length} x ${cpu?.model ?? "unknown"}, Node ${process.version}`,
+  );
+  const stdio = ["ignore", "pipe", "inherit"];
+  const text = execFileSync(process.execPath, [join(folder, "serve.mjs")], {
+    stdio,
+  });
+  const results = JSON.parse(text.toString());
+  const row = (name, { requests, errors, perSecond, ms }) => {
+    const numbers = [requests, errors, perSecond, ms.p50, ms.p97_5, ms.p99];
+    const cells = numbers.map((number) => String(number).padStart(10)).join("");
+    process.stdout.write(`  ${name.padEnd(32)}${cells}\n`);
+  };
+  const names = ["requests", "errors", "per s", "p50 ms", "p97.5 ms", "p99 ms"];
+  process.stdout.write(`  ${"".padEnd(32)}${names.map((name) => name.padStart(10)).join("")}\n`);
+  row("100 clients, 10 requests each", results.seed);
+  row("cached", results.cached);
+  row("cached, every decision logged", results.cachedLogged);
+  row("uncached, provider takes 1 ms", results.uncached);
+  process.stdout.write(`
+  own share of an uncached decision  ${results.ownShareMs.toFixed(2)} ms
+  resident with 10,000 cached tokens ${results.memoryMb.toFixed(0)} MB
+  from start to listening            ${results.startMs} ms
+`);
+  mkdirSync(stateDir, { recursive: true });
+  writeFileSync(join(stateDir, "bench-serve.json"), JSON.stringify(results, null, 2));
+});
