@@ -44,6 +44,7 @@ const EXPECTED = [
     "fetch",
     "form",
     "guard",
+    "keyring",
     "lock",
     "options",
     "outcome",
