@@ -39,7 +39,9 @@ let browser;
 let app;
 let op;
 let api;
+let elsewhere;
 const asked = [];
+const askedElsewhere = [];
 
 /** A server of this machine: its origin, and what answers there from now on. */
 async function serve() {
@@ -63,7 +65,7 @@ before(async () => {
     write: false,
     logLevel: "error",
   });
-  [app, op, api] = [await serve(), await serve(), await serve()];
+  [app, op, api, elsewhere] = [await serve(), await serve(), await serve(), await serve()];
   const names = JSON.stringify({ issuer: op.origin, allowedOrigins: api.origin });
   const html = `<!doctype html><title>app</title><script>window.names = ${names}</script><script type="module" src="/app.js"></script>`;
   app.answer((request, response) => {
@@ -83,12 +85,21 @@ before(async () => {
     dangerouslyAllowHttpLoopback: true,
   });
   open.push({ close: () => guard.dispose() });
+  elsewhere.answer((request, response) => {
+    response.setHeader("access-control-allow-origin", "*");
+    response.setHeader("access-control-allow-headers", "authorization, dpop");
+    if (request.method !== "OPTIONS") askedElsewhere.push(request.headers);
+    response.end("{}");
+  });
   api.answer(async (request, response) => {
     response.setHeader("access-control-allow-origin", "*");
     response.setHeader("access-control-allow-headers", "authorization, dpop");
     response.setHeader("access-control-expose-headers", "dpop-nonce, www-authenticate");
     if (request.method === "OPTIONS") return response.end();
     asked.push(request.headers);
+    if (request.url === "/away") {
+      return response.writeHead(302, { location: `${elsewhere.origin}/taken` }).end();
+    }
     const checked = await guard.check(
       new Request(api.origin + request.url, { method: request.method, headers: request.headers }),
     );
@@ -271,4 +282,16 @@ test("dpp_31 signing out ends the key, in all tabs", async (t) => {
   // The first tab heard of it.
   await page.waitForFunction(() => window.client.state().signedIn);
   assert.equal((await call(page)).status, 200);
+});
+
+test("rfr_14 a redirect of the API to another origin does not take the token along", async (t) => {
+  const { page } = await signedIn(t);
+  const answered = await page.evaluate(async (url) => {
+    const response = await window.client.fetch(url);
+    return [response.status, response.url];
+  }, `${api.origin}/away`);
+  assert.deepEqual(answered, [200, `${elsewhere.origin}/taken`]);
+  assert.match(asked.at(-1).authorization, /^DPoP eyJ/);
+  assert.equal(askedElsewhere.length, 1);
+  assert.equal(askedElsewhere[0].authorization, undefined);
 });
