@@ -4,10 +4,12 @@ import type { Client as Core } from "../wasm/client_bg.js";
 import { GatepassError, call, disposed, translate } from "./errors.js";
 import type { ErrorCode } from "./errors.js";
 import { Listeners } from "./events.js";
-import { wrapFetch } from "./fetch.js";
+import { fetchWith } from "./fetch.js";
+import type { PassSource } from "./fetch.js";
 import { formOf, isRequest } from "./form.js";
+import { makeKeyring } from "./keyring.js";
 import { lease, lockOr } from "./lock.js";
-import { isBoolean, isFunction, split, toJson } from "./options.js";
+import { isBoolean, isFunction, isKeyPair, split, toJson } from "./options.js";
 import { relay } from "./relay.js";
 import { defaultStore, isStore, isStoreOption, listen, sessionStore } from "./storage.js";
 import type { StoreOption, TransactionStore } from "./storage.js";
@@ -133,12 +135,33 @@ export interface ClientOptions {
    * @defaultValue `"memory"`
    */
   readonly store?: StoreOption;
+  /**
+   * Binds the tokens to a key that only this browser has (DPoP, RFC 9449): whoever steals one cannot
+   * use it. The provider must issue such tokens; one that answers with a bearer token is refused
+   * with `token_type_unsupported`. `true`, or options of its own. @defaultValue false
+   */
+  readonly dpop?: boolean | DpopOptions;
   /** Sends the requests in place of the runtime's `fetch`. */
   readonly fetch?: typeof fetch;
   /** Is told of everything that happens; never of a token. */
   readonly onEvent?: (event: ClientEvent) => void;
   /** Accepts http for 127.0.0.1, [::1] and localhost. For development only. @defaultValue false */
   readonly dangerouslyAllowHttpLoopback?: boolean;
+}
+
+/** How tokens are bound to a key (RFC 9449). */
+export interface DpopOptions {
+  /**
+   * An ECDSA key on P-256 whose private part cannot be extracted (`key_unsuitable` otherwise). Without
+   * it one is made, ES256, and kept in IndexedDB, where it outlives the way to the provider and
+   * back, until somebody signs out; in runtimes without IndexedDB it lives as long as the client.
+   */
+  readonly key?: CryptoKeyPair;
+  /**
+   * Whether authorization codes are bound to the key too, by `dpop_jkt` (RFC 9449 section 10).
+   * @defaultValue true
+   */
+  readonly bindCode?: boolean;
 }
 
 /** What one sign-in asks for. */
@@ -428,7 +451,8 @@ export interface Client {
   accessToken(): Promise<string>;
   /**
    * The access token for a request to this URL, renewed when its end is near; `undefined` for one
-   * that is not of `allowedOrigins` and must not carry it. For transports that are not `fetch`.
+   * that is not of `allowedOrigins` and must not carry it. For transports that are not `fetch`; with
+   * `dpop` such a token is of no use without a proof, which {@link Client.fetch} makes.
    */
   tokenFor(url: string | URL): Promise<string | undefined>;
   /**
@@ -440,6 +464,11 @@ export interface Client {
    * `scope_insufficient` (a missing scope) and `step_up_required` (RFC 9470), with what is needed
    * in `details`. The API must let the page read `WWW-Authenticate` for both
    * (`Access-Control-Expose-Headers`).
+   *
+   * With `dpop` each request carries a proof of its own, for its method and URL, with the nonce that
+   * the origin gave last; a refusal that asks for a nonce is answered once, besides the renewal. The
+   * page must be let read `DPoP-Nonce` as well. Browsers follow redirects with the proof of the first
+   * URL, which an API refuses.
    */
   readonly fetch: typeof fetch;
   /** Renews the tokens now. Calls that come meanwhile share the one request. */
@@ -517,7 +546,8 @@ export async function makeClient<G extends ClientGlue, C extends PageClient>(
     store: isStoreOption,
     transactionStore: isStore,
   });
-  const json = toJson(rest);
+  const { key, ...dpop } = dpopOptions(rest.dpop);
+  const json = toJson({ ...rest, ...dpop });
   const listeners = new Listeners<ClientEvent>(host.onEvent);
   return call(async () => {
     const glue = await engine.ready();
@@ -534,12 +564,20 @@ export async function makeClient<G extends ClientGlue, C extends PageClient>(
       session,
       isShared ? lockOr(isLocal ? lease : undefined) : undefined,
     );
+    core.useKeyring(makeKeyring(key));
     prepare?.(core as InstanceType<G["Client"]>);
     await core.sync();
     const send = host.fetch ?? ((input, init) => fetch(input, init));
     const tends = host.autoRefresh !== false && typeof document !== "undefined";
     return new Made(core, listeners, options.redirectUri, send, isLocal, tends);
   });
+}
+
+/** The key is for this side, everything else for the core, which refuses what it does not know. */
+function dpopOptions(dpop: unknown): { readonly key?: CryptoKeyPair; readonly dpop?: unknown } {
+  if (typeof dpop !== "object" || dpop === null) return {};
+  const { host, rest } = split(dpop as DpopOptions, { key: isKeyPair });
+  return { ...host, dpop: rest };
 }
 
 /** @internal */
@@ -563,12 +601,12 @@ export class PageClient implements Client {
     tends: boolean,
   ) {
     this.#core = core;
-    const source = {
-      tokenFor: (url: string) => this.tokenFor(url),
-      tokenAfter: (status: number, challenge: string | undefined, used: string) =>
-        call(() => this.alive.tokenAfter(status, challenge, used)),
+    const source: PassSource = {
+      passFor: (...request) => call(() => this.alive.passFor(...request)),
+      passAfter: (...refusal) => call(() => this.alive.passAfter(...refusal)),
+      learnNonce: (url, nonce) => this.alive.learnNonce(url, nonce),
     };
-    this.fetch = wrapFetch(source, send);
+    this.fetch = fetchWith(source, send);
     this.#listeners = listeners;
     this.#redirectUri = redirectUri;
     if (isLocal) this.#stopListening = listen(() => void this.#core?.sync().catch(() => {}));
@@ -675,8 +713,9 @@ export class PageClient implements Client {
     return JSON.parse(await call(() => this.alive.userinfo())) as UserInfo;
   }
 
-  tokenFor(url: string | URL): Promise<string | undefined> {
-    return call(() => this.alive.tokenFor(String(url)));
+  async tokenFor(url: string | URL): Promise<string | undefined> {
+    const pass = await call(() => this.alive.passFor("GET", String(url)));
+    return pass === undefined ? undefined : (JSON.parse(pass) as { readonly token: string }).token;
   }
 
   accessToken(): Promise<string> {

@@ -1,5 +1,5 @@
-// Sends a program's requests to its API with the access token. Which requests get it and what a
-// refusal means is decided by the core.
+// Sends a program's requests to its API with the access token. Which requests get it, with what
+// proof, and what a refusal means is decided by the core.
 
 /** Where {@link wrapFetch} gets its tokens from. Which requests get one is decided by the source. */
 export interface TokenSource {
@@ -15,11 +15,27 @@ export interface TokenSource {
   ): Promise<string | undefined>;
 }
 
+/** What the core decides. A pass is its own text, to be handed back as it is. */
+export interface PassSource {
+  /** The pass for a request; `undefined` for one that must not carry it. */
+  passFor(method: string, url: string): Promise<string | undefined>;
+  /** The pass with which to try once more; `undefined` when the answer is to be handed on. */
+  passAfter(
+    status: number,
+    wwwAuthenticate: string | undefined,
+    method: string,
+    url: string,
+    used: string,
+  ): Promise<string | undefined>;
+  /** What a server wants to see in the next proof (RFC 9449 section 8.2). */
+  learnNonce(url: string, nonce: string): void;
+}
+
 /** How many redirects are followed, as browsers do. */
 const MOST_REDIRECTS = 20;
 
-/** What does not go along to another origin, besides the token (Fetch standard, HTTP-redirect fetch). */
-const OF_THE_ORIGIN = ["cookie", "proxy-authorization"];
+/** What does not go along to another origin (Fetch standard, HTTP-redirect fetch), nor does a proof. */
+const OF_THE_ORIGIN = ["cookie", "proxy-authorization", "dpop"];
 /** What describes a body, and goes where the body goes. */
 const OF_THE_BODY = [
   "content-encoding",
@@ -41,41 +57,83 @@ export function wrapFetch(
   source: Pick<TokenSource, "tokenFor" | "tokenAfter">,
   send: typeof fetch = (input, init) => fetch(input, init),
 ): typeof fetch {
+  return fetchWith(bearer(source), send);
+}
+
+/** The passes of a source whose tokens are shown as they are; one is asked for a second time once. */
+function bearer(source: Pick<TokenSource, "tokenFor" | "tokenAfter">): PassSource {
+  const pass = (token: string | undefined, isLast: boolean): string | undefined =>
+    token === undefined ? undefined : JSON.stringify({ scheme: "Bearer", token, isLast });
+  return {
+    passFor: async (_method, url) => pass(await source.tokenFor(url), false),
+    passAfter: async (status, challenge, _method, _url, used) => {
+      const { token, isLast } = JSON.parse(used) as { token: string; isLast: boolean };
+      return isLast ? undefined : pass(await source.tokenAfter(status, challenge, token), true);
+    },
+    learnNonce: () => {},
+  };
+}
+
+/** A `fetch` that shows the passes of a source. */
+export function fetchWith(source: PassSource, send: typeof fetch): typeof fetch {
   return async (input, init) => {
     const request = new Request(input, init);
+    const { method, url } = request;
     // What the program set itself is not ours to replace.
     if (request.headers.has("authorization")) return send(request);
-    const token = await source.tokenFor(request.url);
-    if (token === undefined) return send(request);
+    let pass = await source.passFor(method, url);
+    if (pass === undefined) return send(request);
 
     // A body that is a stream can be sent once.
     const isStream = init?.body instanceof ReadableStream;
     const isReplayable = !isStream && (request.body === null || !(input instanceof Request));
-    const spare = isReplayable ? request.clone() : undefined;
-    const response = await sendWith(token, request, source, send);
-    if (response.status !== 401 && response.status !== 403) return response;
-    const challenge = response.headers.get("www-authenticate") ?? undefined;
-    if (!spare && response.status === 401) return response;
-    const renewed = await source.tokenAfter(response.status, challenge, token);
-    if (renewed === undefined || !spare) return response;
-    await response.body?.cancel();
-    return sendWith(renewed, spare, source, send);
+    let spare = isReplayable ? request.clone() : undefined;
+    let response = await sendWith(pass, request, source, send);
+    for (;;) {
+      if (response.status !== 401 && response.status !== 403) return response;
+      const challenge = response.headers.get("www-authenticate") ?? undefined;
+      if (!spare && response.status === 401) return response;
+      pass = await source.passAfter(response.status, challenge, method, url, pass);
+      if (pass === undefined || !spare) return response;
+      await response.body?.cancel();
+      const again = spare;
+      spare = again.clone();
+      response = await sendWith(pass, again, source, send);
+    }
   };
 }
 
-/** Sends a request with a token, which does not go along to origins that are not to have it. */
+/** Puts a pass into the headers of a request. */
+function show(pass: string, headers: Headers): void {
+  const { scheme, token, proof } = JSON.parse(pass) as {
+    readonly scheme: string;
+    readonly token: string;
+    readonly proof?: string;
+  };
+  headers.set("authorization", `${scheme} ${token}`);
+  if (proof !== undefined) headers.set("dpop", proof);
+}
+
+/** Sends a request with a pass, which does not go along to origins that are not to have it. */
 async function sendWith(
-  token: string,
+  pass: string,
   request: Request,
-  source: Pick<TokenSource, "tokenFor">,
+  source: PassSource,
   send: typeof fetch,
 ): Promise<Response> {
+  const learn = (response: Response, url: string): Response => {
+    const nonce = response.headers.get("dpop-nonce");
+    if (nonce !== null) source.learnNonce(url, nonce);
+    return response;
+  };
   const authorized = new Request(request);
-  authorized.headers.set("authorization", `Bearer ${token}`);
+  show(pass, authorized.headers);
   // Pages follow redirects themselves and take the header off where the origin changes (Fetch
   // standard, HTTP-redirect fetch). Other runtimes show the redirect, and some do not take it off.
   const isPage = typeof document !== "undefined" || typeof location !== "undefined";
-  if (isPage || request.redirect !== "follow") return send(authorized);
+  if (isPage || request.redirect !== "follow") {
+    return learn(await send(authorized), request.url);
+  }
 
   const headers = new Headers(authorized.headers);
   const drop = (names: readonly string[]): void => names.forEach((name) => headers.delete(name));
@@ -83,7 +141,7 @@ async function sendWith(
   for (let hops = 0; hops <= MOST_REDIRECTS; hops++) {
     const canReplay = current.body === null;
     const { method, url } = current;
-    const response = await send(current);
+    const response = learn(await send(current), url);
     const location = response.headers.get("location");
     if (![301, 302, 303, 307, 308].includes(response.status) || location === null) return response;
     const next = new URL(location, url);
@@ -94,14 +152,17 @@ async function sendWith(
     if (!becomesGet && !canReplay) return response;
     await response.body?.cancel();
     if (becomesGet) drop(OF_THE_BODY);
-    if (next.origin !== new URL(url).origin) {
-      drop(OF_THE_ORIGIN);
-      // Once taken off, the token does not come back: where the way led outside, someone else
-      // chose what comes next.
-      if ((await source.tokenFor(next.href)) === undefined) drop(["authorization"]);
+    const nextMethod = becomesGet ? "GET" : method;
+    if (next.origin !== new URL(url).origin) drop(OF_THE_ORIGIN);
+    // Once taken off, the token does not come back: where the way led outside, someone else chose
+    // what comes next.
+    if (headers.has("authorization")) {
+      const nextPass = await source.passFor(nextMethod, next.href);
+      if (nextPass === undefined) drop(["authorization", "dpop"]);
+      else show(nextPass, headers);
     }
     current = new Request(next, {
-      method: becomesGet ? "GET" : method,
+      method: nextMethod,
       headers,
       redirect: "manual",
       signal: request.signal,

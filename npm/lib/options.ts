@@ -61,4 +61,14 @@ export function takeKey(given: unknown): { readonly rest: unknown; readonly key:
   return { rest, key: taken };
 }
 
+export const isKeyPair = (value: unknown): boolean => {
+  const pair = value as Partial<CryptoKeyPair> | null;
+  return (
+    typeof pair === "object" &&
+    pair !== null &&
+    pair.privateKey instanceof CryptoKey &&
+    pair.publicKey instanceof CryptoKey
+  );
+};
+
 export const isFunction = (value: unknown): boolean => typeof value === "function";

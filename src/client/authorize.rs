@@ -335,6 +335,11 @@ fn request(
     if metadata.rules_out_s256() {
         return Err(ErrorKind::PkceUnsupported.into());
     }
+    // RFC 9449 section 5.1: where they are named, ours is among the algorithms.
+    if config.dpop.is_some() && metadata.rules_out_dpop("ES256") {
+        let at = "dpop_signing_alg_values_supported";
+        return Err(Error::new(ErrorKind::MetadataInvalid, at));
+    }
     let redirect_uri = config
         .redirect_uri
         .as_ref()
@@ -388,6 +393,11 @@ fn request(
     }
     let same_user = session.and_then(Session::signed_in_as);
     let same_user = same_user.and_then(|claims| claims.string("sub").ok()?);
+    // RFC 9449 section 10: a code that is stolen cannot be exchanged with another key.
+    if config.dpop.is_some_and(|dpop| dpop.binds_code) {
+        let key = client.dpop_key().ok_or(ErrorKind::KeyUnsuitable)?;
+        form.push("dpop_jkt", key.thumbprint().as_str());
+    }
     // A parameter that is given by name takes the place of the option that stands for it.
     let given = || {
         options

@@ -1,6 +1,7 @@
 //! From the callback to a session.
 
 use crate::client::callback::Callback;
+use crate::client::dpop::AskProven;
 use crate::client::{
     CallbackCode, Client, IdToken, IdTokenChecks, PendingLogin, PendingLogins, Session, Tokens,
     exchange,
@@ -37,7 +38,7 @@ pub struct Completion {
 
 enum Stage {
     Discovering(Discover, Callback, PendingLogin),
-    Exchanging(CallbackCode),
+    Exchanging(Box<AskProven>, CallbackCode),
     Verifying(Box<Verify>, CallbackCode, Tokens),
     Over,
 }
@@ -46,7 +47,7 @@ impl core::fmt::Debug for Stage {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Discovering(..) => "Discovering",
-            Self::Exchanging(_) => "Exchanging",
+            Self::Exchanging(..) => "Exchanging",
             Self::Verifying(..) => "Verifying",
             Self::Over => "Over",
         })
@@ -128,27 +129,13 @@ impl Flow for Completion {
                         client.provider.report("callback", code.checked().to_vec());
                         let request = exchange::exchange(client, &code)
                             .map_err(|error| error.during(Phase::Exchange))?;
-                        self.stage = Stage::Exchanging(code);
-                        Ok(Step::Send(request))
+                        let ask = Box::new(AskProven::new(request));
+                        self.exchange(client, now, ask, Event::Start, code)
                     }
                     _ => Err(ErrorKind::FlowMisused.into()),
                 }
             }
-            Stage::Exchanging(code) => {
-                let tokens = event
-                    .into_answer()?
-                    .map_err(Error::from)
-                    .and_then(|response| exchange::read(&response))
-                    .and_then(|tokens| tokens.check_details(&code.login().details))
-                    .map_err(|error| error.during(Phase::Exchange))?;
-                client
-                    .provider
-                    .report("token_response", tokens.checked.clone());
-                match id_token_to_verify(&tokens, &code, &client.provider)? {
-                    Some(verify) => self.verify(client, now, verify, Event::Start, code, tokens),
-                    None => Ok(Step::Done(finish(client, None, code, tokens, now))),
-                }
-            }
+            Stage::Exchanging(ask, code) => self.exchange(client, now, ask, event, code),
             Stage::Verifying(verify, code, tokens) => {
                 self.verify(client, now, verify, event, code, tokens)
             }
@@ -161,6 +148,34 @@ impl Completion {
     /// The login that this flow took, for [`PendingLogins::give_back`].
     pub fn login(&self) -> &PendingLogin {
         &self.login
+    }
+
+    fn exchange(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        mut ask: Box<AskProven>,
+        event: Event,
+        code: CallbackCode,
+    ) -> Result<Step<SignedIn>, Error> {
+        let during = |error: Error| error.during(Phase::Exchange);
+        let response = match ask.step(client, now, event).map_err(during)?.split() {
+            Ok(response) => response,
+            Err(step) => {
+                self.stage = Stage::Exchanging(ask, code);
+                return Ok(step);
+            }
+        };
+        let tokens = exchange::read(&response, &client.config)
+            .and_then(|tokens| tokens.check_details(&code.login().details))
+            .map_err(during)?;
+        client
+            .provider
+            .report("token_response", tokens.checked.clone());
+        match id_token_to_verify(&tokens, &code, &client.provider)? {
+            Some(verify) => self.verify(client, now, verify, Event::Start, code, tokens),
+            None => Ok(Step::Done(finish(client, None, code, tokens, now))),
+        }
     }
 
     fn verify(
@@ -296,7 +311,11 @@ fn finish(
         .map_or((None, Vec::new()), |(claims, checked)| {
             (Some(claims), checked)
         });
-    client.set_session(Some(Session::new(tokens, user, &login.scope, now)));
+    let key = client
+        .dpop_key()
+        .map(|key| key.thumbprint().as_str().into());
+    let session = Session::new(tokens, user, &login.scope, key, now);
+    client.set_session(Some(session));
     SignedIn {
         return_to: login.return_to,
         callback_checked,

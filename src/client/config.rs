@@ -1,10 +1,10 @@
 //! What a client is configured with.
 
-use crate::client::Client;
 #[cfg(feature = "backend")]
 use crate::client::machine::Machine;
+use crate::client::{Client, DpopConfig};
 use crate::error::{Error, ErrorKind, Field, Phase};
-use crate::http::json::Object;
+use crate::http::json::{Object, Value};
 use crate::http::{Transport, Url};
 #[cfg(feature = "backend")]
 use crate::issuer::ClientAuthentication;
@@ -20,6 +20,7 @@ const RESERVED: &[&str] = &[
     "client_secret",
     "code_challenge",
     "code_challenge_method",
+    "dpop_jkt",
     "id_token_hint",
     "max_age",
     "nonce",
@@ -103,6 +104,8 @@ pub struct ClientConfig {
     pub clock_tolerance: Lifetime,
     /// How long before its end an access token is renewed; never more than half of its life.
     pub refresh_skew: Lifetime,
+    /// How tokens are bound to a key of the client (RFC 9449); none are without it.
+    pub dpop: Option<DpopConfig>,
 }
 
 impl Client {
@@ -125,6 +128,7 @@ impl Client {
     /// | `trustedAudiences` | audiences that an ID token may have besides this client | none |
     /// | `allowedOrigins` | origins whose requests get the access token | those of `resource` |
     /// | `clockTolerance` | seconds, 0 to 300 | 30 |
+    /// | `dpop` | true, or `{ bindCode }`: tokens are bound to a key (RFC 9449) | none are |
     /// | `refreshSkew` | seconds, 0 to 3600 | 60 |
     /// | `timeout` | seconds for one request, 1 to 120 | 10 |
     /// | `frontchannelLogoutSessionRequired` | whether front-channel logout must name the session | true |
@@ -152,6 +156,7 @@ fn read(object: &Object) -> Result<Client, Error> {
             "clientId",
             "clockTolerance",
             "dangerouslyAllowHttpLoopback",
+            "dpop",
             "frontchannelLogoutSessionRequired",
             "issuer",
             "par",
@@ -192,6 +197,7 @@ fn read(object: &Object) -> Result<Client, Error> {
         userinfo_signed_response_alg: algorithm(&options, "userinfoSignedResponseAlg")?,
         clock_tolerance: options.seconds("clockTolerance", 0..=300, 30)?,
         refresh_skew: options.seconds("refreshSkew", 0..=3600, 60)?,
+        dpop: dpop(options.value("dpop"))?,
     };
     #[cfg(feature = "backend")]
     let machine = {
@@ -331,6 +337,21 @@ fn algorithm(options: &Options<'_>, name: &'static str) -> Result<Option<Algorit
         .transpose()
 }
 
+/// Yes or no, or yes with its own options.
+fn dpop(value: Option<&Value>) -> Result<Option<DpopConfig>, Error> {
+    let binds_code = match value {
+        None | Some(Value::Bool(false)) => return Ok(None),
+        Some(Value::Bool(true)) => true,
+        Some(Value::Object(object)) => match Options::new(object, &["bindCode"])?.value("bindCode")
+        {
+            None => true,
+            Some(value) => value.as_bool().ok_or_else(|| invalid("bindCode"))?,
+        },
+        Some(_) => return Err(invalid("dpop")),
+    };
+    Ok(Some(DpopConfig { binds_code }))
+}
+
 /// Parameters beyond those that gatepass sets.
 pub(super) fn parameters(object: Option<&Object>) -> Result<Vec<(String, String)>, Error> {
     let Some(object) = object else {
@@ -411,6 +432,20 @@ mod tests {
             "allowedOrigins",
         );
         refused(r#","allowedOrigins":"*""#, "allowedOrigins");
+    }
+
+    #[test]
+    fn dpop_is_a_switch_or_options() {
+        let binds_code = |more: &str| client(more).unwrap().config().dpop.map(|it| it.binds_code);
+        assert_eq!(binds_code(""), None);
+        assert_eq!(binds_code(r#","dpop":false"#), None);
+        assert_eq!(binds_code(r#","dpop":true"#), Some(true));
+        assert_eq!(binds_code(r#","dpop":{}"#), Some(true));
+        assert_eq!(binds_code(r#","dpop":{"bindCode":false}"#), Some(false));
+        refused(r#","dpop":"yes""#, "dpop");
+        refused(r#","dpop":null"#, "dpop");
+        refused(r#","dpop":{"key":1}"#, "key");
+        refused(r#","dpop":{"bindCode":0}"#, "bindCode");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The token endpoint (RFC 6749 sections 4.1.3, 5 and 6).
 
-use crate::client::{CallbackCode, Client};
+use crate::client::{CallbackCode, Client, ClientConfig};
 use crate::error::{Error, ErrorKind};
 use crate::http::form::Form;
 use crate::http::json::{Object, Value};
@@ -95,8 +95,8 @@ fn post(client: &Client, mut form: Form, purpose: Purpose) -> Result<HttpRequest
 /// `server_error_response` or `upstream_status` when the provider refused, `redirect_refused`,
 /// `response_malformed` at the member that is not what RFC 6749 section 5.1 asks for,
 /// `token_type_unsupported`.
-pub(super) fn read(response: &HttpResponse) -> Result<Tokens, Error> {
-    read_as(response, Accepts::Bearer)
+pub(super) fn read(response: &HttpResponse, config: &ClientConfig) -> Result<Tokens, Error> {
+    read_as(response, config.accepts())
 }
 
 /// Which types of tokens are of use.
@@ -104,6 +104,8 @@ pub(super) fn read(response: &HttpResponse) -> Result<Tokens, Error> {
 pub(super) enum Accepts {
     /// `Bearer`
     Bearer,
+    /// `DPoP`: one that is not bound although it was to be is not used (RFC 9449 section 5)
+    Dpop,
     /// Also `N_A`, for what is no access token (RFC 8693 section 2.2.1)
     #[cfg(feature = "backend")]
     Exchanged,
@@ -132,6 +134,7 @@ pub(super) fn read_as(response: &HttpResponse, accepts: Accepts) -> Result<Token
     let is_bearer = token_type.eq_ignore_ascii_case("Bearer");
     let is_accepted = match accepts {
         Accepts::Bearer => is_bearer,
+        Accepts::Dpop => token_type.eq_ignore_ascii_case("DPoP"),
         #[cfg(feature = "backend")]
         Accepts::Exchanged => is_bearer || token_type.eq_ignore_ascii_case("N_A"),
     };

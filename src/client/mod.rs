@@ -9,6 +9,7 @@
 //! 3. [`Session::attach`] hands out the access token, or says that [`Refresh`] is due or that
 //!    someone must sign in.
 //!    What an API refuses, [`remedy`] reads.
+//!    With the option `dpop` the tokens are bound to a [`DpopKey`], which [`Prove`] shows.
 //!    [`UserInfo`] asks the provider what it knows of the user.
 //! 4. [`SignOut`] ends the session here, its tokens at the provider, and makes the URL that ends the
 //!    provider's own session; [`PendingLogouts`] checks the return from there.
@@ -21,6 +22,7 @@ mod authorize;
 mod callback;
 mod complete;
 mod config;
+mod dpop;
 mod exchange;
 mod frontchannel;
 mod id_token;
@@ -42,6 +44,7 @@ pub use authorize::{AuthorizationRequest, Mode, SignIn, SignInOptions};
 pub use callback::CallbackCode;
 pub use complete::{Completion, SignedIn};
 pub use config::{ClientConfig, Par, ResponseMode};
+pub use dpop::{DpopConfig, DpopKey, Prove};
 pub use exchange::Tokens;
 pub use id_token::{IdToken, IdTokenChecks};
 pub use logout::{SignOut, SignOutOptions, SignedOut};
@@ -69,6 +72,8 @@ pub struct Client {
     config: ClientConfig,
     provider: Provider,
     session: Option<Session>,
+    /// The key that tokens are bound to, once the host has told of it.
+    dpop: Option<DpopKey>,
     /// Counts sessions, so that an answer that was under way when one ended is not stored.
     generation: u64,
     /// What the program should know and nobody waits for.
@@ -96,6 +101,7 @@ impl Client {
             config,
             provider,
             session: None,
+            dpop: None,
             generation: 0,
             alerts: Vec::new(),
         }
@@ -114,6 +120,32 @@ impl Client {
     /// The session, while someone is signed in.
     pub fn session(&self) -> Option<&Session> {
         self.session.as_ref()
+    }
+
+    /// The key that tokens are bound to, with the option `dpop`.
+    pub fn dpop_key(&self) -> Option<&DpopKey> {
+        self.dpop.as_ref()
+    }
+
+    /// From now on tokens are bound to this key, or, until another one is given, nothing is sent
+    /// that needs one.
+    pub fn set_dpop_key(&mut self, key: Option<DpopKey>) {
+        self.dpop = key;
+    }
+
+    /// What a server wants to see in the next proof for its origin (RFC 9449 section 8.2).
+    pub fn learn_nonce(&mut self, url: &str, nonce: &str) {
+        if let (Some(key), Some(server)) = (&mut self.dpop, resource::server_of(url)) {
+            key.learn(&server.origin(), nonce);
+        }
+    }
+
+    /// Whether the session is bound as this client binds its tokens: to its key, or not at all.
+    pub fn holds_session_key(&self) -> bool {
+        let key = self.dpop.as_ref().map(|key| key.thumbprint().as_str());
+        self.session
+            .as_ref()
+            .is_none_or(|session| session.thumbprint() == key)
     }
 
     /// Goes on with a session that was stored, in place of the one that is there.

@@ -1,5 +1,6 @@
 //! Renewing the tokens (RFC 6749 section 6, OpenID Connect Core section 12).
 
+use crate::client::dpop::AskProven;
 use crate::client::{Client, IdToken, Tokens, complete, exchange};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
@@ -29,7 +30,7 @@ pub struct Refresh {
 #[derive(Debug)]
 enum Stage {
     Discovering(Discover),
-    Exchanging,
+    Exchanging(Box<AskProven>),
     Verifying(Box<Verify>, Tokens),
     Over,
 }
@@ -66,28 +67,46 @@ impl Refresh {
                         let token = token.ok_or(ErrorKind::LoginRequired)?;
                         let request = exchange::refresh(client, token)?;
                         self.sent = Some(token.clone());
-                        self.stage = Stage::Exchanging;
-                        Ok(Step::Send(request))
+                        self.exchange(client, now, Box::new(AskProven::new(request)), Event::Start)
                     }
                     _ => Err(ErrorKind::FlowMisused.into()),
                 }
             }
-            Stage::Exchanging => {
-                let tokens = exchange::read(&event.into_answer()??)?;
-                client
-                    .provider
-                    .report("token_response", tokens.checked.clone());
-                // Core 12.2: the answer may have no ID token.
-                match &tokens.id_token {
-                    Some(token) => {
-                        let verify = complete::verify_id_token(token, &client.provider)?;
-                        self.verify(client, now, verify, Event::Start, tokens)
-                    }
-                    None => Ok(Step::Done(renew(client, tokens, None, now)?)),
-                }
-            }
+            Stage::Exchanging(ask) => self.exchange(client, now, ask, event),
             Stage::Verifying(verify, tokens) => self.verify(client, now, verify, event, tokens),
             Stage::Over => Err(ErrorKind::FlowMisused.into()),
+        }
+    }
+
+    fn exchange(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        mut ask: Box<AskProven>,
+        event: Event,
+    ) -> Result<Step<()>, Error> {
+        // RFC 9449 section 5: the refresh token of a public client is bound to the same key.
+        if !client.holds_session_key() {
+            return Err(ErrorKind::KeyUnsuitable.into());
+        }
+        let response = match ask.step(client, now, event)?.split() {
+            Ok(response) => response,
+            Err(step) => {
+                self.stage = Stage::Exchanging(ask);
+                return Ok(step);
+            }
+        };
+        let tokens = exchange::read(&response, &client.config)?;
+        client
+            .provider
+            .report("token_response", tokens.checked.clone());
+        // Core 12.2: the answer may have no ID token.
+        match &tokens.id_token {
+            Some(token) => {
+                let verify = complete::verify_id_token(token, &client.provider)?;
+                self.verify(client, now, verify, Event::Start, tokens)
+            }
+            None => Ok(Step::Done(renew(client, tokens, None, now)?)),
         }
     }
 

@@ -2,6 +2,7 @@
 //! (RFC 6750, RFC 9470).
 
 use crate::client::ClientConfig;
+use crate::client::exchange::Accepts;
 use crate::error::{Details, Error, ErrorKind, Phase, clean};
 use crate::http::challenge::Demand;
 use crate::http::{Transport, Url};
@@ -14,6 +15,9 @@ pub enum Remedy {
     None,
     /// The token is not good any more: renew it, unless someone has, and try once more.
     Renew,
+    /// The proof lacks a nonce, which the answer brought: make another one and try once more
+    /// (RFC 9449 section 9).
+    Prove,
 }
 
 impl ClientConfig {
@@ -24,22 +28,38 @@ impl ClientConfig {
     pub fn allows(&self, url: &str) -> bool {
         is_among(&self.allowed_origins, url)
     }
+
+    /// The type of the tokens that are of use.
+    pub(super) fn accepts(&self) -> Accepts {
+        match self.dpop {
+            Some(_) => Accepts::Dpop,
+            None => Accepts::Bearer,
+        }
+    }
+
+    /// The type of the tokens that are accepted, which is the scheme under which they are shown.
+    pub fn token_type(&self) -> &'static str {
+        match self.dpop {
+            Some(_) => "DPoP",
+            None => "Bearer",
+        }
+    }
+}
+
+/// A URL without what stands behind its authority: queries hold characters that browsers leave as
+/// they are.
+pub(super) fn server_of(url: &str) -> Option<Url> {
+    let (scheme, rest) = url.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let end = scheme.len().saturating_add(3).saturating_add(end);
+    Url::parse(url.get(..end)?)
 }
 
 /// Whether the origin of a URL stands on a list.
 pub(super) fn is_among(origins: &[String], url: &str) -> bool {
-    // Only the origin is read: queries hold characters that browsers leave as they are.
-    let authority = url.split_once("://").map(|(scheme, rest)| {
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        scheme.len().saturating_add(3).saturating_add(end)
-    });
-    let Some(url) = authority
-        .and_then(|end| url.get(..end))
-        .and_then(Url::parse)
-    else {
-        return false;
-    };
-    url.is_allowed(Transport::SecureOrLoopback) && origins.contains(&url.origin())
+    server_of(url).is_some_and(|server| {
+        server.is_allowed(Transport::SecureOrLoopback) && origins.contains(&server.origin())
+    })
 }
 
 /// Reads an API's refusal of a request that carried the token.
@@ -49,8 +69,12 @@ pub(super) fn is_among(origins: &[String], url: &str) -> bool {
 /// `scope_insufficient` when a scope is missing, which `details.scope` names, and
 /// `step_up_required` when the user has to sign in anew or in another way, which
 /// `details.acr_values` and `details.max_age` name: renewing would not help, a new sign-in may.
-pub fn remedy(status: u16, www_authenticate: Option<&str>) -> Result<Remedy, Error> {
-    let Some(refusal) = refusal(status, www_authenticate) else {
+pub fn remedy(
+    config: &ClientConfig,
+    status: u16,
+    www_authenticate: Option<&str>,
+) -> Result<Remedy, Error> {
+    let Some(refusal) = refusal(status, www_authenticate, config.token_type()) else {
         return Ok(Remedy::None);
     };
     if refusal.kind() != ErrorKind::ServerErrorResponse {
@@ -61,14 +85,15 @@ pub fn remedy(status: u16, www_authenticate: Option<&str>) -> Result<Remedy, Err
         .and_then(|details| details.error.as_deref());
     Ok(match (status, error) {
         (401, Some("invalid_token")) => Remedy::Renew,
+        (401, Some("use_dpop_nonce")) if config.dpop.is_some() => Remedy::Prove,
         _ => Remedy::None,
     })
 }
 
 /// What a refusal says of the token that was shown, if it says anything that can be read.
-pub(super) fn refusal(status: u16, www_authenticate: Option<&str>) -> Option<Error> {
+pub(super) fn refusal(status: u16, www_authenticate: Option<&str>, scheme: &str) -> Option<Error> {
     let demands = www_authenticate.and_then(Demand::read)?;
-    let demand = demands.iter().find(|demand| demand.is("Bearer"))?;
+    let demand = demands.iter().find(|demand| demand.is(scheme))?;
     let text = |name: &str| demand.get(name).map(clean);
     let error = demand.get("error")?;
     let kind = match (status, error) {
@@ -145,7 +170,8 @@ mod tests {
 
     #[test]
     fn only_a_bad_token_is_worth_a_renewal() {
-        let of = |status, header| remedy(status, header).unwrap();
+        let config = config("");
+        let of = |status, header| remedy(&config, status, header).unwrap();
         assert_eq!(
             of(401, Some("Bearer error=\"invalid_token\"")),
             Remedy::Renew
@@ -169,8 +195,30 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_token_listens_to_challenges_of_its_own_scheme() {
+        let (bound, bearer) = (config(r#","dpop":true"#), config(""));
+        for (header, expected) in [
+            (
+                "DPoP error=\"invalid_token\", algs=\"ES256\"",
+                Remedy::Renew,
+            ),
+            ("DPoP error=\"use_dpop_nonce\"", Remedy::Prove),
+            ("DPoP error=\"invalid_dpop_proof\"", Remedy::None),
+            ("Bearer error=\"invalid_token\"", Remedy::None),
+        ] {
+            assert_eq!(remedy(&bound, 401, Some(header)).unwrap(), expected);
+        }
+        let nonce = Some("Bearer error=\"use_dpop_nonce\"");
+        assert_eq!(remedy(&bearer, 401, nonce).unwrap(), Remedy::None);
+        let missing = Some("Bearer, DPoP error=\"insufficient_scope\"");
+        assert!(remedy(&bound, 403, missing).is_err());
+    }
+
+    #[test]
     fn rfr_13_what_only_a_sign_in_can_help_surfaces_as_an_error() {
+        let config = config("");
         let error = remedy(
+            &config,
             403,
             Some("Bearer error=\"insufficient_scope\", scope=\"a b\""),
         )
@@ -178,7 +226,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::ScopeInsufficient);
         assert_eq!(error.details().unwrap().scope.as_deref(), Some("a b"));
         let header = "Bearer error=\"insufficient_user_authentication\", acr_values=\"mfa\", max_age=\"300\"";
-        let error = remedy(401, Some(header)).unwrap_err();
+        let error = remedy(&config, 401, Some(header)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StepUpRequired);
         let details = error.details().unwrap();
         assert_eq!(

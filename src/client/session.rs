@@ -20,6 +20,8 @@ pub struct Session {
     scope: String,
     /// What the user agreed to in detail (RFC 9396).
     authorization_details: Option<Value>,
+    /// The name of the key that the tokens are bound to (RFC 9449).
+    thumbprint: Option<String>,
     /// By the local clock, from the moment in which the answer came: a clock that is hours off
     /// still measures a lifetime right.
     received_at: Timestamp,
@@ -50,6 +52,7 @@ impl Session {
         tokens: Tokens,
         user: Option<Claims>,
         asked_scope: &str,
+        thumbprint: Option<String>,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -61,6 +64,7 @@ impl Session {
             // RFC 6749 section 5.1: no scope in the answer means the one that was asked for.
             scope: tokens.scope.unwrap_or_else(|| asked_scope.into()),
             authorization_details: tokens.authorization_details,
+            thumbprint,
             received_at: now,
             expires_in: tokens.expires_in,
         }
@@ -78,6 +82,7 @@ impl Session {
             authorization_details: tokens
                 .authorization_details
                 .or_else(|| self.authorization_details.clone()),
+            thumbprint: self.thumbprint.clone(),
             received_at: now,
             expires_in: tokens.expires_in,
         }
@@ -99,6 +104,7 @@ impl Session {
             .with_some("signed_in_as", self.signed_in_as.as_ref().map(claims))
             .with("scope", self.scope.as_str())
             .with_some("authorization_details", self.authorization_details.clone())
+            .with_some("jkt", self.thumbprint.as_deref())
             .with("received_at", self.received_at.millis())
             .with_some("expires_in", self.expires_in.map(Lifetime::millis));
         Secret::new(Value::from(object).to_json())
@@ -107,7 +113,8 @@ impl Session {
     /// Reads what [`Session::to_json`] wrote for this client at this issuer; `None` for anything
     /// else, such as the text of another version, another client or someone who tampered.
     ///
-    /// What it does not check: who wrote it. Whoever can write the store of an origin can also
+    /// What it does not check: whether the client has the key that the tokens are bound to
+    /// ([`crate::client::Client::holds_session_key`]), and who wrote it. Whoever can write the store of an origin can also
     /// run code in it.
     pub fn read(text: &str, config: &ClientConfig, issuer: &Issuer) -> Option<Self> {
         let object = json::read_object(text.as_bytes(), MAX_BYTES).ok()?;
@@ -142,6 +149,10 @@ impl Session {
             signed_in_as: claims("signed_in_as")?,
             scope: object.get("scope")?.as_str()?.into(),
             authorization_details: object.get("authorization_details").cloned(),
+            thumbprint: match object.get("jkt") {
+                None => None,
+                Some(_) => Some(required("jkt")?.into()),
+            },
             received_at: Timestamp::from_millis(millis(object.get("received_at")?)?)?,
             expires_in,
         })
@@ -224,6 +235,11 @@ impl Session {
     /// Whether it can be renewed without the user.
     pub fn can_refresh(&self) -> bool {
         self.refresh_token.is_some()
+    }
+
+    /// The name of the key that its tokens are bound to.
+    pub(super) fn thumbprint(&self) -> Option<&str> {
+        self.thumbprint.as_deref()
     }
 
     pub(super) fn signed_in_as(&self) -> Option<&Claims> {

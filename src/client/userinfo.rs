@@ -74,7 +74,11 @@ impl UserInfo {
                     && response.status() >= 400
                 {
                     // RFC 6750 section 3: why stands in the challenge; some say it in the body.
-                    let refusal = refusal(response.status(), response.header("www-authenticate"));
+                    let refusal = refusal(
+                        response.status(),
+                        response.header("www-authenticate"),
+                        client.config().token_type(),
+                    );
                     return Err(refusal.unwrap_or_else(|| response.refusal()));
                 }
                 match ask.step(&mut client.provider, now, event)?.split() {

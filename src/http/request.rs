@@ -88,6 +88,7 @@ impl Purpose {
 ///
 /// Whoever sends it never follows redirects, sends no cookies and no referrer, bypasses caches,
 /// stops reading after [`Purpose::max_body`] bytes and gives up after the timeout.
+#[derive(Clone)]
 pub struct HttpRequest {
     /// What it is for.
     pub purpose: Purpose,
@@ -99,6 +100,8 @@ pub struct HttpRequest {
     pub accept: &'static str,
     /// The `Authorization` header.
     pub authorization: Option<Secret<String>>,
+    /// The `DPoP` header (RFC 9449).
+    pub dpop: Option<Secret<String>>,
     /// The form, for POST.
     pub body: Option<Secret<String>>,
     /// How long the whole exchange may take.
@@ -114,6 +117,7 @@ impl HttpRequest {
             url,
             accept: "application/json",
             authorization: None,
+            dpop: None,
             body: None,
             timeout,
         }
@@ -132,6 +136,7 @@ impl HttpRequest {
             url,
             accept: "application/json",
             authorization: None,
+            dpop: None,
             body: Some(body),
             timeout,
         }

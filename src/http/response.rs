@@ -53,6 +53,7 @@ impl HttpResponse {
     pub const HEADERS: &'static [&'static str] = &[
         "cache-control",
         "content-type",
+        "dpop-nonce",
         "retry-after",
         "www-authenticate",
     ];

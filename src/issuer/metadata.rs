@@ -67,6 +67,7 @@ pub struct Metadata {
     names_itself_in_callbacks: bool,
     challenge_methods: Option<Vec<String>>,
     id_token_algorithms: Option<Vec<String>>,
+    dpop_algorithms: Option<Vec<String>>,
 }
 
 impl Metadata {
@@ -130,6 +131,7 @@ impl Metadata {
             names_itself_in_callbacks: says("authorization_response_iss_parameter_supported")?,
             challenge_methods: list("code_challenge_methods_supported")?,
             id_token_algorithms: list("id_token_signing_alg_values_supported")?,
+            dpop_algorithms: list("dpop_signing_alg_values_supported")?,
         })
     }
 
@@ -254,6 +256,13 @@ impl Metadata {
     pub fn id_token_algorithms(&self) -> Option<Vec<&str>> {
         let list = self.id_token_algorithms.as_ref()?;
         Some(list.iter().map(String::as_str).collect())
+    }
+
+    /// Whether it says that it does not take DPoP proofs with this algorithm (RFC 9449 section
+    /// 5.1). One that says nothing may take them all the same.
+    pub fn rules_out_dpop(&self, algorithm: &str) -> bool {
+        let named = self.dpop_algorithms.as_ref();
+        named.is_some_and(|names| !names.iter().any(|name| name == algorithm))
     }
 }
 

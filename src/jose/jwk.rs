@@ -263,17 +263,17 @@ impl VerificationKey {
         let encode = |bytes: &[u8]| base64url::encode(bytes);
         match &self.material {
             Material::Rsa { modulus, exponent } => Object::new()
+                .with("e", encode(exponent))
                 .with("kty", "RSA")
-                .with("n", encode(modulus))
-                .with("e", encode(exponent)),
+                .with("n", encode(modulus)),
             Material::Ec { curve, x, y } => Object::new()
-                .with("kty", "EC")
                 .with("crv", curve.name())
+                .with("kty", "EC")
                 .with("x", encode(x))
                 .with("y", encode(y)),
             Material::Ed25519 { point } => Object::new()
-                .with("kty", "OKP")
                 .with("crv", "Ed25519")
+                .with("kty", "OKP")
                 .with("x", encode(point)),
             // Nothing of it is public.
             #[cfg(feature = "guard")]

@@ -16,20 +16,8 @@ impl Thumbprint {
     /// The thumbprint of a key. Its name, its algorithm and its use do not count.
     pub fn of(key: &VerificationKey) -> Self {
         // 3.2: the members that every key of its kind has, and no others; RFC 8037 section 2: for
-        // OKP those are crv, kty and x.
-        let jwk = key.to_public_jwk();
-        let mut members: Vec<_> = jwk.iter().collect();
-        // 3.3: in the order of their names, written without white space.
-        members.sort_unstable_by_key(|(name, _)| *name);
-        let mut text = String::from("{");
-        for (index, (name, value)) in members.into_iter().enumerate() {
-            text.push_str(if index == 0 { "\"" } else { ",\"" });
-            text.push_str(name);
-            text.push_str("\":");
-            // Names and values are letters of base64url: nothing has to be escaped.
-            text.push_str(&Value::to_json(value));
-        }
-        text.push('}');
+        // OKP those are crv, kty and x. 3.3: in the order of their names, without white space.
+        let text = Value::from(key.to_public_jwk()).to_json();
         Self(base64url::encode(&Sha256::digest(text)))
     }
 

@@ -48,7 +48,6 @@ pub(super) fn entropy() -> Result<crate::random::Entropy, Error> {
 /// # Errors
 ///
 /// `unsupported_host` when there is none.
-#[cfg(any(feature = "backend", feature = "guard"))]
 pub(super) fn random_key() -> Result<[u8; 32], Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)

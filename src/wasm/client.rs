@@ -8,16 +8,18 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::client::{
-    Attach, Client, Completion, PendingLogins, PendingLogouts, Refresh, Remedy, SignIn,
-    SignInOptions, SignOut, SignOutOptions, UserInfo, remedy,
+    Attach, Client, Completion, DpopKey, PendingLogins, PendingLogouts, Prove, Refresh, Remedy,
+    SignIn, SignInOptions, SignOut, SignOutOptions, UserInfo, remedy,
 };
 use crate::error::{Error, ErrorKind, Phase};
 use crate::http::json::{self, Object, Value};
+use crate::jose::{KeyName, TokenNames};
 use crate::secret::Secret;
 use crate::time::Lifetime;
 use crate::wasm::drive::Host;
 use crate::wasm::error::to_js;
 use crate::wasm::keep::{Found, Keep};
+use crate::wasm::keyring::{JsKeyring, Keyring};
 #[cfg(feature = "backend")]
 use crate::wasm::machine::Machine;
 use crate::wasm::share::{Shared, Turns, promise};
@@ -45,6 +47,7 @@ pub(super) struct State {
     failures: Cell<u32>,
     #[cfg(feature = "backend")]
     pub(super) machine: Machine,
+    keyring: Keyring,
 }
 
 #[wasm_bindgen(js_class = Client)]
@@ -87,6 +90,18 @@ impl JsClient {
     ) -> Result<Self, JsValue> {
         let options = crate::wasm::options_of(options)?;
         Self::make(&options, Host::new(fetch, on_event), logins, session, lock)
+    }
+
+    /// Takes the key that tokens are bound to from here, with the option `dpop`.
+    #[wasm_bindgen(js_name = useKeyring)]
+    pub fn use_keyring(&self, keyring: JsKeyring) {
+        self.0.keyring.fill(keyring);
+    }
+
+    /// What a server wants to see in the next proof for its origin.
+    #[wasm_bindgen(js_name = learnNonce)]
+    pub fn learn_nonce(&self, url: &str, nonce: &str) {
+        self.0.client.borrow_mut().learn_nonce(url, nonce);
     }
 
     /// Takes over the session that is stored, and what other tabs did to it since.
@@ -147,40 +162,59 @@ impl JsClient {
         promise(async move { state.fresh_token().await.map(JsValue::from) })
     }
 
-    /// The access token for a request to this URL; nothing for one that must not carry it.
-    #[wasm_bindgen(js_name = tokenFor, unchecked_return_type = "Promise<string | undefined>")]
-    pub fn token_for(&self, url: &str) -> Promise {
-        if self.0.client.borrow().config().allows(url) {
-            self.access_token()
-        } else {
-            Promise::resolve(&JsValue::UNDEFINED)
-        }
+    /// What a request carries: `{ scheme, token, proof? }` as JSON text; nothing for one that must
+    /// not carry the token.
+    #[wasm_bindgen(js_name = passFor, unchecked_return_type = "Promise<string | undefined>")]
+    pub fn pass_for(&self, method: String, url: String) -> Promise {
+        let state = Rc::clone(&self.0);
+        promise(async move {
+            if !state.client.borrow().config().allows(&url) {
+                return Ok(JsValue::UNDEFINED);
+            }
+            let token = state.fresh_token().await?;
+            let pass = state.pass(&method, &url, token, Tried::default()).await;
+            pass.map_err(|error| to_js(&error))
+        })
     }
 
-    /// The access token with which a request that was refused is to be sent once more; nothing
-    /// when the refusal is to be handed on.
-    #[wasm_bindgen(js_name = tokenAfter, unchecked_return_type = "Promise<string | undefined>")]
-    pub fn token_after_refusal(
+    /// What a request that was refused carries when it is sent once more; nothing when the refusal
+    /// is to be handed on. `used` is what it carried.
+    #[wasm_bindgen(js_name = passAfter, unchecked_return_type = "Promise<string | undefined>")]
+    pub fn pass_after(
         &self,
         status: u16,
         www_authenticate: Option<String>,
+        method: String,
+        url: String,
         used: String,
     ) -> Promise {
         let state = Rc::clone(&self.0);
         promise(async move {
-            match remedy(status, www_authenticate.as_deref()).map_err(|error| to_js(&error))? {
-                Remedy::Renew => {}
+            let remedy = remedy(
+                state.client.borrow().config(),
+                status,
+                www_authenticate.as_deref(),
+            );
+            let (used, mut tried) = Tried::read(&used).map_err(|error| to_js(&error))?;
+            // Each once, whatever the other did.
+            let token = match remedy.map_err(|error| to_js(&error))? {
+                Remedy::Prove if !tried.nonce => {
+                    tried.nonce = true;
+                    used
+                }
+                Remedy::Renew if !tried.renewal => {
+                    tried.renewal = true;
+                    // Someone may have renewed it since the request was sent.
+                    state.look().await.map_err(|error| to_js(&error))?;
+                    if state.has_token(&used) {
+                        JsFuture::from(state.refresh()).await?;
+                    }
+                    state.token_after(Ok(()))?
+                }
                 _ => return Ok(JsValue::UNDEFINED),
-            }
-            // Someone may have renewed it since the request was sent.
-            state.look().await.map_err(|error| to_js(&error))?;
-            let renewal = if state.has_token(&used) {
-                JsFuture::from(state.refresh()).await.map(|_| ())
-            } else {
-                Ok(())
             };
-            renewal?;
-            state.token_after(Ok(())).map(JsValue::from)
+            let pass = state.pass(&method, &url, token, tried).await;
+            pass.map_err(|error| to_js(&error))
         })
     }
 
@@ -309,6 +343,7 @@ impl JsClient {
             let (issuer, client_id) = (client.provider().issuer(), &client.config().client_id);
             ["gatepass:", what, ":", issuer.as_str(), " ", client_id].concat()
         };
+        let keyring = Keyring::new(key("dpop"));
         let place = session.map(|store| Place::new(store, key("session")));
         Ok(Self(Rc::new(State {
             logouts: Place::new(logins.clone(), key("logouts")),
@@ -322,6 +357,7 @@ impl JsClient {
             #[cfg(feature = "backend")]
             machine: Machine::default(),
             failures: Cell::default(),
+            keyring,
         })))
     }
 }
@@ -339,8 +375,47 @@ impl State {
     /// Takes over what other tabs did to the session, and tells of it.
     async fn look(&self) -> Result<Found, Error> {
         let found = self.keep.look(&self.client).await?;
+        let found = self.check_key(found).await?;
         self.tell(found);
         Ok(found)
+    }
+
+    /// Asks for the key that tokens are bound to, when there is one to be and it is not known yet.
+    async fn need_key(&self) -> Result<(), Error> {
+        let is_missing = {
+            let client = self.client.borrow();
+            client.config().dpop.is_some() && client.dpop_key().is_none()
+        };
+        if is_missing {
+            let (key, public) = self.keyring.take().await?;
+            let names = TokenNames::new(ambient::random_key()?);
+            let public = DpopKey::new(&public, names)?;
+            self.host.signing_keys.keep(KeyName::DpopProof, key);
+            self.client.borrow_mut().set_dpop_key(Some(public));
+        }
+        Ok(())
+    }
+
+    /// What another tab left may be bound to another key: that of a newer sign-in, or one that is
+    /// gone, with which it is of no use.
+    async fn check_key(&self, found: Found) -> Result<Found, Error> {
+        match found {
+            Found::Other if !self.client.borrow().holds_session_key() => {}
+            // Who signed out has ended the key as well.
+            Found::Gone => {
+                self.client.borrow_mut().set_dpop_key(None);
+                return Ok(found);
+            }
+            _ => return Ok(found),
+        }
+        self.client.borrow_mut().set_dpop_key(None);
+        self.need_key().await?;
+        if self.client.borrow().holds_session_key() {
+            return Ok(found);
+        }
+        self.client.borrow_mut().forget_session();
+        self.keep.save(&self.client).await?;
+        Ok(Found::Foreign)
     }
 
     fn tell(&self, found: Found) {
@@ -374,6 +449,11 @@ impl State {
 
     async fn sign_in(&self, options: SignInOptions) -> Result<String, Error> {
         let timeout = options.timeout.whole_seconds();
+        if self.client.borrow().session().is_none() {
+            // Another tab may have ended the key.
+            self.client.borrow_mut().set_dpop_key(None);
+        }
+        self.need_key().await?;
         let mut flow = SignIn::new(options, ambient::entropy()?);
         let request = self.host.run(&self.client, &mut flow).await?;
         if request.is_long() {
@@ -396,6 +476,7 @@ impl State {
     }
 
     async fn complete(&self, url: &str, form: Option<&str>) -> Result<String, Error> {
+        self.need_key().await?;
         let mut flow = self.claim(url, form).await?;
         let signed_in = match self.host.run(&self.client, &mut flow).await {
             Ok(signed_in) => signed_in,
@@ -441,6 +522,7 @@ impl State {
             .map_err(|_| Error::new(ErrorKind::ConfigInvalid, "options"))?;
         let options = SignOutOptions::from_options(&options)?;
         let flow = SignOut::new(&mut self.client.borrow_mut(), options, ambient::entropy()?);
+        self.client.borrow_mut().set_dpop_key(None);
         self.leave();
         Ok(flow)
     }
@@ -456,7 +538,9 @@ impl State {
         if let Ok(Found::Other) = self.keep.look(&self.client).await {
             flow.take_session(&mut self.client.borrow_mut());
         }
-        // Also where the provider cannot be reached, and before it is asked.
+        // Also where the provider cannot be reached, and before it is asked. The key first: who hears
+        // that the session is gone finds no key of it.
+        self.told(self.keyring.forget().await);
         self.save().await;
         self.forget_logins().await;
         let signed_out = self.host.run(&self.client, &mut flow).await?;
@@ -511,6 +595,32 @@ impl State {
         let mut flow = UserInfo::new(&self.client.borrow());
         let claims = self.host.run(&self.client, &mut flow).await?;
         Ok(Value::from(claims.as_object().clone()).to_json())
+    }
+
+    /// What a request carries with this token.
+    async fn pass(
+        &self,
+        method: &str,
+        url: &str,
+        token: String,
+        tried: Tried,
+    ) -> Result<JsValue, Error> {
+        let scheme = self.client.borrow().config().token_type();
+        let token = Secret::new(token);
+        let proof = if self.client.borrow().config().dpop.is_some() {
+            let mut flow = Prove::new(method, url, &token);
+            Some(self.host.run(&self.client, &mut flow).await?)
+        } else {
+            None
+        };
+        // EXPOSE: they are sent to the API.
+        let pass = Object::new()
+            .with("scheme", scheme)
+            .with("token", token.expose().as_str())
+            .with_some("proof", proof.as_ref().map(|proof| proof.expose().as_str()))
+            .with("nonce", tried.nonce)
+            .with("renewal", tried.renewal);
+        Ok(Value::from(pass).to_json().into())
     }
 
     /// The access token if it lives long enough; `None` when it has to be renewed first.
@@ -615,6 +725,7 @@ impl State {
             Ok(()) => match self.keep.save_renewed(&self.client).await {
                 Ok(Found::Known) => Ok(true),
                 Ok(found) => {
+                    let found = self.check_key(found).await?;
                     self.tell(found);
                     match self.client.borrow().session() {
                         Some(_) => Ok(false),
@@ -670,3 +781,28 @@ impl State {
         Ok(left.map(Lifetime::millis))
     }
 }
+
+/// What was tried for one request so far.
+#[derive(Clone, Copy, Default)]
+struct Tried {
+    nonce: bool,
+    renewal: bool,
+}
+
+impl Tried {
+    /// The token of a pass, and what had been tried before it.
+    fn read(pass: &str) -> Result<(String, Self), Error> {
+        let misused = |_| Error::from(ErrorKind::FlowMisused);
+        let pass = json::read_object(pass.as_bytes(), MAX_PASS).map_err(misused)?;
+        let is = |name: &str| pass.get(name).and_then(Value::as_bool) == Some(true);
+        let token = pass.get("token").and_then(Value::as_str);
+        let tried = Self {
+            nonce: is("nonce"),
+            renewal: is("renewal"),
+        };
+        Ok((token.ok_or(ErrorKind::FlowMisused)?.into(), tried))
+    }
+}
+
+/// The longest pass that is read back: a token at its limit and a proof.
+const MAX_PASS: usize = 128 * 1024;

@@ -90,6 +90,10 @@ fn init(request: &HttpRequest, signal: &AbortSignal) -> RequestInit {
         // EXPOSE: it is sent to the endpoint that it was made for.
         set("authorization", value.expose());
     }
+    if let Some(proof) = &request.dpop {
+        // EXPOSE: it is good for this request alone.
+        set("dpop", proof.expose());
+    }
     if let Some(body) = &request.body {
         set("content-type", "application/x-www-form-urlencoded");
         // EXPOSE: it is sent to the endpoint that it was made for.

@@ -26,6 +26,8 @@ mod client;
 mod guard;
 #[cfg(feature = "client")]
 mod keep;
+#[cfg(feature = "client")]
+mod keyring;
 #[cfg(feature = "backend")]
 mod machine;
 #[cfg(feature = "client")]

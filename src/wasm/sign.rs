@@ -48,7 +48,7 @@ impl Held {
 
 impl SigningKeys {
     /// Signs with this key from now on when the name is asked for.
-    #[cfg_attr(not(feature = "client"), allow(dead_code))] // Guards are given theirs.
+    #[cfg(feature = "client")]
     pub(super) fn keep(&self, name: KeyName, key: CryptoKey) {
         self.hold(name, Held::Ready(key));
     }

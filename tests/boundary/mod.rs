@@ -328,7 +328,7 @@ async fn calls_during_a_pending_one_work() {
 }
 
 #[wasm_bindgen_test]
-async fn callers_that_come_together_share_one_refresh() {
+async fn rfr_01_callers_that_come_together_share_one_refresh() {
     let provider = provider("{ expiresIn: 0 }").await;
     let client = client_with(&get(&provider, "fetch"), &memory_store());
     let callback = callback(&client, &provider).await;
@@ -621,7 +621,7 @@ async fn what_is_tended_is_tried_again_later_and_later_until_the_provider_says_n
 }
 
 #[wasm_bindgen_test]
-async fn a_fetch_that_misbehaves_gives_a_typed_error() {
+async fn net_42_a_fetch_that_misbehaves_gives_a_typed_error() {
     // Node ends while nothing but the timers of AbortSignal.timeout are left.
     let awake = run("return setInterval(() => {}, 1000)", &[])
         .await
@@ -684,7 +684,7 @@ async fn a_fetch_that_misbehaves_gives_a_typed_error() {
 }
 
 #[wasm_bindgen_test]
-async fn a_store_that_fails_stops_the_sign_in_before_the_page_leaves() {
+async fn brw_04_a_store_that_fails_stops_the_sign_in_before_the_page_leaves() {
     let provider = provider("").await;
     for store in [
         "{ get() { throw 1 }, set() {} }",
@@ -700,7 +700,7 @@ async fn a_store_that_fails_stops_the_sign_in_before_the_page_leaves() {
 }
 
 #[wasm_bindgen_test]
-async fn a_request_says_what_it_must_and_no_more() {
+async fn tok_40_a_request_says_what_it_must_and_no_more() {
     let provider = provider("").await;
     let client = client_with(&get(&provider, "fetch"), &memory_store());
     let callback = callback(&client, &provider).await;

@@ -42,6 +42,44 @@ fn token_request(world: &World) -> &Sent {
 }
 
 #[test]
+fn tok_08_a_refusal_in_a_header_is_read_like_one_in_the_body() {
+    let refused = |header: &str, body: &str| {
+        let mut world = World::new();
+        let reply = Reply::body(body).of_type("text/html").with_status(401);
+        let reply = reply.with_header("www-authenticate", header);
+        world.idp().always(Purpose::Token, reply);
+        let error = world.sign_in().unwrap_err();
+        let details = error.details().unwrap().clone();
+        (error.code(), details.error, details.error_description)
+    };
+    let header = r#"Basic realm="as", error="invalid_client", error_description="no such client""#;
+    assert_eq!(
+        refused(header, "<html>"),
+        (
+            "server_error_response",
+            Some("invalid_client".into()),
+            Some("no such client".into())
+        )
+    );
+    // What says nothing of an error, or cannot be read, is a status and no more.
+    for header in ["Basic realm=\"as\"", "Bearer error=\"", ""] {
+        assert_eq!(refused(header, "<html>"), ("upstream_status", None, None));
+    }
+}
+
+#[test]
+fn net_38_the_clock_of_the_provider_does_not_set_ours() {
+    assert!(!gatepass::http::HttpResponse::HEADERS.contains(&"date"));
+    let mut world = World::new();
+    let keys = Reply::json(world.idp().jwks());
+    let late = keys.with_header("date", "Thu, 01 Jan 2099 00:00:00 GMT");
+    world.idp().always(Purpose::Keys, late);
+    world.sign_in().unwrap();
+    let expires_at = world.client.session().unwrap().expires_at().unwrap();
+    assert_eq!(expires_at.since(world.net.now).millis(), 300_000);
+}
+
+#[test]
 fn tok_36_the_request_is_a_form_with_exactly_these_fields() {
     let mut world = World::with(json!({"resource": ["https://api.example/"]}));
     let url = world.begin().unwrap();

@@ -25,6 +25,7 @@ mod advice;
 mod binding;
 mod callback;
 mod client_authentication;
+mod client_dpop;
 mod deviations;
 mod device;
 mod discovery;

@@ -10,6 +10,7 @@ export async function fetchScenario(createClient, makeProvider) {
   const provider = await makeProvider();
   const seen = [];
   let answer = () => new Response("fine");
+  let late;
 
   const client = await createClient({
     issuer: provider.issuer,
@@ -81,6 +82,22 @@ export async function fetchScenario(createClient, makeProvider) {
       return status(API, { method: "POST", body, duplex: "half" });
     },
     () => refused(INVALID),
+  );
+  results.requestObject = await play(
+    () => status(new Request(API, post)),
+    () => refused(INVALID),
+  );
+  results.late = await play(
+    async () => {
+      const sent = status(API);
+      while (seen.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      // Somebody renews while the answer is under way.
+      await client.refresh();
+      const [{ token }] = seen;
+      late(refused(INVALID));
+      return [await sent, seen[1].token === (await good()), seen[1].token === token];
+    },
+    (_, calls) => (calls === 1 ? new Promise((resolve) => (late = resolve)) : new Response("fine")),
   );
   results.noChallenge = await play(
     () => status(API),
@@ -169,6 +186,8 @@ export const EXPECTED_FETCH = {
   renewedSent: ["text", "text", false],
   stays401: { result: 401, calls: 2, refreshes: 1 },
   stream: once(401),
+  requestObject: once(401),
+  late: { result: [200, true, false], calls: 2, refreshes: 1 },
   noChallenge: once(401),
   otherScheme: once(401),
   fifty: { result: true, calls: 100, refreshes: 1 },

@@ -43,6 +43,7 @@ const MODULES = [
     "fetch",
     "form",
     "guard",
+    "keyring",
     "lock",
     "options",
     "outcome",

@@ -65,6 +65,7 @@ async function halfHash(token) {
  * @param options.expiresIn the life of access tokens in seconds, 300 by default
  * @param options.alg the algorithm of its keys
  * @param options.idToken changes the claims of an ID token before it is signed
+ * @param options.dpop binds tokens to the key of a proof (RFC 9449); `{ nonce }` is the one it demands
  * @param options.forgives whether a refresh token that was used may be used once more
  * @param options.user more or other claims at its UserInfo endpoint, signed with `signsUser`
  * @param options.api name and secret of the API that may introspect
@@ -84,10 +85,14 @@ export async function makeProvider(options = {}) {
   let reuses = 0;
   let lifetime = options.expiresIn ?? 300;
 
-  const json = (value, status = 200) =>
+  const session = {};
+  const proofs = [];
+  const names = new Set();
+
+  const json = (value, status = 200, headers = {}) =>
     new Response(JSON.stringify(value), {
       status,
-      headers: { "content-type": "application/json" },
+      headers: { "content-type": "application/json", ...headers },
     });
 
   const accessToken = (claims = {}, header = {}) => {
@@ -108,9 +113,9 @@ export async function makeProvider(options = {}) {
     );
   };
 
-  async function tokens(nonce) {
+  async function tokens(nonce, jkt) {
     const now = Math.floor(Date.now() / 1000);
-    const access_token = await accessToken();
+    const access_token = await accessToken(jkt && { cnf: { jkt } });
     lastAccessToken = access_token;
     const claims = {
       iss: issuer,
@@ -125,7 +130,7 @@ export async function makeProvider(options = {}) {
     refreshToken = `refresh-${++serial}`;
     return json({
       access_token,
-      token_type: "Bearer",
+      token_type: jkt ? "DPoP" : "Bearer",
       expires_in: lifetime,
       refresh_token: refreshToken,
       id_token: await signer.sign({ ...claims, ...options.idToken }),
@@ -133,13 +138,45 @@ export async function makeProvider(options = {}) {
     });
   }
 
-  async function token(form) {
+  /** The thumbprint of the key of a good proof; or why it is none. */
+  async function readProof(proof, htu) {
+    const [header, claims, signature] = (proof ?? "..").split(".");
+    const decode = (text) =>
+      Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+    const read = (text) => JSON.parse(new TextDecoder().decode(decode(text)));
+    if (signature === "" || signature === undefined) return { error: "invalid_dpop_proof" };
+    const { typ, alg, jwk } = read(header);
+    const about = read(claims);
+    const { crv, kty, x, y } = jwk;
+    const key = await crypto.subtle.importKey("jwk", { crv, kty, x, y }, ALGORITHMS.ES256, false, [
+      "verify",
+    ]);
+    const input = encoder.encode(`${header}.${claims}`);
+    const fits = await crypto.subtle.verify(ALGORITHMS.ES256, key, decode(signature), input);
+    const isGood =
+      fits && typ === "dpop+jwt" && alg === "ES256" && about.htm === "POST" && about.htu === htu;
+    proofs.push(about);
+    if (!isGood || names.has(about.jti)) return { error: "invalid_dpop_proof" };
+    names.add(about.jti);
+    if (about.nonce !== options.dpop.nonce) return { error: "use_dpop_nonce" };
+    const text = encoder.encode(JSON.stringify({ crv, kty, x, y }));
+    return { jkt: base64url(await crypto.subtle.digest("SHA-256", text)) };
+  }
+
+  async function token(form, headers) {
+    let bound = {};
+    if (options.dpop) {
+      bound = await readProof(new Headers(headers).get("dpop"), `${issuer}/token`);
+      const { nonce } = options.dpop;
+      if (bound.error) return json(bound, 400, nonce && { "dpop-nonce": nonce });
+    }
+    const { jkt } = bound;
     if (form.get("grant_type") === "refresh_token") {
       const given = form.get("refresh_token");
       if (given !== refreshToken) {
         const isUsed = usedRefreshTokens.has(given);
         // Some providers allow a token again for a while, for clients that got no answer.
-        if (isUsed && options.forgives?.(given)) return tokens();
+        if (isUsed && options.forgives?.(given)) return tokens(undefined, jkt);
         // Reuse of a token that was rotated away ends the session, as RFC 9700 section 4.14.2 asks.
         if (isUsed) {
           reuses++;
@@ -147,16 +184,21 @@ export async function makeProvider(options = {}) {
         }
         return json({ error: "invalid_grant" }, 400);
       }
+      if (jkt !== session.jkt) return json({ error: "invalid_grant" }, 400);
       usedRefreshTokens.add(given);
-      return tokens();
+      return tokens(undefined, jkt);
     }
     const login = codes.get(form.get("code"));
     codes.delete(form.get("code"));
     const verifier = encoder.encode(form.get("code_verifier") ?? "");
     const challenge = base64url(await crypto.subtle.digest("SHA-256", verifier));
     const isRight =
-      login?.challenge === challenge && login.redirectUri === form.get("redirect_uri");
-    return isRight ? tokens(login.nonce) : json({ error: "invalid_grant" }, 400);
+      login?.challenge === challenge &&
+      login.redirectUri === form.get("redirect_uri") &&
+      (!options.dpop || (login.jkt ?? jkt) === jkt);
+    if (!isRight) return json({ error: "invalid_grant" }, 400);
+    session.jkt = jkt;
+    return tokens(login.nonce, jkt);
   }
 
   /** RFC 7009. */
@@ -216,7 +258,7 @@ export async function makeProvider(options = {}) {
       case `${issuer}/jwks`:
         return json({ keys: [signer.jwk] });
       case `${issuer}/token`:
-        return token(new URLSearchParams(init.body));
+        return token(new URLSearchParams(init.body), init.headers);
       case `${issuer}/revoke`:
         return revoke(new URLSearchParams(init.body));
       case `${issuer}/me`:
@@ -242,6 +284,7 @@ export async function makeProvider(options = {}) {
       nonce: asked.get("nonce"),
       challenge: asked.get("code_challenge"),
       redirectUri: asked.get("redirect_uri"),
+      jkt: asked.get("dpop_jkt") ?? undefined,
     });
     const answer = new URLSearchParams({ code, state: asked.get("state"), iss: issuer });
     const joint = asked.get("response_mode") === "fragment" ? "#" : "?";
@@ -255,6 +298,8 @@ export async function makeProvider(options = {}) {
     redirectUri,
     signer,
     requests,
+    /** The claims of the proofs that it saw. */
+    proofs,
     fetch,
     signInAt,
     accessToken,

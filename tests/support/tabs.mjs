@@ -21,6 +21,7 @@ const APP = `
     timeout: 2,
     ...window.options,
   };
+  for (const name of window.without) delete options[name];
   window.createClient = createClient;
   window.seen = [];
   const onEvent = (event) => {
@@ -62,14 +63,18 @@ export async function launchTabs(name) {
  * @param {object} [more.provider] options of tests/support/provider.mjs
  * @param {Function} [more.answer] of tests/support/browser.mjs
  * @param {object} [more.options] of the client
+ * @param {string[]} [more.without] those that are left out
+ * @param {Record<string, string>} [more.headers] of the page
  * @param {(page: import("playwright-core").Page) => Promise<void>} [more.prepare] a new page
  */
 export async function openTabs({ browser, script }, more = {}) {
   // Half of two seconds: a token is renewed when it is one second old.
   const provider = await makeProvider({ expiresIn: 2, ...more.provider });
   const context = await browser.newContext();
-  await context.addInitScript((options) => (window.options = options), more.options ?? {});
-  const site = { origin: "https://app.example", html: PAGE, script, provider };
+  const [options, without] = [more.options ?? {}, more.without ?? []];
+  await context.addInitScript((given) => Object.assign(window, given), { options, without });
+  const { headers } = more;
+  const site = { origin: "https://app.example", html: PAGE, script, provider, headers };
   await serve(context, { ...site, answer: more.answer && ((...args) => more.answer(...args)) });
   const ready = (page) => page.waitForFunction(() => window.isReady === true);
   const tab = async (path = "/") => {

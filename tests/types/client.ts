@@ -6,6 +6,7 @@ import type {
   Client,
   ClientEvent,
   ClientOptions,
+  DpopOptions,
   ErrorCode,
   IdClaims,
   SignedIn,
@@ -97,6 +98,10 @@ keycloak({
   clientId: "spa",
   issuer: "https://other.example",
 });
+await createClient({ ...options, dpop: true });
+await createClient({ ...options, dpop: { bindCode: false } });
+declare const pair: CryptoKeyPair;
+await createClient({ ...options, dpop: { key: pair } satisfies DpopOptions });
 
 // Listeners know their event.
 client.on("refresh_failed", (event) => {
@@ -106,6 +111,16 @@ client.on("refresh_failed", (event) => {
 
 await createClient({ ...options, store: "session", autoRefresh: false });
 await createClient({ ...options, userinfoSignedResponseAlg: "RS256" });
+client.on("session_discarded", (event) => proof<Equal<typeof event.code, ErrorCode>>());
+client.on("alert", (event) => proof<Equal<typeof event.hint, string>>());
+client.on("expired", () => {});
+
+// @ts-expect-error a key is a pair
+await createClient({ ...options, dpop: { key: pair.privateKey } });
+// @ts-expect-error there is no such option of dpop
+await createClient({ ...options, dpop: { algorithm: "ES384" } });
+// @ts-expect-error a switch is true or false
+await createClient({ ...options, autoRefresh: "yes" });
 // @ts-expect-error a client identifier is required
 await createClient({ issuer: "https://as.example" });
 // @ts-expect-error a misspelt option

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::client::exchange::{self, Accepts};
+use crate::client::exchange;
 use crate::client::machine::Grant;
 use crate::client::machine::request::read;
 use crate::client::{Client, Session, SignedIn, Tokens, complete};
@@ -224,7 +224,7 @@ impl DeviceLogin {
                 self.stage = Stage::Asking(ask);
                 return Ok(step);
             }
-            Ok(Ok(response)) => read(&response, Accepts::Bearer, now)
+            Ok(Ok(response)) => read(&response, client.config().accepts(), now)
                 .map_err(|error| (error, response.retry_after(now))),
             Err(error) => Err((error, None)),
         };
@@ -308,7 +308,7 @@ impl DeviceLogin {
         let (user, checked) = id_token.map_or((None, Vec::new()), |(claims, checked)| {
             (Some(claims), checked)
         });
-        client.set_session(Some(Session::new(tokens, user, &self.scope, now)));
+        client.set_session(Some(Session::new(tokens, user, &self.scope, None, now)));
         SignedIn {
             return_to: None,
             callback_checked: Vec::new(),

@@ -65,7 +65,7 @@ impl Flow for GrantRequest {
         };
         let accepts = match self.grant.exchange() {
             Some(_) => Accepts::Exchanged,
-            None => Accepts::Bearer,
+            None => client.config().accepts(),
         };
         let mut tokens = read(&response, accepts, now)?;
         if let Some(requested) = self.grant.exchange() {

@@ -1,9 +1,11 @@
 //! An OpenID provider as a function from requests to answers.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use gatepass::client::challenge;
 use gatepass::http::{Purpose, form};
+use gatepass::jose::{Algorithms, Thumbprint, Unverified, VerificationKey, rust_crypto};
 use gatepass::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -21,6 +23,8 @@ struct Grant {
     challenge: String,
     nonce: Option<String>,
     auth_time: i64,
+    /// The key that it is bound to.
+    jkt: Option<String>,
 }
 
 /// A provider that does everything right until a test says otherwise.
@@ -50,6 +54,12 @@ pub(crate) struct Idp {
     pub(crate) user: Members,
     /// Signs what it says of its user, for the client `spa`, after this change.
     pub(crate) sign_user: Option<Edit<Token>>,
+    /// Whether it binds tokens to the key of a proof (RFC 9449).
+    pub(crate) binds: bool,
+    /// What it wants to see in proofs.
+    pub(crate) dpop_nonce: Option<String>,
+    /// The claims of the proofs that it saw.
+    pub(crate) proofs: Vec<Value>,
     /// Secrets that came up since somebody looked.
     pub(crate) issued: Vec<String>,
     replies: BTreeMap<&'static str, VecDeque<Reply>>,
@@ -100,6 +110,9 @@ impl Idp {
             sign_answer: None,
             user: Members::default(),
             sign_user: None,
+            binds: false,
+            dpop_nonce: None,
+            proofs: Vec::new(),
             issued: Vec::new(),
             replies: BTreeMap::new(),
             always: BTreeMap::new(),
@@ -189,6 +202,7 @@ impl Idp {
             challenge: get("code_challenge").unwrap(),
             nonce: get("nonce"),
             auth_time: now.seconds(),
+            jkt: get("dpop_jkt"),
         };
         let mut answer = form::Form::new();
         answer.push("code", &code);
@@ -236,7 +250,11 @@ impl Idp {
             }
             Purpose::Token | Purpose::Refresh => {
                 assert_eq!(sent.url, self.metadata["token_endpoint"]);
-                self.token_endpoint(sent, now)
+                let reply = self.token_endpoint(sent, now);
+                match &self.dpop_nonce {
+                    Some(nonce) => reply.with_header("dpop-nonce", nonce),
+                    None => reply,
+                }
             }
             Purpose::DeviceAuthorization => {
                 assert_eq!(sent.url, self.metadata["device_authorization_endpoint"]);
@@ -333,7 +351,12 @@ impl Idp {
     fn token_endpoint(&mut self, sent: &Sent, now: Timestamp) -> Reply {
         let refused = |error: &str| Reply::json(json!({"error": error})).with_status(400);
         let field = |name: &str| sent.field(name).unwrap_or_default();
-        let (grant, is_refresh) = match field("grant_type").as_str() {
+        let jkt = match self.binds.then(|| self.read_proof(sent, now)) {
+            None => None,
+            Some(Ok(jkt)) => Some(jkt),
+            Some(Err(error)) => return refused(error),
+        };
+        let (mut grant, is_refresh) = match field("grant_type").as_str() {
             "authorization_code" => {
                 self.issued.push(field("code_verifier"));
                 let Some(grant) = self.codes.remove(&field("code")) else {
@@ -365,11 +388,16 @@ impl Idp {
                     challenge: String::new(),
                     nonce: None,
                     auth_time: now.seconds(),
+                    jkt: None,
                 };
                 return Reply::json(self.tokens(grant, false, now));
             }
             _ => return refused("unsupported_grant_type"),
         };
+        if grant.jkt.is_some() && grant.jkt != jkt {
+            return refused("invalid_grant");
+        }
+        grant.jkt = jkt;
         if field("client_id") != grant.client_id {
             return refused("invalid_client");
         }
@@ -403,12 +431,44 @@ impl Idp {
         response
     }
 
+    /// The thumbprint of the key of a good proof.
+    fn read_proof(&mut self, sent: &Sent, now: Timestamp) -> Result<String, &'static str> {
+        let proof = sent.dpop.as_ref().ok_or("invalid_dpop_proof")?;
+        let allowed = Algorithms::all();
+        let token = Unverified::parse(proof, 10_000, &allowed).unwrap();
+        let part = |index: usize| -> Value {
+            let part = proof.split('.').nth(index).unwrap();
+            serde_json::from_slice(&super::from_base64url(part)).unwrap()
+        };
+        let (header, claims) = (part(0), part(1));
+        assert_eq!(header["typ"], "dpop+jwt");
+        assert_eq!(header["alg"], "ES256");
+        let members: Vec<_> = header["jwk"].as_object().unwrap().keys().collect();
+        assert_eq!(members, ["crv", "kty", "x", "y"]);
+        let key = VerificationKey::read(&super::options(&header["jwk"])).unwrap();
+        let thumbprint = Thumbprint::of(&key).as_str().to_owned();
+        let check = token.check(&Arc::new(key)).unwrap();
+        assert!(rust_crypto::verify(&check));
+        assert_eq!(claims["htm"], "POST");
+        assert_eq!(claims["htu"], sent.url);
+        assert_eq!(claims["iat"], now.seconds());
+        assert_eq!(claims["ath"], Value::Null);
+        self.proofs.push(claims.clone());
+        match &self.dpop_nonce {
+            Some(nonce) if claims["nonce"] != json!(nonce) => Err("use_dpop_nonce"),
+            _ => Ok(thumbprint),
+        }
+    }
+
     fn tokens(&mut self, grant: Grant, is_refresh: bool, now: Timestamp) -> Members {
         let mut response = Members::default();
         let access_token = self.fresh("access");
         response
             .set("access_token", json!(access_token))
-            .set("token_type", json!("Bearer"))
+            .set(
+                "token_type",
+                json!(if self.binds { "DPoP" } else { "Bearer" }),
+            )
             .set("expires_in", 300);
         if grant.scope.split(' ').any(|scope| scope == "openid") {
             let id_token = match &self.raw_id_token {

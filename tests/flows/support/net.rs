@@ -25,6 +25,7 @@ pub(crate) struct Sent {
     pub(crate) url: String,
     pub(crate) accept: &'static str,
     pub(crate) authorization: Option<String>,
+    pub(crate) dpop: Option<String>,
     pub(crate) body: Option<String>,
     pub(crate) timeout: Lifetime,
 }
@@ -40,6 +41,7 @@ impl Sent {
                 .authorization
                 .as_ref()
                 .map(|value| value.expose().clone()),
+            dpop: request.dpop.as_ref().map(|proof| proof.expose().clone()),
             // EXPOSE: the test's provider reads it.
             body: request.body.as_ref().map(|body| body.expose().clone()),
             timeout: request.timeout,

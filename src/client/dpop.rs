@@ -1,0 +1,252 @@
+//! Shows that the client's tokens are in the right hands (DPoP, RFC 9449).
+
+use sha2::{Digest as _, Sha256};
+
+use crate::client::{Client, resource};
+use crate::error::{Error, ErrorKind};
+use crate::flow::{Event, Flow, Step};
+use crate::http::json::Object;
+use crate::http::{HttpRequest, HttpResponse, Url};
+use crate::jose::{
+    Algorithm, KeyName, SigningKey, Thumbprint, TokenNames, UnsignedToken, VerificationKey,
+    base64url_encode,
+};
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+/// The most origins whose nonces are kept: a provider and the APIs of one application.
+const MOST_NONCES: usize = 16;
+/// The longest nonce that is kept. Real ones have 20 to 200 characters.
+const MAX_NONCE: usize = 1024;
+
+/// How tokens are bound to the client's key.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct DpopConfig {
+    /// Whether the authorization code is bound too (RFC 9449 section 10).
+    pub binds_code: bool,
+}
+
+/// The key that the client's tokens are bound to, and what servers want to see in its proofs. The
+/// private part stays with the host, as [`KeyName::DpopProof`].
+#[derive(Debug)]
+pub struct DpopKey {
+    key: SigningKey,
+    jwk: Object,
+    thumbprint: Thumbprint,
+    names: TokenNames,
+    /// The nonce that each origin gave last, the newest at the end.
+    nonces: Vec<(String, Secret<String>)>,
+}
+
+impl DpopKey {
+    /// A P-256 key, which signs with ES256, by its public JWK.
+    ///
+    /// What it does not check: whether the host has its private part.
+    ///
+    /// # Errors
+    ///
+    /// `key_unsuitable` for any other key.
+    pub fn new(jwk: &Object, names: TokenNames) -> Result<Self, Error> {
+        let key = VerificationKey::read(jwk)
+            .filter(|key| key.fits(Algorithm::Es256))
+            .ok_or(ErrorKind::KeyUnsuitable)?;
+        Ok(Self {
+            key: SigningKey::new(KeyName::DpopProof, Algorithm::Es256, None),
+            jwk: key.to_public_jwk(),
+            thumbprint: Thumbprint::of(&key),
+            names,
+            nonces: Vec::new(),
+        })
+    }
+
+    /// The name of the key, by which tokens are bound to it.
+    pub fn thumbprint(&self) -> &Thumbprint {
+        &self.thumbprint
+    }
+
+    /// The nonce that the next proof for this origin is to hold. Others are forgotten after
+    /// sixteen origins; what cannot be a nonce is not kept.
+    pub fn learn(&mut self, origin: &str, nonce: &str) {
+        // RFC 9449 section 8.1: one or more NQCHAR.
+        let is_nonce = (1..=MAX_NONCE).contains(&nonce.len())
+            && nonce
+                .bytes()
+                .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+        if !is_nonce {
+            return;
+        }
+        self.nonces.retain(|(known, _)| known != origin);
+        if self.nonces.len() >= MOST_NONCES {
+            self.nonces.remove(0);
+        }
+        self.nonces.push((origin.into(), Secret::new(nonce.into())));
+    }
+
+    /// A proof for one request, with the token that goes along (RFC 9449 section 4.2).
+    fn proof(&mut self, about: &Subject<'_>, now: Timestamp) -> UnsignedToken {
+        let nonce = self
+            .nonces
+            .iter()
+            .find_map(|(known, nonce)| (*known == about.origin).then_some(nonce));
+        let claims = Object::new()
+            .with("jti", self.names.make_name())
+            .with("htm", about.method)
+            .with("htu", about.url)
+            .with("iat", now.seconds())
+            .with_some(
+                "ath",
+                about
+                    .access_token
+                    .map(|token| base64url_encode(&Sha256::digest(token))),
+            )
+            // EXPOSE: it goes back to the origin that gave it.
+            .with_some("nonce", nonce.map(|nonce| nonce.expose().as_str()));
+        let header = Object::new().with("jwk", self.jwk.clone());
+        UnsignedToken::new(&self.key, "dpop+jwt", header, claims)
+    }
+}
+
+/// What a proof is about.
+struct Subject<'a> {
+    method: &'a str,
+    /// Without query and fragment.
+    url: &'a str,
+    origin: &'a str,
+    access_token: Option<&'a str>,
+}
+
+/// A request to the provider, with a proof where the client's tokens are bound to a key; for every
+/// endpoint that takes one (token, PAR).
+///
+/// A nonce that the provider demands is learnt and the request sent once more (section 8).
+#[derive(Debug)]
+pub(super) struct AskProven {
+    request: HttpRequest,
+    stage: Stage,
+    has_retried: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Ready,
+    Signing(UnsignedToken),
+    Waiting,
+    Over,
+}
+
+impl AskProven {
+    pub(super) fn new(request: HttpRequest) -> Self {
+        Self {
+            request,
+            stage: Stage::Ready,
+            has_retried: false,
+        }
+    }
+
+    /// As [`Flow::step`]; what comes out is the last answer, whatever it says.
+    pub(super) fn step(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<HttpResponse>, Error> {
+        match (core::mem::replace(&mut self.stage, Stage::Over), event) {
+            (Stage::Ready, Event::Start) => self.send(client, now),
+            (Stage::Signing(proof), event) => {
+                let mut request = self.request.clone();
+                request.dpop = Some(event.into_signed(proof)?);
+                self.stage = Stage::Waiting;
+                Ok(Step::Send(request))
+            }
+            (Stage::Waiting, event) => {
+                let response = event.into_answer()??;
+                let nonce = response.header("dpop-nonce");
+                let (Some(key), Some(nonce)) = (&mut client.dpop, nonce) else {
+                    return Ok(Step::Done(response));
+                };
+                key.learn(&self.request.url.origin(), nonce);
+                let is_demand = response.status() >= 400
+                    && response
+                        .refusal()
+                        .details()
+                        .and_then(|it| it.error.as_deref())
+                        == Some("use_dpop_nonce");
+                if is_demand && !core::mem::replace(&mut self.has_retried, true) {
+                    return self.send(client, now);
+                }
+                Ok(Step::Done(response))
+            }
+            _ => Err(ErrorKind::FlowMisused.into()),
+        }
+    }
+
+    fn send(&mut self, client: &mut Client, now: Timestamp) -> Result<Step<HttpResponse>, Error> {
+        if client.config.dpop.is_none() {
+            self.stage = Stage::Waiting;
+            return Ok(Step::Send(self.request.clone()));
+        }
+        let key = client.dpop.as_mut().ok_or(ErrorKind::KeyUnsuitable)?;
+        let url = &self.request.url;
+        let about = Subject {
+            method: self.request.method.name(),
+            url: url.without_query(),
+            origin: &url.origin(),
+            access_token: None,
+        };
+        let proof = key.proof(&about, now);
+        let request = proof.request();
+        self.stage = Stage::Signing(proof);
+        Ok(Step::Sign(request))
+    }
+}
+
+/// The flow that makes a proof for one request to an API.
+#[derive(Debug)]
+pub struct Prove<'a> {
+    method: &'a str,
+    url: &'a str,
+    access_token: &'a Secret<String>,
+    proof: Option<UnsignedToken>,
+}
+
+impl<'a> Prove<'a> {
+    /// A proof for a request with this method, as it is sent, to this URL with this token.
+    pub fn new(method: &'a str, url: &'a str, access_token: &'a Secret<String>) -> Self {
+        Self {
+            method,
+            url,
+            access_token,
+            proof: None,
+        }
+    }
+}
+
+impl Flow for Prove<'_> {
+    type Shared = Client;
+    type Output = Secret<String>;
+
+    fn step(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<Secret<String>>, Error> {
+        if let Some(proof) = self.proof.take() {
+            return event.into_signed(proof).map(Step::Done);
+        }
+        let key = client.dpop.as_mut().ok_or(ErrorKind::KeyUnsuitable)?;
+        let origin = resource::server_of(self.url).ok_or(ErrorKind::UrlInsecure)?;
+        let about = Subject {
+            method: self.method,
+            url: self.url.split(['?', '#']).next().unwrap_or(self.url),
+            origin: &Url::origin(&origin),
+            // EXPOSE: only its hash goes into the proof.
+            access_token: Some(self.access_token.expose()),
+        };
+        let proof = key.proof(&about, now);
+        let request = proof.request();
+        self.proof = Some(proof);
+        Ok(Step::Sign(request))
+    }
+}

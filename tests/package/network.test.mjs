@@ -1,0 +1,79 @@
+// What a host's fetch does with an answer before the core sees it, over a real connection.
+
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { gzipSync } from "node:zlib";
+
+import { installPackage } from "../support/installed.mjs";
+
+let createClient;
+let server;
+let answer;
+before(async () => {
+  const { project } = installPackage("network");
+  const entry = join(project, "node_modules/gatepass/dist/index.js");
+  ({ createClient } = await import(pathToFileURL(entry).href));
+  server = createServer((request, response) => answer(request, response));
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+});
+after(() => {
+  server?.closeAllConnections();
+  server?.close();
+});
+
+async function codeOf(behave) {
+  const issuer = `http://127.0.0.1:${server.address().port}`;
+  answer = behave;
+  const client = await createClient({
+    issuer,
+    clientId: "spa",
+    redirectUri: "https://app.example/callback",
+    dangerouslyAllowHttpLoopback: true,
+    timeout: 1,
+  });
+  const ended = client.signInUrl().then(
+    () => "accepted",
+    ({ code }) => code,
+  );
+  return ended.finally(() => client.dispose());
+}
+
+test("net_24 an answer is measured as it is inflated, and reading it stops there", async () => {
+  const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024, " "));
+  assert.ok(bomb.length < 128 * 1024);
+  const code = await codeOf((_, response) => {
+    response.setHeader("content-type", "application/json");
+    response.setHeader("content-encoding", "gzip");
+    response.end(bomb);
+  });
+  assert.equal(code, "response_too_large");
+});
+
+test("net_25 an answer that drips in has one time for all of it", async () => {
+  const timers = [];
+  const code = await codeOf((_, response) => {
+    response.setHeader("content-type", "application/json");
+    timers.push(setInterval(() => response.write(" "), 100));
+  });
+  timers.forEach(clearInterval);
+  assert.equal(code, "upstream_timeout");
+});
+
+test("net_16 a redirect is not followed, wherever it leads", async () => {
+  let asked = 0;
+  const code = await codeOf((request, response) => {
+    asked++;
+    response.writeHead(302, { location: "/elsewhere" }).end();
+    assert.notEqual(request.url, "/elsewhere");
+  });
+  assert.equal(code, "redirect_refused");
+  assert.ok(asked > 0);
+});
+
+test("net_26 a connection that breaks is an error that can be tried again", async () => {
+  const code = await codeOf((request) => request.socket.destroy());
+  assert.equal(code, "upstream_unreachable");
+});
