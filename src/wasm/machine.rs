@@ -96,7 +96,12 @@ impl JsClient {
         used: &str,
     ) -> Promise {
         self.0.with_grant(grant_json, |state, grant| {
-            match remedy(status, www_authenticate.as_deref()) {
+            let remedy = remedy(
+                state.client.borrow().config(),
+                status,
+                www_authenticate.as_deref(),
+            );
+            match remedy {
                 Ok(Remedy::Renew) => {
                     state.client.borrow_mut().refused(&grant, used);
                     state.granted(grant)

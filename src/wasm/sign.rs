@@ -81,7 +81,7 @@ impl SigningKeys {
             return Ok(Event::SignFailed);
         };
         if matches!(held, Held::Data(..)) {
-            self.keep(name, key.clone());
+            self.hold(name, Held::Ready(key.clone()));
         }
         let signature = subtle.sign_with_object_and_u8_array(
             &parameters(request.algorithm()),
