@@ -91,11 +91,11 @@ proof<Equal<ReturnType<typeof auth0>, ClientOptions>>();
 await createClient(auth0({ domain: "a.auth0.com", clientId: "spa", offline: true }));
 // @ts-expect-error a user pool is named
 cognito({ clientId: "spa" });
-// @ts-expect-error the preset says who the issuer is
 keycloak({
   url: "https://id.example",
   realm: "r",
   clientId: "spa",
+  // @ts-expect-error the preset says who the issuer is
   issuer: "https://other.example",
 });
 await createClient({ ...options, dpop: true });
