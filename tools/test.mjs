@@ -211,6 +211,7 @@ const SUITES = [
           "node16",
           "--exclude-entrypoints",
           "client.wasm",
+          "backend.wasm",
           "guard.wasm",
         ],
         env,

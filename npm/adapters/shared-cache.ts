@@ -82,13 +82,17 @@ function hostCache(): CacheLike | Promise<CacheLike> {
 
 /** What is needed of a node-redis client (`redis`, version 4 and later), which is connected. */
 export interface NodeRedis {
+  /** The text under a key. */
   get(key: string): Promise<unknown>;
+  /** Keeps a text for so many seconds. */
   setEx(key: string, seconds: number, text: string): Promise<unknown>;
 }
 
 /** What is needed of an ioredis client. */
 export interface IoRedis {
+  /** The text under a key. */
   get(key: string): Promise<unknown>;
+  /** Keeps a text for so many seconds. */
   setex(key: string, seconds: number, text: string): Promise<unknown>;
 }
 

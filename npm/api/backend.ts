@@ -1,6 +1,7 @@
 // The public names of `gatepass/backend`, whatever runs them: its entries hand these on.
 
 export type * from "../lib/client.js";
+export { relayCallback } from "../lib/relay.js";
 export { clientCredentials, createClient, wrapFetch } from "../lib/backend.js";
 export type {
   BackendClient,

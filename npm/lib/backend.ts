@@ -75,11 +75,14 @@ export interface BackendOptions extends ClientOptions {
 
 /** What every grant can ask for. */
 export interface GrantOptions {
-  /** Scopes, separated by single spaces. Order does not matter. */
+  /** Scopes, separated by single spaces. Order does not matter. @defaultValue none, or the client's */
   readonly scope?: string;
-  /** The APIs that the token is for, as absolute URIs (RFC 8707). */
+  /** The APIs that the token is for, as absolute URIs (RFC 8707). @defaultValue none, or the client's */
   readonly resource?: string | readonly string[];
-  /** `audience` parameters, of token exchange (RFC 8693) and of providers that use them otherwise. */
+  /**
+   * `audience` parameters, of token exchange (RFC 8693) and of providers that use them otherwise.
+   * @defaultValue none, or the client's
+   */
   readonly audience?: string | readonly string[];
   /** More parameters of the request. Those that are options here are refused. */
   readonly params?: Readonly<Record<string, string>>;
@@ -102,26 +105,32 @@ export type TokenType =
 export interface TokenExchangeOptions extends GrantOptions {
   /** On whose behalf. */
   readonly subjectToken: string;
+  /** The type of that token. */
   readonly subjectTokenType: TokenType;
-  /** Who acts, with its type: both or neither. */
+  /** Who acts, with its type: both or neither. @defaultValue none */
   readonly actorToken?: string;
+  /** The type of that token. @defaultValue none */
   readonly actorTokenType?: TokenType;
-  /** Which type of token is wanted; another one in the answer is `response_malformed`. */
+  /** Which type of token is wanted; another one in the answer is `response_malformed`.
+   * @defaultValue the provider's choice */
   readonly requestedTokenType?: TokenType;
 }
 
 /** A JWT as the grant (RFC 7523 section 2.1). */
 export interface JwtBearerOptions extends GrantOptions {
+  /** The JWT, made and signed by whoever vouches. */
   readonly assertion: string;
 }
 
 /** A refresh token that belongs to no session of this client (RFC 6749 section 6). */
 export interface RefreshTokenOptions extends GrantOptions {
+  /** The refresh token, which may be used up by this. */
   readonly refreshToken: string;
 }
 
 /** Tokens that belong to no session. Keep them out of URLs and logs. */
 export interface TokenSet {
+  /** The access token. */
   readonly accessToken: string;
   /** `N_A` for what is no access token (RFC 8693 section 2.2.1). */
   readonly tokenType: "Bearer" | "N_A";
@@ -129,6 +138,7 @@ export interface TokenSet {
   readonly expiresAt?: number;
   /** What was granted; absent when neither request nor answer name a scope. */
   readonly scope?: string;
+  /** The refresh token, if one was issued. */
   readonly refreshToken?: string;
   /** A URI (RFC 8693 section 3); there after token exchange. */
   readonly issuedTokenType?: string;

@@ -178,14 +178,14 @@ export interface SignInOptions {
    * else `acr_insufficient`; to ask without checking use `authorizationParams`.
    */
   readonly acrValues?: string | readonly string[];
-  /** The languages of the provider's pages (`ui_locales`), best first. */
+  /** The languages of the provider's pages (`ui_locales`), best first. @defaultValue the provider's choice */
   readonly uiLocales?: string | readonly string[];
-  /** How the provider's pages are shown (`display`). */
+  /** How the provider's pages are shown (`display`). @defaultValue the provider's choice */
   readonly display?: "page" | "popup" | "touch" | "wap" | (string & {});
   /**
    * The claims that are asked for one by one (OpenID Connect Core section 5.5). An essential `acr`
    * and a `sub` with a value are conditions of the sign-in: `acr_insufficient`, `claim_invalid`.
-   * What else is essential is not checked.
+   * What else is essential is not checked. @defaultValue none
    */
   readonly claims?: ClaimsRequest;
   /**
@@ -196,6 +196,7 @@ export interface SignInOptions {
   /**
    * What is asked for in detail (RFC 9396). The answer must have details of these types, else
    * `response_malformed`; what was granted stands in {@link ClientState.authorizationDetails}.
+   * @defaultValue none
    */
   readonly authorizationDetails?: readonly AuthorizationDetail[];
   /**
@@ -217,9 +218,9 @@ export interface SignOutOptions {
    * then there is the event `revocation_failed`. @defaultValue true
    */
   readonly revoke?: boolean;
-  /** `logout_hint`: whom the user wants to sign out, for providers that ask. */
+  /** `logout_hint`: whom the user wants to sign out, for providers that ask. @defaultValue none */
   readonly logoutHint?: string;
-  /** `ui_locales`: the languages of the provider's page, such as `["de-CH", "en"]`. */
+  /** `ui_locales`: the languages of the provider's page, such as `["de-CH", "en"]`. @defaultValue none */
   readonly uiLocales?: string | readonly string[];
   /**
    * Where the application goes on after {@link Client.handleSignOutCallback}: a path of its own
@@ -243,7 +244,7 @@ export interface PopupOptions extends SignInOptions {
   readonly whenBlocked?: "redirect" | "error";
   /** How long the user may take, in seconds, 1 to 600. @defaultValue 600 */
   readonly timeout?: number;
-  /** Gives up; the call is rejected with its reason. */
+  /** Gives up; the call is rejected with its reason. @defaultValue none */
   readonly signal?: AbortSignal;
 }
 
@@ -251,26 +252,33 @@ export interface PopupOptions extends SignInOptions {
 export interface SilentOptions extends Omit<SignInOptions, "prompt" | "returnTo"> {
   /** How long the provider may take, in seconds, 1 to 600. @defaultValue 10 */
   readonly timeout?: number;
-  /** Gives up; the call is rejected with its reason. */
+  /** Gives up; the call is rejected with its reason. @defaultValue none */
   readonly signal?: AbortSignal;
 }
 
 /** The `claims` parameter (OpenID Connect Core section 5.5). */
 export interface ClaimsRequest {
+  /** Of the ID token, by name; `null` asks for a claim without more. */
   readonly id_token?: Readonly<Record<string, ClaimRequest | null>>;
+  /** Of the UserInfo answer, likewise. */
   readonly userinfo?: Readonly<Record<string, ClaimRequest | null>>;
 }
 
 /** How one claim is asked for (OpenID Connect Core section 5.5.1). */
 export interface ClaimRequest {
+  /** Whether the sign-in is of little use without it. */
   readonly essential?: boolean;
+  /** The value that it should have. */
   readonly value?: unknown;
+  /** The values of which it should have one, best first. */
   readonly values?: readonly unknown[];
 }
 
 /** One detail of an authorization (RFC 9396 section 2). */
 export interface AuthorizationDetail {
+  /** What kind of detail it is; the API says which there are. */
   readonly type: string;
+  /** What this kind of detail consists of. */
   readonly [member: string]: unknown;
 }
 
@@ -298,8 +306,11 @@ export interface IdClaims {
 export interface UserInfo {
   /** The same as in the ID token; an answer about someone else is an error. */
   readonly sub: string;
+  /** What the provider says of the user's name. */
   readonly name?: unknown;
+  /** What it says of the address; worth as much as `email_verified === true`. */
   readonly email?: unknown;
+  /** Whatever else it says. */
   readonly [claim: string]: unknown;
 }
 

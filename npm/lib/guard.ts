@@ -53,7 +53,7 @@ export interface IntrospectionOptions {
   readonly clientId?: string;
   /**
    * The key of `private_key_jwt`: a private CryptoKey that signs, a private JWK, or PKCS #8 in PEM,
-   * the last two imported so that no script can read them again.
+   * the last two imported so that no script can read them again. Required with it.
    */
   readonly key?: CryptoKey | JsonWebKey | string;
   /** Its algorithm, where the key does not say it: for PEM, and for RSA without `alg`. */

@@ -31,7 +31,7 @@ impl Guard {
     }
 
     /// From now on keys are shared with other guards, such as those of other isolates or servers:
-    /// checks ask for them with [`Step::Load`](crate::flow::Step::Load) when their own are missing
+    /// checks ask for them with [`Step::Load`] when their own are missing
     /// or their time is over, and what was fetched comes out of [`Guard::take_shared_keys`].
     ///
     /// Whoever can write where they are kept can say which keys are good: keep that to yourself.
