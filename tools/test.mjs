@@ -263,8 +263,7 @@ const SUITES = [
     commands: ({ env }) => [node(env, "tools/size.mjs")],
   },
   {
-    // The package in bundlers and runtimes. The frameworks, which take minutes each, stand apart:
-    // .ci/run names them.
+    // The package in bundlers and runtimes. The frameworks, which take minutes each, stand apart.
     name: "matrix",
     counting: "sum",
     built: true,
@@ -280,7 +279,7 @@ const SUITES = [
     commands: ({ env }) => [node(env, "tools/package.mjs", "heavy")],
   },
   {
-    // Compiles everything once more: .ci/run names it.
+    // Compiles everything once more.
     name: "reproducible",
     counting: "sum",
     built: true,
