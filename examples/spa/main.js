@@ -30,6 +30,7 @@ byId("call").onclick = () =>
 // The provider sends the browser back here with an answer in the address.
 const address = new URLSearchParams(location.search);
 if (address.has("code") || address.has("error")) await attempt(() => client.handleCallback());
+else if (address.has("state")) await attempt(() => client.handleSignOutCallback());
 show();
 
 /** Every error of gatepass says what happened and what to do about it. */
