@@ -39,7 +39,6 @@ const WASM_PACK_VERSION = "0.15.1";
  * @property {Record<string, string>} versions of the programs that make the wasm
  * @property {string | undefined} chromium
  * @property {string | undefined} chromedriver
- * @property {string | undefined} python the interpreter that has the providers
  */
 
 /** @type {{ browser: boolean, lint: boolean, python: boolean, tools: Tools } | undefined} */
@@ -121,6 +120,10 @@ export async function setup({ browser = false, lint = false, python = false } = 
   const interpreter = python
     ? await step("Providers in Python", (it) => ensurePython(process.env, it))
     : undefined;
+  if (interpreter !== undefined) {
+    env["GATEPASS_PYTHON"] = interpreter;
+    nativeEnv["GATEPASS_PYTHON"] = interpreter;
+  }
 
   const tools = {
     env,
@@ -130,7 +133,6 @@ export async function setup({ browser = false, lint = false, python = false } = 
     versions: { "wasm-pack": WASM_PACK_VERSION, "wasm-bindgen": bindgenVersion },
     chromium: found?.chromium,
     chromedriver: found?.chromedriver,
-    python: interpreter,
   };
   earlier = { browser, lint, python, tools };
   return tools;

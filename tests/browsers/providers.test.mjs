@@ -1,29 +1,12 @@
-// Sign-ins in Chromium at real providers in Python, with their own login pages. They run where Python
-// has them: `pip install "canaille[front,oidc,server]"` and `pip install django-oauth-toolkit
-// django-cors-headers`, in the Python that PYTHON names.
+// Sign-ins in Chromium at real providers in Python, with their own login pages.
 
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import { createServer } from "node:net";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 
 import { launch } from "../support/browser.mjs";
 import { installPackage } from "../support/installed.mjs";
+import { obstacle, startPython } from "../support/python.mjs";
 import { serveSite } from "../support/site.mjs";
-import { until } from "../support/webdriver.mjs";
-
-const python = process.env["PYTHON"] ?? "python3";
-
-/** Why a provider cannot run here; `false` when it can. */
-function missing(...modules) {
-  for (const module of modules) {
-    const tried = spawnSync(python, ["-c", `import ${module}`], { stdio: "ignore" });
-    if (tried.error) return `not installed: ${python}`;
-    if (tried.status !== 0) return `not installed: the Python module ${module}`;
-  }
-  return false;
-}
 
 let project;
 let browser;
@@ -35,26 +18,16 @@ after(() => browser?.close());
 
 /** A provider, and a page at the beginning of its sign-in. */
 async function open(t, script, path, more = {}) {
-  const ports = createServer();
-  await new Promise((resolve) => ports.listen(0, "127.0.0.1", resolve));
-  const { port } = ports.address();
-  await new Promise((resolve) => ports.close(resolve));
-  const issuer = `http://127.0.0.1:${port}${path}`;
-
   const site = await serveSite(project, async (origin) => {
-    const file = fileURLToPath(new URL(`./providers/${script}`, import.meta.url));
-    const args = [file, String(port), `${origin}/callback`, `${origin}/`];
-    const provider = spawn(python, args, { stdio: ["ignore", "ignore", "pipe"] });
-    let said = "";
-    provider.stderr.on("data", (chunk) => (said = (said + chunk).slice(-4000)));
-    t.after(() => provider.kill("SIGKILL"));
-    const metadata = `${issuer}/.well-known/openid-configuration`;
-    await until(`${script} answers`, () => {
-      assert.equal(provider.exitCode, null, said);
-      return fetch(metadata).then(({ ok }) => ok);
-    });
+    const { origin: provider, stop } = await startPython(
+      `browsers/providers/${script}`,
+      (at) => `${at}${path}/.well-known/openid-configuration`,
+      `${origin}/callback`,
+      `${origin}/`,
+    );
+    t.after(stop);
     return {
-      issuer,
+      issuer: `${provider}${path}`,
       clientId: "page",
       redirectUri: `${origin}/callback`,
       postLogoutRedirectUri: `${origin}/`,
@@ -97,23 +70,19 @@ async function finish(page, site) {
   await page.getByText("Nobody").waitFor();
 }
 
-test(
-  "Canaille: sign-in by its own pages, renewal and sign-out",
-  { skip: missing("canaille", "joserfc") },
-  async (t) => {
-    const { page, site } = await open(t, "run_canaille.py", "", { scope: "openid profile" });
-    await page.fill("input[name=login]", "alice");
-    await page.click("button[type=submit]");
-    await page.fill("input[name=password]", "a good password");
-    await page.click("button[type=submit]");
-    await page.waitForURL(`${site.origin}/callback**`);
-    await finish(page, site);
-  },
-);
+test("Canaille: sign-in by its own pages, renewal and sign-out", { skip: obstacle }, async (t) => {
+  const { page, site } = await open(t, "run_canaille.py", "", { scope: "openid profile" });
+  await page.fill("input[name=login]", "alice");
+  await page.click("button[type=submit]");
+  await page.fill("input[name=password]", "a good password");
+  await page.click("button[type=submit]");
+  await page.waitForURL(`${site.origin}/callback**`);
+  await finish(page, site);
+});
 
 test(
   "Django OAuth Toolkit: sign-in by its own pages, renewal and sign-out",
-  { skip: missing("oauth2_provider", "corsheaders", "jwcrypto") },
+  { skip: obstacle },
   async (t) => {
     const { page, site } = await open(t, "django_oauth_toolkit.py", "/o");
     await page.fill("input[name=username]", "alice");

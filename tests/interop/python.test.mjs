@@ -86,7 +86,10 @@ describe("Canaille", { skip: obstacle }, () => {
   const asking = { clientId: "rs", clientSecret: "rs-secret" };
 
   before(async () => {
-    provider = await startPython("canaille_provider.py", (origin) => origin + METADATA);
+    provider = await startPython(
+      "interop/providers/canaille_provider.py",
+      (origin) => origin + METADATA,
+    );
     const endpoints = await (await fetch(provider.origin + METADATA)).json();
     const verifier = randomBytes(32).toString("base64url");
     const redirect_uri = "http://127.0.0.1:9/callback";
@@ -156,7 +159,10 @@ describe("django-oauth-toolkit", { skip: obstacle }, () => {
   let guard;
 
   before(async () => {
-    provider = await startPython("django_provider.py", (origin) => `${origin}/o${METADATA}`);
+    provider = await startPython(
+      "interop/providers/django_provider.py",
+      (origin) => `${origin}/o${METADATA}`,
+    );
     issuer = `${provider.origin}/o`;
     guard = await createGuard({
       issuer,

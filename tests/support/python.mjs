@@ -28,13 +28,14 @@ export async function freePort() {
 /**
  * Starts a provider and waits until it answers.
  *
- * @param {string} script in tests/interop/providers
+ * @param {string} script in tests/
  * @param {(origin: string) => string} isUp a URL that it answers with 200
+ * @param {...string} more what the script wants after its port
  */
-export async function startPython(script, isUp) {
+export async function startPython(script, isUp, ...more) {
   if (!python) throw new Error("GATEPASS_PYTHON is not set: run this suite by npm test");
   const port = await freePort();
-  const child = spawn(python, [testFile(`interop/providers/${script}`), String(port)]);
+  const child = spawn(python, [testFile(script), String(port), ...more]);
   let said = "";
   child.stderr.on("data", (text) => (said += text));
   child.stdout.resume();
