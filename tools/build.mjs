@@ -31,6 +31,7 @@ const facadeDir = join(root, "npm");
  * @property {string} dist
  * @property {BuiltArtefact[]} artefacts
  * @property {{ entry: string, budget: number }[]} bundles the entries of the package, with what each may cost
+ * @property {boolean} librarySource whether the standard library was compiled with them, which the budgets reckon with
  *
  * @typedef {object} BuiltArtefact
  * @property {string} name
@@ -66,7 +67,8 @@ export async function build(options = {}) {
       writeEntries(matrix.artefacts);
       await step("TypeScript facade", (it) => buildFacade(env, it));
       await step("the same for require()", (it) => buildEntries(matrix.artefacts, tools, it));
-      return { dist: distDir, artefacts, bundles: matrix.bundles };
+      const { librarySource } = tools;
+      return { dist: distDir, artefacts, bundles: matrix.bundles, librarySource };
     },
   );
 }
@@ -173,26 +175,7 @@ async function buildArtefact(artefact, tools, it) {
   };
 
   const stamp = join(stateDir, `${name}.stamp.json`);
-  // A changed budget changes nothing in the wasm.
-  const { budget: _, entry: _entry, about: _about, ...settings } = artefact;
-  const inputs = fingerprint(
-    [
-      join(root, "src"),
-      join(root, "Cargo.toml"),
-      join(root, "Cargo.lock"),
-      join(root, ".cargo", "config.toml"),
-      fileURLToPath(import.meta.url),
-      join(root, "tools", "lib", "fallback.mjs"),
-      join(root, "tools", "lib", "inline.mjs"),
-    ],
-    {
-      settings,
-      rustc: tools.rustc,
-      wasmTools: tools.versions,
-      wasmOpt: versionOf("binaryen"),
-      esbuild: versionOf("esbuild"),
-    },
-  );
+  const inputs = artefactInputs(artefact, tools);
   if (isUpToDate(stamp, inputs)) {
     it.detail("unchanged");
     return built;
@@ -204,12 +187,7 @@ async function buildArtefact(artefact, tools, it) {
   const raw = await compile(artefact, work, tools);
   assertNothingForeign(name, readFileSync(raw));
   const optimised = join(root, work, `${name}.wasm`);
-  await mustRun(
-    `wasm-opt failed for ${name}.wasm.`,
-    "wasm-opt",
-    [raw, "-o", optimised, ...artefact.wasmOpt],
-    { cwd: root, env: tools.env, log: join(logDir, `build-${name}-wasm-opt.log`) },
-  );
+  await optimise(artefact, raw, optimised, tools);
   const wasm = readFileSync(optimised);
   const glue = join(root, work, `${name}_bg.js`);
   assertNoLocalPaths(name, wasm, tools);
@@ -241,24 +219,69 @@ async function buildArtefact(artefact, tools, it) {
 }
 
 /**
- * wasm-pack without its package.json and its wasm-opt: both are ours. Answers the path of the wasm
- * it made.
+ * @param {import("./lib/matrix.mjs").Artefact} artefact
+ * @param {import("./setup.mjs").Tools} tools
+ */
+function artefactInputs(artefact, tools) {
+  // A changed budget changes nothing in the wasm.
+  const { budget: _, entry: _entry, about: _about, ...settings } = artefact;
+  return fingerprint(
+    [
+      join(root, "src"),
+      join(root, "Cargo.toml"),
+      join(root, "Cargo.lock"),
+      join(root, ".cargo", "config.toml"),
+      fileURLToPath(import.meta.url),
+      join(root, "tools", "lib", "fallback.mjs"),
+      join(root, "tools", "lib", "inline.mjs"),
+    ],
+    {
+      settings,
+      rustc: tools.rustc,
+      librarySource: tools.librarySource,
+      wasmTools: tools.versions,
+      wasmOpt: versionOf("binaryen"),
+      esbuild: versionOf("esbuild"),
+    },
+  );
+}
+
+/**
+ * The published wasm. Answers the path of what wasm-pack made.
  *
  * @param {import("./lib/matrix.mjs").Artefact} artefact
  * @param {string} work
  * @param {import("./setup.mjs").Tools} tools
  */
-async function compile({ name, features, profile }, work, tools) {
-  rmSync(join(root, work), { recursive: true, force: true });
+async function compile(artefact, work, tools) {
   const remaps = await pathRemaps(tools);
-  // As configuration, not as RUSTFLAGS: those are split at spaces, which a path may hold, and would
-  // replace the flags of .cargo/config.toml instead of adding to them.
   const rustflags = [
-    ...WITHOUT_REFERENCES,
+    ...(tools.librarySource ? WITH_LIBRARY : WITHOUT_REFERENCES),
     ...remaps.map(([from, to]) => `--remap-path-prefix=${from}=${to}`),
   ]
     .map((flag) => JSON.stringify(flag))
     .join(", ");
+  return wasmPack(artefact, work, tools, [
+    // As configuration, not as RUSTFLAGS: those are split at spaces, which a path may hold, and
+    // would replace the flags of .cargo/config.toml instead of adding to them.
+    "--config",
+    `target.${WASM_TARGET}.rustflags=[${rustflags}]`,
+    ...(tools.librarySource
+      ? ["-Zbuild-std=std,panic_abort", `-Zbuild-std-features=${artefact.library.join(",")}`]
+      : []),
+  ]);
+}
+
+/**
+ * wasm-pack without its package.json and its wasm-opt: both are ours.
+ *
+ * @param {import("./lib/matrix.mjs").Artefact} artefact
+ * @param {string} work
+ * @param {import("./setup.mjs").Tools} tools
+ * @param {readonly string[]} more for cargo
+ */
+async function wasmPack({ name, features, profile }, work, tools, more) {
+  rmSync(join(root, work), { recursive: true, force: true });
   await mustRun(
     `wasm-pack could not build ${name}.wasm.`,
     "wasm-pack",
@@ -275,10 +298,17 @@ async function compile({ name, features, profile }, work, tools) {
       "--",
       "--no-default-features",
       `--features=${features.join(",")}`,
-      "--config",
-      `target.${WASM_TARGET}.rustflags=[${rustflags}]`,
+      ...more,
     ],
-    { cwd: root, env: withoutCargoSettings(tools.env), log: join(logDir, `build-${name}.log`) },
+    {
+      cwd: root,
+      // Compiling the library is a switch of cargo's that is not stable yet.
+      env: {
+        ...withoutCargoSettings(tools.env),
+        ...(tools.librarySource && more.length > 0 && { RUSTC_BOOTSTRAP: "1" }),
+      },
+      log: join(logDir, `build-${work.replaceAll(/[\\/]/g, "-")}.log`),
+    },
   );
   if (existsSync(join(root, work, "snippets"))) {
     throw new Failure(
@@ -287,6 +317,42 @@ async function compile({ name, features, profile }, work, tools) {
   }
   return join(root, work, `${name}_bg.wasm`);
 }
+
+/**
+ * What stable Rust makes of an artefact with no switch of ours, for comparison: it starts, and its
+ * size is shown beside that of the published one.
+ *
+ * @param {string} name
+ * @returns {Promise<string>} the path of its wasm
+ */
+export async function buildPlain(name) {
+  const tools = await setup();
+  const matrix = await parseMatrix(readFileSync(join(root, "wasm-pack.toml"), "utf8"));
+  const artefact = matrix.artefacts.find((each) => each.name === name);
+  if (artefact === undefined) throw new Failure(`wasm-pack.toml has no artefact "${name}".`);
+  const work = join("target", "plain", name);
+  const wasm = join(root, work, `${name}.wasm`);
+  const stamp = join(stateDir, `${name}.plain.stamp.json`);
+  const inputs = artefactInputs(artefact, tools);
+  if (isUpToDate(stamp, inputs)) return wasm;
+  forget(stamp);
+  const raw = await wasmPack(artefact, work, tools, []);
+  await optimise(artefact, raw, wasm, tools);
+  await assertStarts(name, readFileSync(wasm), join(root, work, `${name}_bg.js`));
+  remember(stamp, inputs, [wasm]);
+  return wasm;
+}
+
+/**
+ * The library in source makes the wasm a tenth smaller: a panic traps and words nothing, and the
+ * oldest instructions are all it needs besides these four extensions.
+ */
+const WITH_LIBRARY = [
+  "-Ctarget-cpu=mvp",
+  "-Ctarget-feature=+bulk-memory,+mutable-globals,+nontrapping-fptoint,+sign-ext",
+  "-Zunstable-options",
+  "-Cpanic=immediate-abort",
+];
 
 /**
  * Without reference types and multiple values: browsers of some years ago and older bundlers do not
@@ -298,6 +364,21 @@ const WITHOUT_REFERENCES = [
   "-Clink-arg=--no-check-features",
   "-Clink-arg=--features=bulk-memory,mutable-globals,nontrapping-fptoint,sign-ext",
 ];
+
+/**
+ * @param {import("./lib/matrix.mjs").Artefact} artefact
+ * @param {string} raw
+ * @param {string} optimised
+ * @param {import("./setup.mjs").Tools} tools
+ */
+async function optimise({ name, wasmOpt }, raw, optimised, tools) {
+  await mustRun(
+    `wasm-opt failed for ${name}.wasm.`,
+    "wasm-opt",
+    [raw, "-o", optimised, ...wasmOpt],
+    { cwd: root, env: tools.env, log: join(logDir, `build-${name}-wasm-opt.log`) },
+  );
+}
 
 /**
  * The module as JavaScript, by binaryen, from the same bytes: what it has no words for is first
@@ -396,7 +477,8 @@ async function pathRemaps(tools) {
  * @param {Buffer} raw
  */
 function assertNothingForeign(name, raw) {
-  if (!raw.includes("gatepass::")) {
+  // rustc has two ways to write a path.
+  if (!raw.includes("gatepass::") && !raw.includes("gatepass[")) {
     throw new Failure(
       `${name}.wasm has no names before wasm-opt, so it cannot be told what is in it: does a profile strip them?`,
     );
@@ -602,6 +684,7 @@ function recorded(artefacts, tools) {
   return {
     tools: {
       rustc: `${rustc} ${commit}`.trim(),
+      library: tools.librarySource ? "compiled with it" : "as distributed",
       ...tools.versions,
       binaryen: versionOf("binaryen"),
       esbuild: versionOf("esbuild"),

@@ -20,7 +20,7 @@ import { logDir, nodeModules, root, stateDir } from "./lib/paths.mjs";
 import { isExecutable, mustRun, run } from "./lib/process.mjs";
 import { ensurePython } from "./lib/python.mjs";
 import { heading, seconds, step } from "./lib/terminal.mjs";
-import { WASM_TARGET, ensureWasmTarget } from "./lib/wasm-target.mjs";
+import { WASM_TARGET, ensureLibrarySource, ensureWasmTarget } from "./lib/wasm-target.mjs";
 
 const WASM_PACK_VERSION = "0.15.1";
 
@@ -36,6 +36,7 @@ const WASM_PACK_VERSION = "0.15.1";
  * @property {NodeJS.ProcessEnv} nativeEnv the same with the usual toolchain, for all that is native
  * @property {string} rustc what `rustc -vV` says of the toolchain in `env`
  * @property {string} sysroot of the toolchain in `env`
+ * @property {boolean} librarySource whether the standard library can be compiled with the wasm
  * @property {Record<string, string>} versions of the programs that make the wasm
  * @property {string | undefined} chromium
  * @property {string | undefined} chromedriver
@@ -108,6 +109,9 @@ export async function setup({ browser = false, lint = false, python = false } = 
   if (wasm.binaries !== undefined)
     env.PATH = [...toolFolders, wasm.binaries, process.env.PATH].join(delimiter);
   const wasmRust = wasm.detail === "" ? rust : await askRust(env);
+  const librarySource = await step("Rust's library in source", (it) =>
+    ensureLibrarySource(wasmRust, env, it),
+  );
 
   const found = browser
     ? await step("Chromium and chromedriver", async (it) => {
@@ -130,6 +134,7 @@ export async function setup({ browser = false, lint = false, python = false } = 
     nativeEnv,
     rustc: wasmRust.version,
     sysroot: wasmRust.sysroot,
+    librarySource,
     versions: { "wasm-pack": WASM_PACK_VERSION, "wasm-bindgen": bindgenVersion },
     chromium: found?.chromium,
     chromedriver: found?.chromedriver,

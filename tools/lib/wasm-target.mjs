@@ -102,6 +102,46 @@ export async function ensureWasmTarget(env, libraryDir, step) {
 }
 
 /**
+ * Whether the standard library can be compiled with the published wasm, which is what makes it small:
+ * without the code that words panics, and without what old browsers do not know.
+ *
+ * @param {{ version: string, sysroot: string }} rust the toolchain of the wasm
+ * @param {NodeJS.ProcessEnv} env
+ * @param {import("./terminal.mjs").Step} step
+ */
+export async function ensureLibrarySource({ version, sysroot }, env, step) {
+  const minor = Number(/^release: 1\.(\d+)\./m.exec(version)?.[1]);
+  if (!(minor >= LIBRARY_SINCE)) {
+    step.detail(`Rust 1.${LIBRARY_SINCE} can: builds are larger by a tenth`);
+    return false;
+  }
+  const source = join(sysroot, "lib", "rustlib", "src", "rust", "library", "Cargo.lock");
+  const isThere = () => existsSync(source);
+  if (isThere()) return true;
+  if (which("rustup", env) !== undefined) {
+    await withLock(
+      join(toolsCache(env), "library-source.lock"),
+      (holder) => step.slow(`waiting for ${holder}, which installs it`),
+      async () => {
+        if (isThere()) return;
+        step.slow("rustup component add rust-src");
+        await run("rustup", ["component", "add", "rust-src"], {
+          cwd: root,
+          env,
+          log: join(logDir, "setup-library-source.log"),
+          timeout: RUSTUP_TIMEOUT_MS,
+        });
+      },
+    );
+  }
+  if (!isThere()) step.detail("not to be had: builds are larger by a tenth");
+  return isThere();
+}
+
+/** The first version whose panics can do without words. */
+const LIBRARY_SINCE = 92;
+
+/**
  * The folder alone is not enough: an interrupted installation leaves it empty.
  *
  * @param {string} dir
