@@ -61,6 +61,16 @@ export async function storm(launched, { rounds, seed, prepare, isOver }) {
     },
   };
 
+  /**
+   * Until it is known what became of a use. The browser tells of a request that failed, by the page's
+   * own timeout too, on another way than of the next one, and on a busy machine later.
+   */
+  const fate = async (use) => {
+    for (let waited = 0; use && !use.isLost && !use.isKept && waited < 2000; waited += 20) {
+      await nap(20);
+    }
+  };
+
   /** What the network does to a request for tokens. */
   const answer = async (url, request) => {
     const page = request.frame().page();
@@ -74,6 +84,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver }) {
       counts.failed++;
       return "abort";
     }
+    await fate(uses.get(refreshToken));
     if (request.failure() !== null || page.isClosed()) return "abort";
     counts.refreshes++;
     const isFirst = !uses.has(refreshToken);
