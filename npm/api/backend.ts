@@ -14,10 +14,20 @@ export type {
   GrantOptions,
   JwtBearerOptions,
   RefreshTokenOptions,
+  RequestObjectKey,
   SigningAlgorithm,
   TokenExchangeOptions,
   TokenSet,
   TokenSource,
   TokenType,
 } from "../lib/backend.js";
+export { createLogoutReceiver } from "../lib/logout.js";
+export type {
+  LogoutCheck,
+  LogoutEvent,
+  LogoutReceiver,
+  LogoutReceiverOptions,
+  LogoutToken,
+} from "../lib/logout.js";
+export type { ReplayStore } from "../lib/possession.js";
 export { GatepassError, type ErrorCode, type ErrorDetails, type Phase } from "../lib/errors.js";

@@ -3,10 +3,10 @@ import type { Client as Core } from "../wasm/backend_bg.js";
 import { PageClient, makeClient } from "./client.js";
 import type { Client, ClientOptions, IdClaims } from "./client.js";
 import { call } from "./errors.js";
-import type { TokenSource } from "./fetch.js";
+import { fetchWith, wrapFetch as wrapPlain } from "./fetch.js";
+import type { PassSource, TokenSource } from "./fetch.js";
 import { takeKey, toJson } from "./options.js";
 
-export { wrapFetch } from "./fetch.js";
 export type { TokenSource } from "./fetch.js";
 
 /**
@@ -34,8 +34,7 @@ export type ClientAuth =
   | {
       /**
        * An assertion for this issuer and one request, good for 60 seconds (RFC 7523, OpenID Connect
-       * Core section 9). As `client_secret_jwt` it is for machine grants and device logins; exchanging
-       * the code of a redirect and renewing a session are refused with `config_invalid` at `method`.
+       * Core section 9).
        */
       readonly method: "private_key_jwt";
       /**
@@ -69,8 +68,34 @@ export type SigningAlgorithm =
 
 /** What a client of a server or a program of its own is configured with. */
 export interface BackendOptions extends ClientOptions {
-  /** How the client shows who it is. @defaultValue a public client */
+  /**
+   * How the client shows who it is: at the token endpoint, when authorization requests are pushed,
+   * and when tokens are ended. @defaultValue a public client
+   */
   readonly clientAuth?: ClientAuth;
+  /**
+   * Signs authorization requests with this key (RFC 9101): what is asked for stands in a JWT for this
+   * issuer, good for five minutes, and with `par` goes to the provider directly. A provider that
+   * takes only signed requests gets no others: `config_invalid` at `requestObject`.
+   * @defaultValue they are not signed
+   */
+  readonly requestObject?: RequestObjectKey;
+}
+
+/** The key that authorization requests are signed with. */
+export interface RequestObjectKey {
+  /**
+   * A private CryptoKey that signs, a private JWK, or PKCS #8 in PEM. JWK and PEM are imported so
+   * that no script can read the key again.
+   */
+  readonly key: CryptoKey | JsonWebKey | string;
+  /**
+   * The algorithm, where the key does not say it: for PEM, and for RSA without `alg`.
+   * @defaultValue that of the key
+   */
+  readonly alg?: SigningAlgorithm;
+  /** The name under which the provider knows the key. @defaultValue the `kid` of the JWK */
+  readonly kid?: string;
 }
 
 /** What every grant can ask for. */
@@ -132,8 +157,8 @@ export interface RefreshTokenOptions extends GrantOptions {
 export interface TokenSet {
   /** The access token. */
   readonly accessToken: string;
-  /** `N_A` for what is no access token (RFC 8693 section 2.2.1). */
-  readonly tokenType: "Bearer" | "N_A";
+  /** `DPoP` with that option; `N_A` for what is no access token (RFC 8693 section 2.2.1). */
+  readonly tokenType: "Bearer" | "DPoP" | "N_A";
   /** When the access token ends by the local clock, in seconds since 1970. */
   readonly expiresAt?: number;
   /** What was granted; absent when neither request nor answer name a scope. */
@@ -212,11 +237,17 @@ export interface BackendClient extends Client {
  * `unsupported_host`.
  */
 export async function createClient(options: BackendOptions): Promise<BackendClient> {
-  const { rest, key } = takeKey(options.clientAuth);
-  const given = rest === undefined ? options : { ...options, clientAuth: rest };
-  return makeClient(backendEngine, given as BackendOptions, MachineClient, (core) =>
-    core.setKey(key.key, key.alg, key.kid),
-  );
+  const { rest: clientAuth, key } = takeKey(options.clientAuth);
+  const { rest: requestObject, key: requestKey } = takeKey(options.requestObject);
+  const given = {
+    ...options,
+    ...(clientAuth !== undefined && { clientAuth }),
+    ...(requestObject !== undefined && { requestObject }),
+  };
+  return makeClient(backendEngine, given as BackendOptions, MachineClient, (core) => {
+    core.setKey(key.key, key.alg, key.kid);
+    core.setRequestKey(requestKey.key, requestKey.alg, requestKey.kid);
+  });
 }
 
 /**
@@ -228,6 +259,25 @@ export async function clientCredentials(options: BackendOptions): Promise<TokenS
   return (await createClient(options)).clientCredentials();
 }
 
+/** The passes of the sources that were made here. */
+const passes = new WeakMap<object, PassSource>();
+
+/**
+ * A `fetch` that adds the token of a source to requests to its `allowedOrigins` and to no others, also
+ * across redirects. An `Authorization` header of yours stays. When the API says that the token is not
+ * valid, a new one is asked for, once for all requests, and the request sent once more, if its body
+ * can be sent twice. With `dpop` each request carries a proof of its own.
+ *
+ * Rejects with `scope_insufficient` (RFC 6750) and `step_up_required` (RFC 9470).
+ */
+export function wrapFetch(
+  source: Pick<TokenSource, "tokenFor" | "tokenAfter">,
+  send: typeof fetch = (input, init) => fetch(input, init),
+): typeof fetch {
+  const own = passes.get(source);
+  return own ? fetchWith(own, send) : wrapPlain(source, send);
+}
+
 class MachineClient extends PageClient implements BackendClient {
   get #core(): Core {
     return this.alive as Core;
@@ -236,12 +286,18 @@ class MachineClient extends PageClient implements BackendClient {
   clientCredentials(options: ClientCredentialsOptions = {}): TokenSource {
     // The options are read now: changing them later has no effect.
     const grant = toJson(options);
-    return {
+    const source: TokenSource = {
       accessToken: () => call(() => this.#core.grantedToken(grant)),
       tokenFor: (url) => call(() => this.#core.grantedTokenFor(grant, url)),
       tokenAfter: (status, challenge, used) =>
         call(() => this.#core.grantedTokenAfter(grant, status, challenge, used)),
     };
+    passes.set(source, {
+      passFor: (...request) => call(() => this.#core.grantedPassFor(grant, ...request)),
+      passAfter: (...refusal) => call(() => this.#core.grantedPassAfter(grant, ...refusal)),
+      learnNonce: (url, nonce) => this.#core.learnNonce(url, nonce),
+    });
+    return source;
   }
 
   tokenExchange(options: TokenExchangeOptions): Promise<TokenSet> {

@@ -2,7 +2,10 @@
 //! section 3.1.2.1).
 
 use crate::client::config::parameters;
+use crate::client::dpop::AskProven;
 use crate::client::exchange::types;
+#[cfg(feature = "backend")]
+use crate::client::machine::request_object::{Unsigned, make};
 use crate::client::push::{self, Reference};
 use crate::client::{Client, CodeVerifier, PendingLogin, ResponseMode, Session};
 use crate::error::{Error, ErrorKind, Phase};
@@ -10,7 +13,7 @@ use crate::flow::{Event, Flow, Step};
 use crate::http::Url;
 use crate::http::form::Form;
 use crate::http::json::{Object, Value};
-use crate::issuer::Discover;
+use crate::issuer::{Discover, Metadata};
 use crate::jose::base64url_encode;
 use crate::options::{Options, invalid};
 use crate::random::Entropy;
@@ -237,21 +240,29 @@ const LONG_URL: usize = 8000;
 /// The flow that makes an authorization request.
 #[derive(Debug)]
 pub struct SignIn {
-    discover: Discover,
     options: SignInOptions,
     entropy: Option<Entropy>,
-    /// The login whose request is being pushed.
-    pushed: Option<PendingLogin>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Discovering(Discover),
+    /// The login's request is being signed.
+    #[cfg(feature = "backend")]
+    Signing(Box<(Unsigned, PendingLogin)>),
+    /// The login's request is being pushed.
+    Pushing(Box<(AskProven, PendingLogin)>),
+    Over,
 }
 
 impl SignIn {
     /// A flow with entropy of its own.
     pub fn new(options: SignInOptions, entropy: Entropy) -> Self {
         Self {
-            discover: Discover::new(),
             options,
             entropy: Some(entropy),
-            pushed: None,
+            stage: Stage::Discovering(Discover::new()),
         }
     }
 
@@ -261,27 +272,70 @@ impl SignIn {
         now: Timestamp,
         event: Event,
     ) -> Result<Step<AuthorizationRequest>, Error> {
-        if let Some(login) = self.pushed.take() {
-            let reference = push::read(&event.into_answer()??)?;
-            return pushed(client, login, reference).map(Step::Done);
-        }
-        match self.discover.step(&mut client.provider, now, event)? {
-            Step::Send(request) => Ok(Step::Send(request)),
-            Step::Done(()) => {
+        match core::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Discovering(mut discover) => {
+                if let Err(step) = discover.step(&mut client.provider, now, event)?.split() {
+                    self.stage = Stage::Discovering(discover);
+                    return Ok(step);
+                }
                 let entropy = self.entropy.take().ok_or(ErrorKind::FlowMisused)?;
                 let (form, login) = request(client, &self.options, now, &entropy)?;
-                if push::is_due(client)? {
-                    let request = push::push(client, form)?;
-                    self.pushed = Some(login);
-                    return Ok(Step::Send(request));
+                #[cfg(feature = "backend")]
+                if let Some(unsigned) = make(client, &form, push::is_due(client)?, now)? {
+                    let request = unsigned.token.request();
+                    self.stage = Stage::Signing(Box::new((unsigned, login)));
+                    return Ok(Step::Sign(request));
                 }
-                Ok(Step::Done(AuthorizationRequest {
-                    url: endpoint(client)?.with_query(&form),
-                    login,
-                    lifetime: None,
-                }))
+                // RFC 9101 section 10.5: none is sent that would be refused.
+                let metadata = client.provider.metadata();
+                if metadata.is_some_and(Metadata::requires_signed_requests) {
+                    return Err(invalid("requestObject"));
+                }
+                self.send(client, now, form, login)
             }
-            _ => Err(ErrorKind::FlowMisused.into()),
+            #[cfg(feature = "backend")]
+            Stage::Signing(unsigned) => {
+                let (Unsigned { token, mut beside }, login) = *unsigned;
+                // EXPOSE: it goes to the provider that it was made for.
+                beside.push("request", event.into_signed(token)?.expose());
+                self.send(client, now, beside, login)
+            }
+            Stage::Pushing(pushing) => self.push(pushing, client, now, event),
+            Stage::Over => Err(ErrorKind::FlowMisused.into()),
+        }
+    }
+
+    fn send(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        form: Form,
+        login: PendingLogin,
+    ) -> Result<Step<AuthorizationRequest>, Error> {
+        if push::is_due(client)? {
+            let pushing = Box::new((push::push(client, form)?, login));
+            return self.push(pushing, client, now, Event::Start);
+        }
+        Ok(Step::Done(AuthorizationRequest {
+            url: endpoint(client)?.with_query(&form),
+            login,
+            lifetime: None,
+        }))
+    }
+
+    fn push(
+        &mut self,
+        mut pushing: Box<(AskProven, PendingLogin)>,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<AuthorizationRequest>, Error> {
+        match pushing.0.step(client, now, event)?.split() {
+            Ok(response) => pushed(client, pushing.1, push::read(&response)?).map(Step::Done),
+            Err(step) => {
+                self.stage = Stage::Pushing(pushing);
+                Ok(step)
+            }
         }
     }
 }

@@ -127,10 +127,9 @@ impl Flow for Completion {
                         let code = CallbackCode::check(&callback, login, client)
                             .map_err(|error| error.during(Phase::Callback))?;
                         client.provider.report("callback", code.checked().to_vec());
-                        let request = exchange::exchange(client, &code)
+                        let ask = exchange::exchange(client, &code)
                             .map_err(|error| error.during(Phase::Exchange))?;
-                        let ask = Box::new(AskProven::new(request));
-                        self.exchange(client, now, ask, Event::Start, code)
+                        self.exchange(client, now, Box::new(ask), Event::Start, code)
                     }
                     _ => Err(ErrorKind::FlowMisused.into()),
                 }

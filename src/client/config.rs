@@ -121,6 +121,7 @@ impl Client {
     /// | `scope` | scopes, separated by spaces | `openid` |
     /// | `resource` | resource indicators (RFC 8707) | none |
     /// | `audience` | `audience` parameter | none |
+    /// | `requestObject` | `{}`: authorization requests are signed with the key of [`Client::set_request_key`] (RFC 9101; feature `backend`) | they are not |
     /// | `responseMode` | `query`, `fragment` or `form_post` | not sent, which means `query` |
     /// | `par` | pushed requests (RFC 9126): `auto`, `require` or `off` | `auto` |
     /// | `site` | the registrable domain that page and provider share | the same host alone |
@@ -163,6 +164,8 @@ fn read(object: &Object) -> Result<Client, Error> {
             "postLogoutRedirectUri",
             "redirectUri",
             "refreshSkew",
+            #[cfg(feature = "backend")]
+            "requestObject",
             "resource",
             "responseMode",
             "scope",
@@ -203,7 +206,13 @@ fn read(object: &Object) -> Result<Client, Error> {
     let machine = {
         let authentication = options.object("clientAuth")?;
         let authentication = ClientAuthentication::from_object(authentication, &config.client_id)?;
+        let request_object = options.object("requestObject")?;
+        if let Some(object) = request_object {
+            // Its key does not come as an option.
+            Options::new(object, &[])?;
+        }
         Machine::new(authentication, options.string("scope")?.map(String::from))
+            .signing_requests(request_object.is_some())
     };
     let provider = Provider::from_option(options.value("issuer"), transport, timeout)?;
     Ok(Client {

@@ -5,14 +5,17 @@ use sha2::{Digest as _, Sha256};
 use crate::client::{Client, resource};
 use crate::error::{Error, ErrorKind};
 use crate::flow::{Event, Flow, Step};
+use crate::http::form::Form;
 use crate::http::json::Object;
-use crate::http::{HttpRequest, HttpResponse, Url};
+use crate::http::{HttpRequest, HttpResponse, Purpose, Url};
+#[cfg(feature = "backend")]
+use crate::issuer::{Shown, push_assertion};
 use crate::jose::{
     Algorithm, KeyName, SigningKey, Thumbprint, TokenNames, UnsignedToken, VerificationKey,
     base64url_encode,
 };
 use crate::secret::Secret;
-use crate::time::Timestamp;
+use crate::time::{Lifetime, Timestamp};
 
 /// The most origins whose nonces are kept: a provider and the APIs of one application.
 const MOST_NONCES: usize = 16;
@@ -116,13 +119,17 @@ struct Subject<'a> {
     access_token: Option<&'a str>,
 }
 
-/// A request to the provider, with a proof where the client's tokens are bound to a key; for every
-/// endpoint that takes one (token, PAR).
+/// A form for the provider, sent as this client does: with what shows who it is, and with a proof
+/// where its tokens are bound to a key. It is for every endpoint that takes the two.
 ///
-/// A nonce that the provider demands is learnt and the request sent once more (section 8).
+/// A nonce that the provider demands is learnt and the form sent once more (section 8), with another
+/// assertion where the client makes assertions: each may be used once.
 #[derive(Debug)]
 pub(super) struct AskProven {
+    /// Without its body.
     request: HttpRequest,
+    /// Without what shows who the client is.
+    form: Form,
     stage: Stage,
     has_retried: bool,
 }
@@ -130,15 +137,18 @@ pub(super) struct AskProven {
 #[derive(Debug)]
 enum Stage {
     Ready,
+    #[cfg(feature = "backend")]
+    Authenticating(Form, UnsignedToken),
     Signing(UnsignedToken),
     Waiting,
     Over,
 }
 
 impl AskProven {
-    pub(super) fn new(request: HttpRequest) -> Self {
+    pub(super) fn new(purpose: Purpose, url: Url, form: Form, timeout: Lifetime) -> Self {
         Self {
-            request,
+            request: HttpRequest::post(purpose, url, Form::new().into_body(), timeout),
+            form,
             stage: Stage::Ready,
             has_retried: false,
         }
@@ -153,26 +163,20 @@ impl AskProven {
     ) -> Result<Step<HttpResponse>, Error> {
         match (core::mem::replace(&mut self.stage, Stage::Over), event) {
             (Stage::Ready, Event::Start) => self.send(client, now),
+            #[cfg(feature = "backend")]
+            (Stage::Authenticating(mut form, assertion), event) => {
+                push_assertion(&mut form, &event.into_signed(assertion)?);
+                self.prove(form, client, now)
+            }
             (Stage::Signing(proof), event) => {
-                let mut request = self.request.clone();
-                request.dpop = Some(event.into_signed(proof)?);
+                self.request.dpop = Some(event.into_signed(proof)?);
                 self.stage = Stage::Waiting;
-                Ok(Step::Send(request))
+                Ok(Step::Send(self.request.clone()))
             }
             (Stage::Waiting, event) => {
                 let response = event.into_answer()??;
-                let nonce = response.header("dpop-nonce");
-                let (Some(key), Some(nonce)) = (&mut client.dpop, nonce) else {
-                    return Ok(Step::Done(response));
-                };
-                key.learn(&self.request.url.origin(), nonce);
-                let is_demand = response.status() >= 400
-                    && response
-                        .refusal()
-                        .details()
-                        .and_then(|it| it.error.as_deref())
-                        == Some("use_dpop_nonce");
-                if is_demand && !core::mem::replace(&mut self.has_retried, true) {
+                let demands = demands_nonce(client, &self.request.url.origin(), &response);
+                if demands && !core::mem::replace(&mut self.has_retried, true) {
                     return self.send(client, now);
                 }
                 Ok(Step::Done(response))
@@ -182,23 +186,73 @@ impl AskProven {
     }
 
     fn send(&mut self, client: &mut Client, now: Timestamp) -> Result<Step<HttpResponse>, Error> {
-        if client.config.dpop.is_none() {
+        let mut form = self.form.clone();
+        // RFC 6749 section 3.2.1: a public client names itself in the body.
+        #[cfg(not(feature = "backend"))]
+        form.push_once("client_id", &client.config.client_id);
+        #[cfg(feature = "backend")]
+        match client.machine.show(&mut form, &client.provider, now)? {
+            Shown::Form => {}
+            Shown::Header(header) => self.request.authorization = Some(header),
+            Shown::Unsigned(assertion) => {
+                let request = assertion.request();
+                self.stage = Stage::Authenticating(form, assertion);
+                return Ok(Step::Sign(request));
+            }
+        }
+        self.prove(form, client, now)
+    }
+
+    fn prove(
+        &mut self,
+        form: Form,
+        client: &mut Client,
+        now: Timestamp,
+    ) -> Result<Step<HttpResponse>, Error> {
+        self.request.body = Some(form.into_body());
+        // What ends tokens takes no proofs, and their key may be gone by then.
+        if client.config.dpop.is_none() || self.request.purpose == Purpose::Revocation {
             self.stage = Stage::Waiting;
             return Ok(Step::Send(self.request.clone()));
         }
-        let key = client.dpop.as_mut().ok_or(ErrorKind::KeyUnsuitable)?;
-        let url = &self.request.url;
-        let about = Subject {
-            method: self.request.method.name(),
-            url: url.without_query(),
-            origin: &url.origin(),
-            access_token: None,
-        };
-        let proof = key.proof(&about, now);
+        let proof = proof_for(client, &self.request, None, now)?;
         let request = proof.request();
         self.stage = Stage::Signing(proof);
         Ok(Step::Sign(request))
     }
+}
+
+/// A proof for a request to the provider, with the token that goes along.
+pub(super) fn proof_for(
+    client: &mut Client,
+    request: &HttpRequest,
+    access_token: Option<&Secret<String>>,
+    now: Timestamp,
+) -> Result<UnsignedToken, Error> {
+    let key = client.dpop.as_mut().ok_or(ErrorKind::KeyUnsuitable)?;
+    let about = Subject {
+        method: request.method.name(),
+        url: request.url.without_query(),
+        origin: &request.url.origin(),
+        // EXPOSE: only its hash goes into the proof.
+        access_token: access_token.map(|token| token.expose().as_str()),
+    };
+    Ok(key.proof(&about, now))
+}
+
+/// Learns the nonce of an answer, and says whether the answer asks for a proof with it (section 8).
+pub(super) fn demands_nonce(client: &mut Client, origin: &str, response: &HttpResponse) -> bool {
+    let nonce = response.header("dpop-nonce");
+    let (Some(key), Some(nonce)) = (&mut client.dpop, nonce) else {
+        return false;
+    };
+    key.learn(origin, nonce);
+    response.status() >= 400
+        && response
+            .refusal()
+            .details()
+            .and_then(|it| it.error.as_deref())
+            == Some("use_dpop_nonce")
 }
 
 /// The flow that makes a proof for one request to an API.

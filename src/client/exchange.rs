@@ -1,12 +1,11 @@
 //! The token endpoint (RFC 6749 sections 4.1.3, 5 and 6).
 
+use crate::client::dpop::AskProven;
 use crate::client::{CallbackCode, Client, ClientConfig};
 use crate::error::{Error, ErrorKind};
 use crate::http::form::Form;
 use crate::http::json::{Object, Value};
-use crate::http::{HttpRequest, HttpResponse, Purpose};
-#[cfg(feature = "backend")]
-use crate::issuer::Shown;
+use crate::http::{HttpResponse, Purpose};
 use crate::secret::Secret;
 use crate::time::Lifetime;
 
@@ -33,15 +32,15 @@ pub struct Tokens {
     /// The type of what was issued (RFC 8693 section 2.2.1).
     #[cfg(feature = "backend")]
     pub(super) issued_token_type: Option<String>,
-    /// Whether the access token is a bearer token.
+    /// How the access token is shown; `N_A` for what is no access token.
     #[cfg(feature = "backend")]
-    pub(super) is_bearer: bool,
+    pub(super) token_type: &'static str,
     /// The members that were checked.
     pub(super) checked: Vec<&'static str>,
 }
 
 /// The request that exchanges a code.
-pub(super) fn exchange(client: &Client, callback: &CallbackCode) -> Result<HttpRequest, Error> {
+pub(super) fn exchange(client: &Client, callback: &CallbackCode) -> Result<AskProven, Error> {
     let mut form = Form::new();
     form.push("grant_type", "authorization_code");
     // EXPOSE: code and verifier go to the token endpoint of the provider that issued the code.
@@ -52,10 +51,7 @@ pub(super) fn exchange(client: &Client, callback: &CallbackCode) -> Result<HttpR
 }
 
 /// The request that renews the tokens.
-pub(super) fn refresh(
-    client: &Client,
-    refresh_token: &Secret<String>,
-) -> Result<HttpRequest, Error> {
+pub(super) fn refresh(client: &Client, refresh_token: &Secret<String>) -> Result<AskProven, Error> {
     let mut form = Form::new();
     form.push("grant_type", "refresh_token");
     // EXPOSE: it goes to the token endpoint of the provider that issued it.
@@ -63,29 +59,14 @@ pub(super) fn refresh(
     post(client, form, Purpose::Refresh)
 }
 
-fn post(client: &Client, mut form: Form, purpose: Purpose) -> Result<HttpRequest, Error> {
+fn post(client: &Client, mut form: Form, purpose: Purpose) -> Result<AskProven, Error> {
     let provider = client.provider();
     let metadata = provider.metadata().ok_or(ErrorKind::FlowMisused)?;
-    // RFC 6749 section 3.2.1: a public client names itself in the body.
-    #[cfg(not(feature = "backend"))]
-    form.push("client_id", &client.config().client_id);
-    #[cfg(feature = "backend")]
-    let authorization = {
-        let authentication = &client.machine.authentication;
-        match authentication.apply(&mut form, provider.issuer(), Some(metadata), None)? {
-            Shown::Header(header) => Some(header),
-            _ => None,
-        }
-    };
     for resource in &client.config().resource {
         form.push("resource", resource);
     }
     let url = metadata.token_endpoint()?.clone();
-    Ok(HttpRequest {
-        #[cfg(feature = "backend")]
-        authorization,
-        ..HttpRequest::post(purpose, url, form.into_body(), provider.timeout())
-    })
+    Ok(AskProven::new(purpose, url, form, provider.timeout()))
 }
 
 /// Reads a token response.
@@ -96,23 +77,12 @@ fn post(client: &Client, mut form: Form, purpose: Purpose) -> Result<HttpRequest
 /// `response_malformed` at the member that is not what RFC 6749 section 5.1 asks for,
 /// `token_type_unsupported`.
 pub(super) fn read(response: &HttpResponse, config: &ClientConfig) -> Result<Tokens, Error> {
-    read_as(response, config.accepts())
+    read_as(response, &[config.token_type()])
 }
 
-/// Which types of tokens are of use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Accepts {
-    /// `Bearer`
-    Bearer,
-    /// `DPoP`: one that is not bound although it was to be is not used (RFC 9449 section 5)
-    Dpop,
-    /// Also `N_A`, for what is no access token (RFC 8693 section 2.2.1)
-    #[cfg(feature = "backend")]
-    Exchanged,
-}
-
-/// As [`read`].
-pub(super) fn read_as(response: &HttpResponse, accepts: Accepts) -> Result<Tokens, Error> {
+/// As [`read`], for these types of tokens. One that is not bound although it was to be is not used
+/// (RFC 9449 section 5).
+pub(super) fn read_as(response: &HttpResponse, accepts: &[&'static str]) -> Result<Tokens, Error> {
     if response.status() >= 400 {
         return Err(response.refusal());
     }
@@ -131,14 +101,9 @@ pub(super) fn read_as(response: &HttpResponse, accepts: Accepts) -> Result<Token
         .and_then(Value::as_str)
         .ok_or_else(|| malformed("token_type"))?;
     // RFC 6749 section 5.1: case does not matter; section 7.1: unknown types are not used.
-    let is_bearer = token_type.eq_ignore_ascii_case("Bearer");
-    let is_accepted = match accepts {
-        Accepts::Bearer => is_bearer,
-        Accepts::Dpop => token_type.eq_ignore_ascii_case("DPoP"),
-        #[cfg(feature = "backend")]
-        Accepts::Exchanged => is_bearer || token_type.eq_ignore_ascii_case("N_A"),
-    };
-    if !is_accepted {
+    let mut accepted = accepts.iter();
+    let accepted = accepted.find(|accepted| accepted.eq_ignore_ascii_case(token_type));
+    if accepted.is_none() {
         return Err(ErrorKind::TokenTypeUnsupported.into());
     }
     #[cfg(feature = "backend")]
@@ -184,7 +149,7 @@ pub(super) fn read_as(response: &HttpResponse, accepts: Accepts) -> Result<Token
         #[cfg(feature = "backend")]
         issued_token_type,
         #[cfg(feature = "backend")]
-        is_bearer,
+        token_type: accepted.copied().unwrap_or_default(),
         checked: members
             .into_iter()
             .filter(|name| object.get(name).is_some())

@@ -1,12 +1,13 @@
 //! Signing out (OpenID Connect RP-Initiated Logout 1.0, RFC 7009).
 
 use crate::client::authorize::stays_here;
+use crate::client::dpop::AskProven;
 use crate::client::{Client, PendingLogout};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
 use crate::http::form::Form;
 use crate::http::json::Object;
-use crate::http::{HttpRequest, Purpose};
+use crate::http::{HttpResponse, Purpose};
 use crate::issuer::Discover;
 use crate::jose::base64url_encode;
 use crate::options::{Options, invalid};
@@ -109,7 +110,7 @@ pub struct SignOut {
 enum Stage {
     Discovering(Discover),
     /// This token is being ended, until then.
-    Revoking(&'static str, Timestamp),
+    Revoking(Box<AskProven>, &'static str, Timestamp),
     Over,
 }
 
@@ -160,10 +161,7 @@ impl SignOut {
                 }
                 self.revoke_next(client, now, now.after(REVOCATION_TIME))
             }
-            Stage::Revoking(hint, until) => {
-                self.note(hint, event)?;
-                self.revoke_next(client, now, until)
-            }
+            Stage::Revoking(ask, hint, until) => self.revoke(ask, hint, until, client, now, event),
             Stage::Over => Err(ErrorKind::FlowMisused.into()),
         }
     }
@@ -171,7 +169,7 @@ impl SignOut {
     /// RFC 7009 section 2.1.
     fn revoke_next(
         &mut self,
-        client: &Client,
+        client: &mut Client,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Step<SignedOut>, Error> {
@@ -189,30 +187,45 @@ impl SignOut {
         // EXPOSE: it goes to the provider that issued it.
         form.push("token", token.expose());
         form.push("token_type_hint", hint);
-        form.push("client_id", &client.config().client_id);
-        self.stage = Stage::Revoking(hint, until);
-        let (url, body) = (endpoint.clone(), form.into_body());
-        Ok(Step::Send(HttpRequest::post(
-            Purpose::Revocation,
-            url,
-            body,
-            timeout,
-        )))
+        let ask = AskProven::new(Purpose::Revocation, endpoint.clone(), form, timeout);
+        self.revoke(Box::new(ask), hint, until, client, now, Event::Start)
+    }
+
+    fn revoke(
+        &mut self,
+        mut ask: Box<AskProven>,
+        hint: &'static str,
+        until: Timestamp,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<SignedOut>, Error> {
+        let answered = match ask.step(client, now, event).map(Step::split) {
+            Ok(Err(step)) => {
+                self.stage = Stage::Revoking(ask, hint, until);
+                return Ok(step);
+            }
+            Ok(Ok(response)) => Ok(response),
+            Err(error) if error.kind() == ErrorKind::FlowMisused => return Err(error),
+            Err(error) => Err(error),
+        };
+        self.note(hint, answered);
+        self.revoke_next(client, now, until)
     }
 
     /// RFC 7009 section 2.2.
-    fn note(&mut self, hint: &'static str, event: Event) -> Result<(), Error> {
-        let failure = match event.into_answer()? {
+    fn note(&mut self, hint: &'static str, answered: Result<HttpResponse, Error>) {
+        let failure = match answered {
             // 2.2: also for a token that was none any more.
             Ok(response) if response.status() == 200 => {
                 self.revoked.push(hint);
-                return Ok(());
+                return;
             }
             Ok(response) => response.failure(),
-            Err(cause) => {
-                // Who cannot be reached is not asked again.
+            Err(error) => {
+                // Who cannot be reached, or does not know us in this way, is not asked again.
                 self.tokens.clear();
-                cause.into()
+                error
             }
         };
         // 2.2.1: access tokens that nobody can end early, such as JWTs, are no failure.
@@ -222,7 +235,6 @@ impl SignOut {
         if hint != "access_token" || code != Some("unsupported_token_type") {
             self.failure.get_or_insert(failure.during(Phase::SignOut));
         }
-        Ok(())
     }
 
     /// RP-Initiated Logout section 2.

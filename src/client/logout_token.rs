@@ -126,6 +126,11 @@ fn read(object: &Object) -> Result<LogoutReceiver, Error> {
 pub struct LogoutRequest(Secret<String>);
 
 impl LogoutRequest {
+    /// A token that somebody else took out of its request.
+    pub fn of_token(token: &str) -> Self {
+        Self(Secret::new(token.into()))
+    }
+
     /// Reads a request (section 2.5): POST, a form, one `logout_token`.
     ///
     /// # Errors
@@ -175,6 +180,29 @@ impl LogoutAnswer {
         headers: &[("cache-control", "no-store")],
         body: "",
     };
+
+    /// The sessions could not be ended.
+    pub const FAILED: Self = Self {
+        status: 400,
+        headers: &[
+            ("cache-control", "no-store"),
+            ("content-type", "application/json"),
+        ],
+        body: r#"{"error":"logout_failed"}"#,
+    };
+
+    /// The answer as JSON text: `status`, `headers` and `body`.
+    pub fn to_json(&self) -> String {
+        let mut headers = Object::new();
+        for (name, value) in self.headers {
+            headers = headers.with(name, *value);
+        }
+        let object = Object::new()
+            .with("status", i64::from(self.status))
+            .with("headers", headers)
+            .with("body", self.body);
+        Value::from(object).to_json()
+    }
 
     /// The request was not good, or could not be served: one text, whatever the reason.
     pub fn refused(error: &Error) -> Self {
@@ -234,13 +262,11 @@ impl LogoutToken {
     /// Whether it ends a session with these claims of its ID token (section 2.7): the issuer is the
     /// same, and so is each of `sid` and `sub` that the token names.
     pub fn ends(&self, issuer: &str, subject: &str, session_id: Option<&str>) -> bool {
-        let is_user = self.subject().is_none_or(|sub| ct_eq(sub, subject));
-        let is_session = match (self.session_id(), session_id) {
-            (None, _) => true,
-            (Some(named), Some(own)) => ct_eq(named, own),
-            (Some(_), None) => false,
-        };
-        self.issuer == issuer && is_user && is_session
+        let own = Object::new()
+            .with("iss", issuer)
+            .with("sub", subject)
+            .with_some("sid", session_id);
+        ends_session(&self.to_object(), &own)
     }
 
     /// The token as JavaScript sees it.
@@ -251,6 +277,21 @@ impl LogoutToken {
             .with_some("sid", self.session_id())
             .with("jti", self.token_id.as_str())
     }
+}
+
+/// As [`LogoutToken::ends`], for what [`LogoutToken::to_object`] wrote and the claims of an ID token.
+pub fn ends_session(logout: &Object, claims: &Object) -> bool {
+    let is_same = |name: &str| {
+        let text = |object: &Object| object.get(name)?.as_str().map(String::from);
+        match (text(logout), text(claims)) {
+            (None, _) => name != "iss",
+            (Some(named), Some(own)) => ct_eq(&named, &own),
+            (Some(_), None) => false,
+        }
+    };
+    // Section 2.4: one of the two is there.
+    let names_somebody = logout.get("sub").is_some() || logout.get("sid").is_some();
+    names_somebody && ["iss", "sub", "sid"].into_iter().all(is_same)
 }
 
 impl core::fmt::Debug for LogoutToken {

@@ -52,6 +52,7 @@ pub use logout_return::{PendingLogout, PendingLogouts};
 #[cfg(feature = "backend")]
 pub use logout_token::{
     CheckLogout, LogoutAnswer, LogoutReceiver, LogoutRequest, LogoutToken, MAX_LOGOUT_REQUEST,
+    ends_session,
 };
 pub use pending::{PendingLogin, PendingLogins};
 pub use pkce::{CodeVerifier, challenge};

@@ -1,11 +1,12 @@
 //! Pushed authorization requests (RFC 9126): what is asked for goes to the provider directly, and the
 //! user's browser carries no more than a reference to it.
 
+use crate::client::dpop::AskProven;
 use crate::client::{Client, Par};
 use crate::error::{Error, ErrorKind};
 use crate::http::form::Form;
 use crate::http::json::Value;
-use crate::http::{HttpRequest, HttpResponse, Purpose};
+use crate::http::{HttpResponse, Purpose};
 use crate::options::invalid;
 use crate::time::Lifetime;
 
@@ -39,13 +40,13 @@ pub(super) fn is_due(client: &Client) -> Result<bool, Error> {
 /// # Errors
 ///
 /// `metadata_invalid` when the provider names no endpoint for it.
-pub(super) fn push(client: &Client, form: Form) -> Result<HttpRequest, Error> {
+pub(super) fn push(client: &Client, form: Form) -> Result<AskProven, Error> {
     let provider = client.provider();
     let metadata = provider.metadata().ok_or(ErrorKind::FlowMisused)?;
-    Ok(HttpRequest::post(
+    Ok(AskProven::new(
         Purpose::PushedRequest,
         metadata.pushed_authorization_request_endpoint()?.clone(),
-        form.into_body(),
+        form,
         provider.timeout(),
     ))
 }

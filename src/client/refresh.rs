@@ -65,9 +65,9 @@ impl Refresh {
                     Step::Done(()) => {
                         let token = client.session().and_then(|session| session.refresh_token());
                         let token = token.ok_or(ErrorKind::LoginRequired)?;
-                        let request = exchange::refresh(client, token)?;
+                        let ask = Box::new(exchange::refresh(client, token)?);
                         self.sent = Some(token.clone());
-                        self.exchange(client, now, Box::new(AskProven::new(request)), Event::Start)
+                        self.exchange(client, now, ask, Event::Start)
                     }
                     _ => Err(ErrorKind::FlowMisused.into()),
                 }

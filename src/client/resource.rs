@@ -2,7 +2,6 @@
 //! (RFC 6750, RFC 9470).
 
 use crate::client::ClientConfig;
-use crate::client::exchange::Accepts;
 use crate::error::{Details, Error, ErrorKind, Phase, clean};
 use crate::http::challenge::Demand;
 use crate::http::{Transport, Url};
@@ -27,14 +26,6 @@ impl ClientConfig {
     /// The list is the option `allowedOrigins`, else the origins of the `resource`s.
     pub fn allows(&self, url: &str) -> bool {
         is_among(&self.allowed_origins, url)
-    }
-
-    /// The type of the tokens that are of use.
-    pub(super) fn accepts(&self) -> Accepts {
-        match self.dpop {
-            Some(_) => Accepts::Dpop,
-            None => Accepts::Bearer,
-        }
     }
 
     /// The type of the tokens that are accepted, which is the scheme under which they are shown.

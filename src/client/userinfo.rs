@@ -1,12 +1,14 @@
 //! What the provider says of the user who is signed in (OpenID Connect Core section 5.3).
 
-use crate::client::Client;
+use crate::client::dpop::proof_for;
 use crate::client::resource::refusal;
+use crate::client::{Client, Remedy, remedy};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
+use crate::http::HttpRequest;
 use crate::http::json::Object;
 use crate::issuer::{AskUserInfo, Discover, UserInfoRules};
-use crate::jose::Claims;
+use crate::jose::{Claims, UnsignedToken};
 use crate::secret::ct_eq;
 use crate::time::Timestamp;
 
@@ -25,8 +27,16 @@ pub struct UserInfo {
 #[derive(Debug)]
 enum Stage {
     Discovering(Discover),
-    Asking(Box<AskUserInfo>),
+    Proving(Box<Asking>, UnsignedToken),
+    Asking(Box<Asking>),
     Over,
+}
+
+#[derive(Debug)]
+struct Asking {
+    request: HttpRequest,
+    ask: AskUserInfo,
+    has_retried: bool,
 }
 
 impl UserInfo {
@@ -65,14 +75,38 @@ impl UserInfo {
                     clock_tolerance: client.config().clock_tolerance,
                 };
                 let (token, timeout) = (session.access_token(), client.provider.timeout());
-                let (ask, request) = AskUserInfo::new(&client.provider, token, rules, timeout)?;
-                self.stage = Stage::Asking(Box::new(ask));
+                let scheme = client.config().token_type();
+                let (ask, request) =
+                    AskUserInfo::new(&client.provider, scheme, token, rules, timeout)?;
+                let asking = Box::new(Asking {
+                    request,
+                    ask,
+                    has_retried: false,
+                });
+                self.send(asking, client, now)
+            }
+            Stage::Proving(mut asking, proof) => {
+                asking.request.dpop = Some(event.into_signed(proof)?);
+                let request = asking.request.clone();
+                self.stage = Stage::Asking(asking);
                 Ok(Step::Send(request))
             }
-            Stage::Asking(mut ask) => {
+            Stage::Asking(mut asking) => {
                 if let Event::Answer(response) = &event
                     && response.status() >= 400
                 {
+                    // RFC 9449 section 9: a nonce that is demanded is learnt.
+                    let url = asking.request.url.as_str();
+                    if let Some(nonce) = response.header("dpop-nonce") {
+                        client.learn_nonce(url, nonce);
+                    }
+                    let challenge = response.header("www-authenticate");
+                    let remedy = remedy(client.config(), response.status(), challenge);
+                    if matches!(remedy, Ok(Remedy::Prove))
+                        && !core::mem::replace(&mut asking.has_retried, true)
+                    {
+                        return self.send(asking, client, now);
+                    }
                     // RFC 6750 section 3: why stands in the challenge; some say it in the body.
                     let refusal = refusal(
                         response.status(),
@@ -81,16 +115,36 @@ impl UserInfo {
                     );
                     return Err(refusal.unwrap_or_else(|| response.refusal()));
                 }
-                match ask.step(&mut client.provider, now, event)?.split() {
+                match asking.ask.step(&mut client.provider, now, event)?.split() {
                     Ok(object) => of_user(client, object).map(Step::Done),
                     Err(step) => {
-                        self.stage = Stage::Asking(ask);
+                        self.stage = Stage::Asking(asking);
                         Ok(step)
                     }
                 }
             }
             Stage::Over => Err(ErrorKind::FlowMisused.into()),
         }
+    }
+
+    /// Sends the question, with a proof where the token is bound to a key (RFC 9449 section 7).
+    fn send(
+        &mut self,
+        asking: Box<Asking>,
+        client: &mut Client,
+        now: Timestamp,
+    ) -> Result<Step<Claims>, Error> {
+        if client.config().dpop.is_none() {
+            let request = asking.request.clone();
+            self.stage = Stage::Asking(asking);
+            return Ok(Step::Send(request));
+        }
+        let session = client.session().ok_or(ErrorKind::LoginRequired)?;
+        let token = session.access_token().clone();
+        let proof = proof_for(client, &asking.request, Some(&token), now)?;
+        let request = proof.request();
+        self.stage = Stage::Proving(asking, proof);
+        Ok(Step::Sign(request))
     }
 }
 

@@ -36,6 +36,15 @@ impl Form {
         encode(value, &mut self.encoded);
     }
 
+    /// Adds a parameter unless one of this name, which needs no encoding, is there.
+    #[cfg(any(feature = "client", feature = "guard"))]
+    pub(crate) fn push_once(&mut self, name: &str, value: &str) {
+        let is_it = |pair: &str| pair.split('=').next() == Some(name);
+        if !self.encoded.split('&').any(is_it) {
+            self.push(name, value);
+        }
+    }
+
     /// The parameters as they stand in a query.
     pub fn encoded(&self) -> &str {
         &self.encoded

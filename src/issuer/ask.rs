@@ -69,6 +69,11 @@ impl Ask {
         }
     }
 
+    /// Asks once more, from the beginning.
+    pub(crate) fn begin_anew(&mut self) {
+        self.stage = Stage::Ready;
+    }
+
     /// Takes what came of the last step and decides on the next; what comes out is an answer of any
     /// status.
     ///

@@ -197,7 +197,6 @@ impl ClientAuthentication {
     }
 
     /// Whether it makes assertions, which have names.
-    #[cfg(feature = "guard")]
     pub(crate) fn makes_assertions(&self) -> bool {
         matches!(
             self.method,
@@ -262,7 +261,7 @@ impl ClientAuthentication {
             _ => {}
         }
         // RFC 6749 section 3.2.1: whoever sends no header is named in the body.
-        form.push("client_id", client_id);
+        form.push_once("client_id", client_id);
         match &self.method {
             Method::Post(secret) => form.push("client_secret", secret.expose()),
             Method::SecretJwt(secret) => {

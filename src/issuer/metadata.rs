@@ -60,6 +60,14 @@ pub struct Metadata {
     authentication_methods: Option<Vec<String>>,
     #[cfg(any(feature = "backend", feature = "guard"))]
     assertion_algorithms: Option<Vec<String>>,
+    #[cfg(feature = "backend")]
+    request_object_algorithms: Option<Vec<String>>,
+    /// Whether it says that it takes no request objects by value (OpenID Connect Discovery section
+    /// 3).
+    #[cfg(feature = "backend")]
+    refuses_request_objects: bool,
+    /// Whether it takes no authorization request but signed ones (RFC 9101 section 10.5).
+    requires_signed_requests: bool,
     pushed_authorization_request_endpoint: Option<Url>,
     /// Whether it takes no authorization request but pushed ones (RFC 9126 section 5).
     requires_pushed_requests: bool,
@@ -124,6 +132,12 @@ impl Metadata {
             authentication_methods: list("token_endpoint_auth_methods_supported")?,
             #[cfg(any(feature = "backend", feature = "guard"))]
             assertion_algorithms: list("token_endpoint_auth_signing_alg_values_supported")?,
+            #[cfg(feature = "backend")]
+            request_object_algorithms: list("request_object_signing_alg_values_supported")?,
+            #[cfg(feature = "backend")]
+            refuses_request_objects: present("request_parameter_supported").is_some()
+                && !says("request_parameter_supported")?,
+            requires_signed_requests: says("require_signed_request_object")?,
             pushed_authorization_request_endpoint: endpoint(
                 "pushed_authorization_request_endpoint",
             )?,
@@ -221,6 +235,20 @@ impl Metadata {
     pub fn allows_assertion_algorithm(&self, algorithm: Algorithm) -> bool {
         let algorithms = self.assertion_algorithms.as_ref();
         algorithms.is_none_or(|names| names.iter().any(|name| name == algorithm.name()))
+    }
+
+    /// Whether authorization requests may be signed so (RFC 9101): unless it says that it takes none
+    /// or has a list without this algorithm.
+    #[cfg(feature = "backend")]
+    pub fn allows_request_object(&self, algorithm: Algorithm) -> bool {
+        let algorithms = self.request_object_algorithms.as_ref();
+        !self.refuses_request_objects
+            && algorithms.is_none_or(|names| names.iter().any(|name| name == algorithm.name()))
+    }
+
+    /// Whether it takes no authorization request but signed ones (RFC 9101 section 10.5).
+    pub fn requires_signed_requests(&self) -> bool {
+        self.requires_signed_requests
     }
 
     /// Where authorization requests are pushed (RFC 9126 section 5).

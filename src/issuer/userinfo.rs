@@ -42,7 +42,7 @@ enum Stage {
 }
 
 impl AskUserInfo {
-    /// The question, with the access token in its header and nowhere else (section 5.3.1), and the
+    /// The question, with the access token under its scheme in its header and nowhere else (section 5.3.1), and the
     /// flow that takes what came of it; there is no [`Event::Start`].
     ///
     /// # Errors
@@ -51,6 +51,7 @@ impl AskUserInfo {
     /// is not known yet.
     pub(crate) fn new(
         provider: &Provider,
+        scheme: &str,
         token: &Secret<String>,
         rules: UserInfoRules,
         timeout: Lifetime,
@@ -63,7 +64,7 @@ impl AskUserInfo {
             None => "application/json, application/jwt",
         };
         // EXPOSE: it goes to the provider that issued it.
-        let header = ["Bearer ", token.expose()].concat();
+        let header = [scheme, " ", token.expose()].concat();
         request.authorization = Some(Secret::new(header));
         let stage = Stage::Asking;
         Ok((Self { rules, stage }, request))

@@ -381,7 +381,9 @@ impl State {
     }
 
     /// Asks for the key that tokens are bound to, when there is one to be and it is not known yet.
-    async fn need_key(&self) -> Result<(), Error> {
+    pub(super) async fn need_key(&self) -> Result<(), Error> {
+        #[cfg(feature = "backend")]
+        self.need_seed()?;
         let is_missing = {
             let client = self.client.borrow();
             client.config().dpop.is_some() && client.dpop_key().is_none()
@@ -521,6 +523,8 @@ impl State {
         let options = json::read_object(options_json.as_bytes(), MAX_OPTIONS)
             .map_err(|_| Error::new(ErrorKind::ConfigInvalid, "options"))?;
         let options = SignOutOptions::from_options(&options)?;
+        #[cfg(feature = "backend")]
+        self.need_seed()?;
         let flow = SignOut::new(&mut self.client.borrow_mut(), options, ambient::entropy()?);
         self.client.borrow_mut().set_dpop_key(None);
         self.leave();
@@ -598,7 +602,7 @@ impl State {
     }
 
     /// What a request carries with this token.
-    async fn pass(
+    pub(super) async fn pass(
         &self,
         method: &str,
         url: &str,
@@ -715,6 +719,8 @@ impl State {
 
     /// Whether the session that is there now was renewed by this tab.
     async fn renew_now(&self) -> Result<bool, Error> {
+        #[cfg(feature = "backend")]
+        self.need_seed()?;
         let had_session = self.client.borrow().session().is_some();
         let mut flow = Refresh::new(&self.client.borrow());
         let result = self.host.run(&self.client, &mut flow).await;
@@ -784,14 +790,14 @@ impl State {
 
 /// What was tried for one request so far.
 #[derive(Clone, Copy, Default)]
-struct Tried {
-    nonce: bool,
-    renewal: bool,
+pub(super) struct Tried {
+    pub(super) nonce: bool,
+    pub(super) renewal: bool,
 }
 
 impl Tried {
     /// The token of a pass, and what had been tried before it.
-    fn read(pass: &str) -> Result<(String, Self), Error> {
+    pub(super) fn read(pass: &str) -> Result<(String, Self), Error> {
         let misused = |_| Error::from(ErrorKind::FlowMisused);
         let pass = json::read_object(pass.as_bytes(), MAX_PASS).map_err(misused)?;
         let is = |name: &str| pass.get(name).and_then(Value::as_bool) == Some(true);

@@ -103,7 +103,7 @@ impl Host {
     }
 
     /// From now on this function is asked whether a proof is used for the first time.
-    #[cfg(feature = "guard")]
+    #[cfg(any(feature = "backend", feature = "guard"))]
     pub(super) fn set_replay_store(&self, ask: Function) {
         self.replay_store.replace(Some(ask));
     }

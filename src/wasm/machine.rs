@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 
 use crate::client::machine::{DeviceLogin, DeviceStart, Grant, GrantRequest};
 use crate::client::{Remedy, remedy};
@@ -13,7 +14,7 @@ use crate::http::json::{Object, Value};
 use crate::jose::KeyName;
 use crate::options::invalid;
 use crate::wasm::abort::{Abort, Signal};
-use crate::wasm::client::{JsClient, State};
+use crate::wasm::client::{JsClient, State, Tried};
 use crate::wasm::error::to_js;
 use crate::wasm::private_key::Given;
 use crate::wasm::share::promise;
@@ -64,6 +65,86 @@ impl JsClient {
             .signing_keys
             .hold(KeyName::ClientAssertion, given.into_held());
         Ok(())
+    }
+
+    /// Gives the key that authorization requests are signed with, as [`JsClient::set_key`].
+    ///
+    /// # Errors
+    ///
+    /// `config_invalid` at `requestObject` when there is none, at `key` when none is needed or it
+    /// cannot be used, at `alg` when the algorithm is missing or another one.
+    #[wasm_bindgen(js_name = setRequestKey)]
+    pub fn set_request_key(
+        &self,
+        key: JsValue,
+        alg: Option<String>,
+        kid: Option<String>,
+    ) -> Result<(), JsValue> {
+        let state = &self.0;
+        if key.is_undefined() {
+            return match state.client.borrow().lacks_request_key() {
+                true => Err(to_js(&invalid("requestObject"))),
+                false => Ok(()),
+            };
+        }
+        let given = Given::read(key, alg.as_deref(), kid).map_err(|error| to_js(&error))?;
+        state
+            .client
+            .borrow_mut()
+            .set_request_key(given.algorithm(), given.key_id())
+            .map_err(|error| to_js(&error))?;
+        let keys = &state.host.signing_keys;
+        keys.hold(KeyName::RequestObject, given.into_held());
+        Ok(())
+    }
+
+    /// What a request carries for client credentials, as [`JsClient::pass_for`].
+    #[wasm_bindgen(js_name = grantedPassFor, unchecked_return_type = "Promise<string | undefined>")]
+    pub fn granted_pass_for(&self, grant_json: &str, method: String, url: String) -> Promise {
+        self.0.with_grant(grant_json, |state, grant| {
+            if !grant.allows(&url) {
+                return Promise::resolve(&JsValue::UNDEFINED);
+            }
+            let token = state.granted(grant);
+            state.pass_with(token, method, url, Tried::default())
+        })
+    }
+
+    /// What a request that was refused carries when it is sent once more, as
+    /// [`JsClient::pass_after`].
+    #[wasm_bindgen(js_name = grantedPassAfter, unchecked_return_type = "Promise<string | undefined>")]
+    pub fn granted_pass_after(
+        &self,
+        grant_json: &str,
+        status: u16,
+        www_authenticate: Option<String>,
+        method: String,
+        url: String,
+        used: &str,
+    ) -> Promise {
+        self.0.with_grant(grant_json, |state, grant| {
+            let challenge = www_authenticate.as_deref();
+            let remedy = remedy(state.client.borrow().config(), status, challenge);
+            let read = remedy.and_then(|remedy| Ok((remedy, Tried::read(used)?)));
+            let (remedy, (used, mut tried)) = match read {
+                Ok(read) => read,
+                Err(error) => return Promise::reject(&to_js(&error)),
+            };
+            // Each once, whatever the other did.
+            let token = match remedy {
+                Remedy::Prove if !tried.nonce => {
+                    tried.nonce = true;
+                    Promise::resolve(&JsValue::from(used))
+                }
+                Remedy::Renew if !tried.renewal => {
+                    tried.renewal = true;
+                    state.client.borrow_mut().refused(&grant, &used);
+                    state.granted(grant)
+                }
+                _ => return Promise::resolve(&JsValue::UNDEFINED),
+            };
+            state.pass_with(token, method, url, tried)
+        })
     }
 
     /// The access token for client credentials, from what is kept or from the provider.
@@ -172,6 +253,33 @@ impl State {
         }
     }
 
+    /// A pass with the token that a promise gives.
+    fn pass_with(
+        self: &Rc<Self>,
+        token: Promise,
+        method: String,
+        url: String,
+        tried: Tried,
+    ) -> Promise {
+        let state = Rc::clone(self);
+        promise(async move {
+            let token = JsFuture::from(token).await?.as_string();
+            let token = token.ok_or_else(|| to_js(&ErrorKind::Internal.into()))?;
+            let pass = state.pass(&method, &url, token, tried).await;
+            pass.map_err(|error| to_js(&error))
+        })
+    }
+
+    /// Names for assertions, where some are made: not before the first request, because Workers have
+    /// no random numbers until then.
+    pub(super) fn need_seed(&self) -> Result<(), Error> {
+        if self.client.borrow().lacks_seed() {
+            let seed = ambient::random_key()?;
+            self.client.borrow_mut().give_seed(seed);
+        }
+        Ok(())
+    }
+
     /// The token of a grant: the one that is kept, or one for all who ask meanwhile.
     fn granted(self: &Rc<Self>, grant: Grant) -> Promise {
         let known = ambient::now().map(|now| {
@@ -229,6 +337,7 @@ impl State {
 
     /// Asks for tokens; those that are not kept come as JSON text.
     async fn request(&self, grant: Grant) -> Result<Option<String>, Error> {
+        self.need_key().await?;
         let mut flow = GrantRequest::new(grant, ambient::random_key()?);
         let tokens = self.host.run(&self.client, &mut flow).await?;
         // EXPOSE: whoever asked gets them.
@@ -236,6 +345,7 @@ impl State {
     }
 
     async fn start_device(&self, options: &Object) -> Result<String, Error> {
+        self.need_key().await?;
         let seed = ambient::random_key()?;
         let mut flow = DeviceStart::new(options, &self.client.borrow(), seed)?;
         let login = self.host.run(&self.client, &mut flow).await?;

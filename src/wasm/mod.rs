@@ -29,6 +29,8 @@ mod keep;
 #[cfg(feature = "client")]
 mod keyring;
 #[cfg(feature = "backend")]
+mod logout;
+#[cfg(feature = "backend")]
 mod machine;
 #[cfg(feature = "client")]
 mod share;
@@ -41,6 +43,8 @@ mod store;
 pub use client::JsClient;
 #[cfg(feature = "guard")]
 pub use guard::JsGuard;
+#[cfg(feature = "backend")]
+pub use logout::JsLogoutReceiver;
 #[cfg(feature = "guard")]
 pub use subtle::check_signature;
 

@@ -10,7 +10,7 @@ use gatepass::jose::rust_crypto::{self, PrivateKey};
 use gatepass::jose::{Algorithm, Algorithms, KeyName, Unverified, VerificationKey};
 use serde_json::{Value, json};
 
-use crate::support::{GuardWorld, Key, Sent, World, code_at, from_base64url, options};
+use crate::support::{GuardWorld, Key, Reply, Sent, World, code_at, from_base64url, options};
 
 /// 32 bytes, as `client_secret_jwt` needs them.
 const SECRET: &str = "S3CRET-of-32-bytes-for-this-test";
@@ -347,34 +347,109 @@ fn an_event_that_does_not_fit_is_misuse() {
     assert_eq!(code_at(step).0, "flow_misused");
 }
 
+/// What a server sends about its user, from the pushed request to the sign-out.
+const OF_A_USER: [Purpose; 4] = [
+    Purpose::PushedRequest,
+    Purpose::Token,
+    Purpose::Refresh,
+    Purpose::Revocation,
+];
+
+/// All that a server sends in a sign-in with a pushed request, a refresh and a sign-out, by purpose.
+fn sent_by(world: &mut World) -> Vec<Sent> {
+    world.sign_in().unwrap();
+    world.refresh().unwrap();
+    world.sign_out().unwrap();
+    let sent = &world.net.sent;
+    let of = |purpose| sent.iter().filter(move |sent| sent.purpose == purpose);
+    OF_A_USER.into_iter().flat_map(of).cloned().collect()
+}
+
+fn server(auth: Value) -> World {
+    let mut world =
+        World::with(json!({"clientAuth": auth, "clientId": "server", "par": "require"}));
+    world.net.keep_secret(SECRET);
+    world
+}
+
 #[test]
-fn a_sign_in_of_a_server_shows_its_secret_and_so_does_its_refresh() {
-    for (method, basic) in [("client_secret_basic", true), ("client_secret_post", false)] {
-        let auth = json!({"method": method, "clientSecret": SECRET});
-        let mut world = World::with(json!({"clientAuth": auth, "clientId": "server"}));
-        // The provider of the tests knows its client by the body alone.
-        if basic {
-            let url = world.begin().unwrap();
-            let callback = world.agree(&url);
-            assert_eq!(code_at(world.finish(&callback)).0, "server_error_response");
-            let sent = sent_last(&world);
-            assert!(sent.authorization.unwrap().starts_with("Basic "));
-            continue;
-        }
-        world.sign_in().unwrap();
-        world.refresh().unwrap();
-        for purpose in [Purpose::Token, Purpose::Refresh] {
-            let mut sent = world.net.sent.iter();
-            let sent = sent.find(|sent| sent.purpose == purpose).unwrap();
-            assert_eq!(sent.field("client_secret").as_deref(), Some(SECRET));
-        }
+fn a_server_shows_its_secret_in_all_that_it_sends_about_its_user() {
+    let mut world = server(json!({"method": "client_secret_basic", "clientSecret": SECRET}));
+    let sent = sent_by(&mut world);
+    // Both tokens are ended.
+    assert_eq!(sent.len(), 5);
+    for sent in &sent {
+        let header = sent.authorization.as_deref().unwrap();
+        // server:SECRET
+        assert_eq!(
+            header,
+            "Basic c2VydmVyOlMzQ1JFVC1vZi0zMi1ieXRlcy1mb3ItdGhpcy10ZXN0"
+        );
+        // RFC 9126 section 2.1: a pushed request names its client as every other one does.
+        let is_pushed = sent.purpose == Purpose::PushedRequest;
+        assert_eq!(sent.field("client_id").is_some(), is_pushed);
+    }
+    let mut world = server(json!({"method": "client_secret_post", "clientSecret": SECRET}));
+    for sent in sent_by(&mut world) {
+        assert_eq!(sent.authorization, None);
+        let named = |(name, _): &&(String, String)| name == "client_id";
+        assert_eq!(sent.form().iter().filter(named).count(), 1);
+        assert_eq!(sent.field("client_secret").as_deref(), Some(SECRET));
     }
 }
 
 #[test]
-fn an_assertion_is_not_left_out_where_none_is_made_yet() {
+fn req_31_a_server_makes_an_assertion_for_each_request_about_its_user() {
+    let mut world = server(json!({"method": "private_key_jwt"}));
+    let key = Key::new("client-1", "ES256", 9);
+    let private = PrivateKey::from_jwk(&options(&key.private_jwk()), None).unwrap();
+    world.net.signing_keys = vec![(KeyName::ClientAssertion, private)];
+    world.client.set_key(Algorithm::Es256, None).unwrap();
+    assert!(world.client.lacks_seed());
+    world.client.give_seed([8; 32]);
+    assert!(!world.client.lacks_seed());
+    let mut seen = Vec::new();
+    for sent in sent_by(&mut world) {
+        assert_eq!(sent.field("client_id").as_deref(), Some("server"));
+        let (_, claims) = parts(&sent.field("client_assertion").unwrap());
+        assert_eq!(
+            (&claims["sub"], &claims["aud"]),
+            (&json!("server"), &json!("https://as.example"))
+        );
+        seen.push(claims["jti"].to_string());
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 5);
+
+    let mut world = server(json!({"method": "client_secret_jwt", "clientSecret": SECRET}));
+    world.client.give_seed([8; 32]);
+    for sent in sent_by(&mut world) {
+        assert!(sent.field("client_assertion").is_some());
+        assert_eq!(sent.field("client_secret"), None);
+    }
+}
+
+#[test]
+fn an_assertion_is_not_left_out_where_none_can_be_made() {
     let (mut world, _) = with_key("ES256", json!({}));
     let refused = world.sign_in();
     assert_eq!(code_at(refused), ("config_invalid", "method".into()));
     assert_eq!(world.net.count(Purpose::Token), 0);
+}
+
+#[test]
+fn signing_out_goes_on_where_the_provider_does_not_know_us() {
+    let auth = json!({"method": "client_secret_post", "clientSecret": SECRET});
+    let mut world = World::with(json!({"clientAuth": auth, "clientId": "server"}));
+    world.sign_in().unwrap();
+    world.net.signing_keys.clear();
+    let refusal = Reply::json(json!({"error": "invalid_client"})).with_status(401);
+    world.idp().always(Purpose::Revocation, refusal);
+    let signed_out = world.sign_out_with(json!({})).unwrap();
+    assert!(signed_out.url.is_some());
+    let failure = signed_out.revocation_failure.unwrap();
+    assert_eq!(failure.code(), "server_error_response");
+    assert_eq!(world.net.count(Purpose::Revocation), 2);
+    assert!(world.client.session().is_none());
 }

@@ -1,5 +1,6 @@
 //! Tokens that are bound to the client's key (RFC 9449), from the client's side.
 
+use gatepass::client::machine::DeviceStart;
 use gatepass::client::{DpopKey, Prove};
 use gatepass::flow::{Event, Flow, Reports as _, Step};
 use gatepass::http::Purpose;
@@ -365,4 +366,109 @@ fn a_signature_comes_when_it_was_asked_for() {
         .unwrap();
     assert_eq!(error.code(), "flow_misused");
     assert!(world.client.take_alerts().is_empty());
+}
+
+#[test]
+fn a_pushed_request_carries_a_proof() {
+    // RFC 9449 section 10.1: the code is bound by it.
+    let mut world = world_with(json!({"dpop": true, "par": "require"}));
+    world.idp().dpop_nonce = Some("par-nonce".into());
+    world.sign_in().unwrap();
+    let pushed = world.net.count(Purpose::PushedRequest);
+    assert_eq!(pushed, 2);
+    assert_eq!(world.idp().proofs[1]["htu"], "https://as.example/par");
+    // The nonce that was learnt there serves the token endpoint of the same origin.
+    assert_eq!(
+        nonces(&mut world),
+        [Value::Null, json!("par-nonce"), json!("par-nonce")]
+    );
+}
+
+#[test]
+fn userinfo_is_asked_for_with_a_proof_for_the_token() {
+    let mut world = world();
+    world.sign_in().unwrap();
+    world.idp().user.set("sub", json!("user-1"));
+    world.idp().dpop_nonce = Some("me-nonce".into());
+    world.idp().proofs.clear();
+    assert_eq!(world.userinfo().unwrap()["sub"], "user-1");
+    // Asked once more, with the nonce that was demanded.
+    assert_eq!(nonces(&mut world), [Value::Null, json!("me-nonce")]);
+    let sent = world.net.sent.last().unwrap();
+    assert!(sent.authorization.as_deref().unwrap().starts_with("DPoP "));
+    // A provider that is never content is not asked for ever.
+    let refusal = Reply::body("")
+        .with_status(401)
+        .with_header("www-authenticate", "DPoP error=\"use_dpop_nonce\"")
+        .with_header("dpop-nonce", "another");
+    world.idp().always(Purpose::UserInfo, refusal);
+    world.net.clear();
+    assert_eq!(code(world.userinfo()), "server_error_response");
+    assert_eq!(world.net.count(Purpose::UserInfo), 2);
+}
+
+#[test]
+fn what_machines_are_granted_is_bound_too() {
+    let mut world = world();
+    world.idp().dpop_nonce = Some("machine-nonce".into());
+    world.granted(json!({})).unwrap();
+    assert_eq!(nonces(&mut world), [Value::Null, json!("machine-nonce")]);
+    assert_eq!(world.net.count(Purpose::Token), 2);
+    // Without a key nothing is sent, and a bearer token is no bound one.
+    world.client.set_dpop_key(None);
+    assert_eq!(code(world.granted(json!({"scope": "x"}))), "key_unsuitable");
+    assert_eq!(world.net.count(Purpose::Token), 2);
+    bind(&mut world, &key());
+    world.idp().reply(
+        Purpose::Token,
+        Reply::json(r#"{"access_token":"x","token_type":"Bearer"}"#),
+    );
+    let refused = world.granted(json!({"scope": "y"}));
+    assert_eq!(code(refused), "token_type_unsupported");
+}
+
+#[test]
+fn a_grant_whose_server_failed_is_asked_for_again_with_another_proof() {
+    let mut world = world();
+    let unavailable = || Reply::body("").with_status(503);
+    world.idp().reply(Purpose::Token, unavailable());
+    world.granted(json!({})).unwrap();
+    let sent: Vec<_> = world
+        .net
+        .sent
+        .iter()
+        .filter(|sent| sent.dpop.is_some())
+        .collect();
+    assert_eq!(sent.len(), 2);
+    assert_ne!(sent[0].dpop, sent[1].dpop);
+}
+
+#[test]
+fn a_device_login_is_bound_to_the_key() {
+    let mut world = world();
+    let seed = world.seed();
+    let mut flow = DeviceStart::new(&options(&json!({})), &world.client, seed).unwrap();
+    let mut login = world.net.run(&mut flow, &mut world.client).unwrap();
+    world.net.run(&mut login, &mut world.client).unwrap();
+    assert!(world.client.holds_session_key());
+    let session = world.client.session().unwrap();
+    let text = session.to_json(world.client.config(), world.client.provider().issuer());
+    let stored: Value = serde_json::from_str(text.expose()).unwrap();
+    assert_eq!(stored["jkt"], thumbprint(&key()));
+    world.refresh().unwrap();
+}
+
+#[test]
+fn what_ends_tokens_takes_no_proof() {
+    let mut world = world();
+    world.sign_in().unwrap();
+    world.sign_out().unwrap();
+    let ended: Vec<_> = world
+        .net
+        .sent
+        .iter()
+        .filter(|sent| sent.purpose == Purpose::Revocation)
+        .collect();
+    assert_eq!(ended.len(), 2);
+    assert!(ended.iter().all(|sent| sent.dpop.is_none()));
 }

@@ -99,8 +99,8 @@ fn tok_36_the_request_is_a_form_with_exactly_these_fields() {
             "code",
             "redirect_uri",
             "code_verifier",
-            "client_id",
-            "resource"
+            "resource",
+            "client_id"
         ]
     );
     assert_eq!(

@@ -57,6 +57,7 @@ mod misuse;
 mod push;
 mod refresh;
 mod reports;
+mod request_object;
 mod response_mode;
 mod session;
 mod shared_keys;

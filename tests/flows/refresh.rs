@@ -62,10 +62,10 @@ fn the_request_is_a_form_with_exactly_these_fields() {
     let names: Vec<_> = form.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
-        ["grant_type", "refresh_token", "client_id", "resource"]
+        ["grant_type", "refresh_token", "resource", "client_id"]
     );
     assert_eq!(form[0].1, "refresh_token");
-    assert_eq!(form[2].1, "spa");
+    assert_eq!(form[3].1, "spa");
 }
 
 #[test]

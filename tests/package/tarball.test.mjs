@@ -45,6 +45,7 @@ const MODULES = [
     "guard",
     "keyring",
     "lock",
+    "logout",
     "options",
     "outcome",
     "possession",

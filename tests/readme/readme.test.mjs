@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { before, test } from "node:test";
 
 import { build } from "esbuild";
+import { logoutToken } from "../package/logout-scenario.mjs";
 import { launch, serve } from "../support/browser.mjs";
 import { startWorker } from "../support/edge.mjs";
 import { installPackage, testFile } from "../support/installed.mjs";
@@ -40,7 +41,7 @@ test("every block of JavaScript is tested", () => {
   const blocks = readme.match(/```(js|ts|javascript|typescript)\n/g) ?? [];
   const tested = readme.match(/<!-- test: \w+ -->/g) ?? [];
   assert.equal(blocks.length, tested.length);
-  assert.equal(blocks.length, 7);
+  assert.equal(blocks.length, 8);
 });
 
 test("the errors block prints what it says", () => {
@@ -133,6 +134,32 @@ test("the machine block calls an API from workerd", async (t) => {
     ["https://api.example.com/reports", "", "Bearer of-the-job"],
     ["https://api.example.com/reports", "", "Bearer of-the-job"],
   ]);
+});
+
+test("the logout block ends a session in workerd", async (t) => {
+  const provider = await makeProvider(NAMES);
+  writeFileSync(join(project, "logout.mjs"), block("logout"));
+  const worker = await startWorker(project, "logout.mjs", {
+    kvNamespaces: ["SESSIONS"],
+    outboundService: async (request) => {
+      const answer = await provider.fetch(request.url);
+      return new (await import("miniflare")).Response(await answer.text(), answer);
+    },
+  });
+  t.after(() => worker.dispose());
+  const sessions = await worker.getKVNamespace("SESSIONS");
+  await sessions.put("s-1", "{}");
+  const post = async (token) => {
+    const body = new URLSearchParams({ logout_token: token }).toString();
+    const headers = { "content-type": "application/x-www-form-urlencoded" };
+    const init = { method: "POST", body, headers };
+    return worker.dispatchFetch("https://app.example.com/backchannel", init);
+  };
+  assert.equal((await post("nonsense")).status, 400);
+  assert.equal(await sessions.get("s-1"), "{}");
+  const answer = await post(await logoutToken(provider));
+  assert.deepEqual([answer.status, answer.headers.get("cache-control")], [200, "no-store"]);
+  assert.equal(await sessions.get("s-1"), null);
 });
 
 test("the worker block answers in workerd", async (t) => {

@@ -210,7 +210,8 @@ export async function makeProvider(options = {}) {
 
   /** OpenID Connect Core section 5.3, for the access token that was issued last. */
   async function userinfo(authorization) {
-    if (authorization !== `Bearer ${lastAccessToken}`) {
+    const scheme = options.dpop ? "DPoP" : "Bearer";
+    if (authorization !== `${scheme} ${lastAccessToken}`) {
       const headers = { "www-authenticate": 'Bearer error="invalid_token"' };
       return new Response("", { status: 401, headers });
     }
@@ -278,7 +279,12 @@ export async function makeProvider(options = {}) {
   /** What the provider's login page does: from an authorization request to the callback's URL. */
   function signInAt(authorizationUrl) {
     const { searchParams } = new URL(authorizationUrl);
-    const asked = pushed.get(searchParams.get("request_uri")) ?? searchParams;
+    const sent = pushed.get(searchParams.get("request_uri")) ?? searchParams;
+    const object = sent.get("request")?.split(".")[1];
+    // RFC 9101 section 6.3: what stands in the object counts, and nothing else.
+    const asked = object
+      ? new Map(Object.entries(JSON.parse(atob(object.replaceAll("-", "+").replaceAll("_", "/")))))
+      : sent;
     const code = `code-${++serial}`;
     codes.set(code, {
       nonce: asked.get("nonce"),

@@ -1,5 +1,11 @@
 // Nothing here runs: compiling is the assertion.
-import { GatepassError, clientCredentials, createClient, wrapFetch } from "gatepass/backend";
+import {
+  GatepassError,
+  clientCredentials,
+  createClient,
+  createLogoutReceiver,
+  wrapFetch,
+} from "gatepass/backend";
 import type {
   BackendClient,
   BackendOptions,
@@ -8,6 +14,9 @@ import type {
   DeviceLogin,
   DeviceSignedIn,
   ErrorCode,
+  LogoutCheck,
+  LogoutReceiver,
+  LogoutToken,
   TokenSet,
   TokenSource,
 } from "gatepass/backend";
@@ -59,7 +68,7 @@ const tokens: TokenSet = await client.tokenExchange({
   subjectTokenType: "access_token",
   requestedTokenType: "urn:x:y",
 });
-proof<Equal<typeof tokens.tokenType, "Bearer" | "N_A">>();
+proof<Equal<typeof tokens.tokenType, "Bearer" | "DPoP" | "N_A">>();
 await client.jwtBearer({ assertion: "x", scope: "a" });
 await client.refreshToken({ refreshToken: "x" });
 // @ts-expect-error its type is required
@@ -72,3 +81,41 @@ void who.user?.sub;
 proof<Equal<GatepassError["code"], ErrorCode>>();
 const code: ErrorCode = "aborted";
 void code;
+
+// Signed requests have a key.
+await createClient({
+  ...options,
+  requestObject: { key: "-----BEGIN PRIVATE KEY-----", alg: "ES256" },
+});
+// @ts-expect-error a key is required
+await createClient({ ...options, requestObject: {} });
+
+// What a receiver tells: who signed out, or why nobody did.
+const receiver: LogoutReceiver = await createLogoutReceiver({
+  issuer: "https://as.example",
+  clientId: "machine",
+  maxTokenAge: 60,
+});
+const request = new Request("https://app.example/backchannel", { method: "POST" });
+const checked: LogoutCheck = await receiver.check(request);
+if ("logout" in checked) {
+  const { iss, sub, sid, jti } = checked.logout;
+  proof<Equal<typeof iss, string>>();
+  proof<Equal<typeof sub | typeof sid, string | undefined>>();
+  proof<Equal<typeof jti, string>>();
+  const isOver: boolean = checked.logout.ends({ iss: "x", sub: "y" });
+  void isOver;
+  // @ts-expect-error nothing was refused
+  void checked.refusal;
+} else {
+  const code: ErrorCode = checked.refusal.code;
+  void code;
+}
+const answer: Response = await receiver.receive(request, async (logout: LogoutToken) => {
+  await Promise.resolve(logout.sid);
+});
+void answer;
+// @ts-expect-error what ends the sessions is required
+await receiver.receive(request);
+// @ts-expect-error an unknown option
+await createLogoutReceiver({ issuer: "https://as.example", clientId: "machine", audience: "x" });

@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::client::exchange;
 use crate::client::machine::Grant;
+use crate::client::machine::bound::AskBound;
 use crate::client::machine::request::read;
 use crate::client::{Client, Session, SignedIn, Tokens, complete};
 use crate::error::{Error, ErrorKind, Phase, clean};
@@ -154,8 +155,8 @@ pub struct DeviceLogin {
 enum Stage {
     Ready,
     Waiting,
-    Asking(Ask),
-    Verifying(Box<Verify>, Tokens),
+    Asking(Box<AskBound>),
+    Verifying(Box<Verify>, Box<Tokens>),
     Over,
 }
 
@@ -180,11 +181,11 @@ impl DeviceLogin {
                 form.push("device_code", self.device_code.expose());
                 let endpoint = Metadata::token_endpoint;
                 let ask = Ask::new(Purpose::Token, endpoint, form, Retry::Never);
-                self.ask(ask, client, now, Event::Start)
+                self.ask(Box::new(AskBound::new(ask)), client, now, Event::Start)
             }
             (Stage::Asking(ask), event) => self.ask(ask, client, now, event),
             (Stage::Verifying(verify, tokens), event) => {
-                self.verify(verify, tokens, client, now, event)
+                self.verify(verify, *tokens, client, now, event)
             }
             _ => Err(ErrorKind::FlowMisused.into()),
         }
@@ -207,24 +208,18 @@ impl DeviceLogin {
 
     fn ask(
         &mut self,
-        mut ask: Ask,
+        mut ask: Box<AskBound>,
         client: &mut Client,
         now: Timestamp,
         event: Event,
     ) -> Result<Step<SignedIn>, Error> {
-        let step = ask.step(
-            &mut client.provider,
-            &client.machine.authentication,
-            &mut self.names,
-            now,
-            event,
-        );
+        let step = ask.step(client, &mut self.names, now, event);
         let answered = match step.map(Step::split) {
             Ok(Err(step)) => {
                 self.stage = Stage::Asking(ask);
                 return Ok(step);
             }
-            Ok(Ok(response)) => read(&response, client.config().accepts(), now)
+            Ok(Ok(response)) => read(&response, &[client.config().token_type()], now)
                 .map_err(|error| (error, response.retry_after(now))),
             Err(error) => Err((error, None)),
         };
@@ -285,7 +280,7 @@ impl DeviceLogin {
             .map_err(|error| error.during(Phase::IdToken))?;
         match step.split() {
             Err(step) => {
-                self.stage = Stage::Verifying(verify, tokens);
+                self.stage = Stage::Verifying(verify, Box::new(tokens));
                 Ok(step)
             }
             Ok(verified) => {
@@ -308,7 +303,9 @@ impl DeviceLogin {
         let (user, checked) = id_token.map_or((None, Vec::new()), |(claims, checked)| {
             (Some(claims), checked)
         });
-        client.set_session(Some(Session::new(tokens, user, &self.scope, None, now)));
+        let key = client.dpop_key();
+        let key = key.map(|key| key.thumbprint().as_str().into());
+        client.set_session(Some(Session::new(tokens, user, &self.scope, key, now)));
         SignedIn {
             return_to: None,
             callback_checked: Vec::new(),

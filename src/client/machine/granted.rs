@@ -15,9 +15,8 @@ pub struct TokenSet {
     access_token: Secret<String>,
     refresh_token: Option<Secret<String>>,
     issued_token_type: Option<String>,
-    /// Whether it is shown as a bearer token; else it is of no use at an API (RFC 8693 section
-    /// 2.2.1, `N_A`).
-    is_bearer: bool,
+    /// How it is shown; `N_A` is of no use at an API (RFC 8693 section 2.2.1).
+    token_type: &'static str,
     scope: Option<String>,
     received_at: Timestamp,
     expires_in: Option<Lifetime>,
@@ -29,7 +28,7 @@ impl TokenSet {
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token,
             issued_token_type: tokens.issued_token_type,
-            is_bearer: tokens.is_bearer,
+            token_type: tokens.token_type,
             // RFC 6749 section 5.1: no scope in the answer means the one that was asked for.
             scope: tokens.scope.or_else(|| grant.scope().map(String::from)),
             received_at: now,
@@ -69,7 +68,7 @@ impl TokenSet {
         let text = |secret: &Secret<String>| secret.expose().clone();
         let object = Object::new()
             .with("accessToken", text(&self.access_token))
-            .with("tokenType", if self.is_bearer { "Bearer" } else { "N_A" })
+            .with("tokenType", self.token_type)
             .with_some("expiresAt", self.expires_at().map(Timestamp::seconds))
             .with_some("scope", self.scope.as_deref())
             .with_some("refreshToken", self.refresh_token.as_ref().map(text))

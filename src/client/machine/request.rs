@@ -1,6 +1,7 @@
 //! Asks for tokens with a grant.
 
-use crate::client::exchange::{self, Accepts};
+use crate::client::exchange;
+use crate::client::machine::bound::AskBound;
 use crate::client::machine::{Grant, TokenSet};
 use crate::client::{Client, Tokens};
 use crate::error::{Error, ErrorKind, Phase};
@@ -20,7 +21,7 @@ const LONGEST_RETRY_AFTER: u32 = 24 * 3600;
 #[derive(Debug)]
 pub struct GrantRequest {
     grant: Grant,
-    ask: Ask,
+    ask: AskBound,
     names: TokenNames,
 }
 
@@ -29,12 +30,12 @@ impl GrantRequest {
     /// generator: names of assertions come of it.
     pub fn new(grant: Grant, seed: [u8; 32]) -> Self {
         Self {
-            ask: Ask::new(
+            ask: AskBound::new(Ask::new(
                 Purpose::Token,
                 Metadata::token_endpoint,
                 grant.form_with_scope(),
                 grant.retry(),
-            ),
+            )),
             grant,
             names: TokenNames::new(seed),
         }
@@ -52,20 +53,16 @@ impl Flow for GrantRequest {
         now: Timestamp,
         event: Event,
     ) -> Result<Step<Option<TokenSet>>, Error> {
-        let step = self.ask.step(
-            &mut client.provider,
-            &client.machine.authentication,
-            &mut self.names,
-            now,
-            event,
-        );
+        let step = self.ask.step(client, &mut self.names, now, event);
         let response = match step.map_err(|error| error.during(Phase::Exchange))?.split() {
             Ok(response) => response,
             Err(step) => return Ok(step),
         };
+        // RFC 8693 section 2.2.1: what was exchanged may be no access token.
+        let both = [client.config().token_type(), "N_A"];
         let accepts = match self.grant.exchange() {
-            Some(_) => Accepts::Exchanged,
-            None => client.config().accepts(),
+            Some(_) => both.as_slice(),
+            None => both.get(..1).unwrap_or_default(),
         };
         let mut tokens = read(&response, accepts, now)?;
         if let Some(requested) = self.grant.exchange() {
@@ -88,7 +85,7 @@ impl Flow for GrantRequest {
 /// Reads a token response; what a refusal says of when to come back goes along.
 pub(super) fn read(
     response: &HttpResponse,
-    accepts: Accepts,
+    accepts: &[&'static str],
     now: Timestamp,
 ) -> Result<Tokens, Error> {
     exchange::read_as(response, accepts).map_err(|error| {

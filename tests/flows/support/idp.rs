@@ -191,6 +191,19 @@ impl Idp {
             let request_uri = request_uri.to_owned();
             parameters = self.pushed.remove(&request_uri).unwrap();
         }
+        if let Some(object) = form::once(&parameters, "request").unwrap() {
+            // RFC 9101 section 6.3: what stands in the object counts, and nothing else.
+            let claims = object.split('.').nth(1).unwrap();
+            let claims: Value = serde_json::from_slice(&super::from_base64url(claims)).unwrap();
+            assert_eq!(
+                form::once(&parameters, "client_id").unwrap(),
+                claims["client_id"].as_str()
+            );
+            let members = claims.as_object().unwrap().iter();
+            parameters = members
+                .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.into())))
+                .collect();
+        }
         let get = |name: &str| form::once(&parameters, name).unwrap().map(String::from);
         assert_eq!(get("response_type").as_deref(), Some("code"));
         assert_eq!(get("code_challenge_method").as_deref(), Some("S256"));
@@ -273,6 +286,15 @@ impl Idp {
                     sent.url,
                     self.metadata["pushed_authorization_request_endpoint"]
                 );
+                if self.binds
+                    && let Err(error) = self.read_proof(sent, now)
+                {
+                    let reply = Reply::json(json!({"error": error})).with_status(400);
+                    return match &self.dpop_nonce {
+                        Some(nonce) => reply.with_header("dpop-nonce", nonce),
+                        None => reply,
+                    };
+                }
                 self.count += 1;
                 let request_uri = format!("urn:ietf:params:oauth:request_uri:{}", self.count);
                 self.pushed.insert(request_uri.clone(), sent.form());
@@ -280,6 +302,17 @@ impl Idp {
             }
             Purpose::UserInfo => {
                 assert_eq!(sent.url, self.metadata["userinfo_endpoint"]);
+                if self.binds
+                    && let Err(error) = self.read_proof(sent, now)
+                {
+                    let challenge = format!("DPoP error=\"{error}\"");
+                    let reply = Reply::body("").with_status(401);
+                    let reply = reply.with_header("www-authenticate", &challenge);
+                    return match &self.dpop_nonce {
+                        Some(nonce) => reply.with_header("dpop-nonce", nonce),
+                        None => reply,
+                    };
+                }
                 self.userinfo()
             }
             _ => panic!("a request that nobody knows"),
@@ -398,7 +431,7 @@ impl Idp {
             return refused("invalid_grant");
         }
         grant.jkt = jkt;
-        if field("client_id") != grant.client_id {
+        if client_of(sent) != Some(grant.client_id.clone()) {
             return refused("invalid_client");
         }
         Reply::json(self.tokens(grant, is_refresh, now))
@@ -410,7 +443,10 @@ impl Idp {
         let access_token = self.fresh("access");
         response
             .set("access_token", json!(access_token))
-            .set("token_type", json!("Bearer"))
+            .set(
+                "token_type",
+                json!(if self.binds { "DPoP" } else { "Bearer" }),
+            )
             .set("expires_in", 300);
         if let Some(edit) = &self.edit_response {
             edit(&mut response);
@@ -449,10 +485,16 @@ impl Idp {
         let thumbprint = Thumbprint::of(&key).as_str().to_owned();
         let check = token.check(&Arc::new(key)).unwrap();
         assert!(rust_crypto::verify(&check));
-        assert_eq!(claims["htm"], "POST");
+        assert_eq!(claims["htm"], sent.method.name());
         assert_eq!(claims["htu"], sent.url);
         assert_eq!(claims["iat"], now.seconds());
-        assert_eq!(claims["ath"], Value::Null);
+        // Where a token goes along, the proof is for it.
+        let authorization = sent.authorization.as_deref().unwrap_or_default();
+        let ath = authorization.strip_prefix("DPoP ").map(|token| {
+            use sha2::{Digest as _, Sha256};
+            super::base64url(Sha256::digest(token))
+        });
+        assert_eq!(claims["ath"], json!(ath));
         self.proofs.push(claims.clone());
         match &self.dpop_nonce {
             Some(nonce) if claims["nonce"] != json!(nonce) => Err("use_dpop_nonce"),
@@ -517,6 +559,18 @@ impl Idp {
         }
         token.sign(self.key())
     }
+}
+
+/// Who asks: by `client_id`, or by the header of `client_secret_basic`.
+fn client_of(sent: &Sent) -> Option<String> {
+    let named = sent.field("client_id");
+    named.or_else(|| {
+        let basic = sent.authorization.as_deref()?.strip_prefix("Basic ")?;
+        let basic = basic.trim_end_matches('=').replace('+', "-");
+        let joined = super::from_base64url(&basic.replace('/', "_"));
+        let joined = String::from_utf8(joined).unwrap();
+        Some(joined.split(':').next().unwrap().into())
+    })
 }
 
 /// OpenID Connect Core section 3.1.3.6, written again so that the two can differ.
