@@ -158,7 +158,8 @@ const SUITES = [
     name: "cli",
     counting: "node",
     built: true,
-    commands: ({ env }) => [nodeTests(env, "tests/cli")],
+    browser: true,
+    commands: ({ env, chromium }) => [nodeTests({ ...env, CHROME: chromium }, "tests/cli")],
   },
   {
     // The same tests with the translation to JavaScript in place of WebAssembly.

@@ -91,6 +91,15 @@ export class Configuration {
     return this.#found.get(name);
   }
 
+  /** Pairs of names and values. */
+  pairs(name: SettingName): Readonly<Record<string, string>> {
+    const split = (pair: string): [string, string] => {
+      const at = pair.indexOf("=");
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    };
+    return Object.fromEntries(this.list(name).map(split));
+  }
+
   /** A setting that the command cannot do without. */
   need(name: SettingName): string {
     const value = this.text(name);
@@ -212,6 +221,12 @@ export class Configuration {
           given.map((item) => this.#expand(item, path)),
           where,
         );
+      }
+      if (setting.kind === "pairs" && isObject(given)) {
+        const pairs = Object.entries(given).map(
+          ([name, value]) => `${name}=${this.#expand(String(value), [...path, name])}`,
+        );
+        return this.#parse(setting, pairs, where);
       }
       if (typeof given === "string") return this.#parse(setting, this.#expand(given, path), where);
       if (typeof given === "number" || typeof given === "boolean")
@@ -338,6 +353,11 @@ function parse({ kind, range }: Setting, given: Value): Value | undefined {
     };
     return typeof given === "string" && Object.hasOwn(known, given) ? known[given] : undefined;
   }
+  if (kind === "pairs") {
+    const items = (typeof given === "string" ? given.split("\n") : given) as readonly string[];
+    const isGood = Array.isArray(items) && items.every((item) => /^[\w.-]+=[^\r\n]*$/u.test(item));
+    return isGood ? items : undefined;
+  }
   if (kind === "list" || kind === "secrets") {
     const separator = kind === "list" ? /[\s,]+/u : /\n/u;
     const parts = typeof given === "string" ? given.split(separator) : given;
@@ -361,6 +381,8 @@ function expected({ kind, range }: Setting): string {
     case "list":
     case "secrets":
       return "a text, or a list of texts";
+    case "pairs":
+      return "NAME=VALUE, one a line, or an object of texts";
     case "url":
       return "an address that begins with https:// or http://";
     default:

@@ -67,7 +67,11 @@ function entry(setting: Setting): readonly string[] {
 function valueOf({ kind, unit, ...setting }: Setting): string {
   if (isSecret({ kind, ...setting })) return "FILE";
   if (typeof kind !== "string") return kind.join("|");
-  return unit ?? { url: "URL", list: "LIST", integer: "NUMBER" }[kind as string] ?? "TEXT";
+  return (
+    unit ??
+    { url: "URL", list: "LIST", integer: "NUMBER", pairs: "NAME=VALUE" }[kind as string] ??
+    "TEXT"
+  );
 }
 
 function rows(pairs: readonly (readonly [string, string])[]): readonly string[] {

@@ -14,12 +14,26 @@ import { helpOf, overview } from "./help.js";
 import { decode } from "./decode.js";
 import { doctor } from "./doctor.js";
 import { introspect } from "./introspect.js";
+import { login, logout, status } from "./login.js";
 import { exec, request, token } from "./manual.js";
+import { selftest } from "./selftest.js";
 import { serve } from "./serve.js";
-import { SETTINGS, flagOf, isSecret } from "./setting.js";
+import { SETTINGS, flagOf } from "./setting.js";
 import { makeTerminal, plain } from "./terminal.js";
 
-const COMMANDS: readonly Command[] = [token, exec, request, introspect, decode, doctor, serve];
+const COMMANDS: readonly Command[] = [
+  login,
+  logout,
+  status,
+  token,
+  exec,
+  request,
+  introspect,
+  decode,
+  doctor,
+  serve,
+  selftest,
+];
 
 /** Runs the command that the arguments name, and answers the exit code. */
 async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
@@ -50,13 +64,27 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
       env,
       terminal,
       version: version(),
-      configure: (url) => new Configuration({ flags, env, ...(url !== undefined && { url }) }),
+      configure: (url) =>
+        new Configuration({
+          flags: settingsOf(command, flags),
+          env,
+          ...(url !== undefined && { url }),
+        }),
     });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     for (const line of error.lines) terminal.err(`${terminal.red("Error:")} ${plain(line)}`);
     return error.exitCode;
   }
+}
+
+/** The flags that are settings: a command's own may have the name of another command's setting. */
+function settingsOf(
+  command: Command,
+  flags: Readonly<Record<string, Value | undefined>>,
+): Readonly<Record<string, Value | undefined>> {
+  const own = new Set((command.flags ?? []).map(({ name }) => name));
+  return Object.fromEntries(Object.entries(flags).filter(([name]) => !own.has(name)));
 }
 
 /** Flags and operands of a command. Everything behind `--` is an operand. */
@@ -66,12 +94,13 @@ function read(
 ): { flags: Record<string, Value | undefined>; operands: readonly string[] } {
   const options: Record<string, { type: "string" | "boolean"; multiple?: boolean }> = {};
   for (const { name, value } of [...COMMON, ...(command.flags ?? [])]) {
-    options[name] = { type: value === undefined ? "boolean" : "string" };
+    // parseArgs reads --no-browser as browser: false.
+    options[name.replace(/^no-/u, "")] = { type: value === undefined ? "boolean" : "string" };
   }
   for (const setting of SETTINGS) {
     if (!command.settings.includes(setting.name)) continue;
     const isSwitch = setting.kind === "switch";
-    const isList = setting.kind === "list" && !isSecret(setting);
+    const isList = setting.kind === "list" || setting.kind === "pairs";
     options[flagOf(setting)] = isSwitch
       ? { type: "boolean" }
       : { type: "string", ...(isList && { multiple: true }) };
@@ -83,10 +112,11 @@ function read(
       allowPositionals: command.operands !== undefined,
       allowNegative: true,
     } as Parameters<typeof parseArgs>[0]);
-    return {
-      flags: values as Record<string, Value | undefined>,
-      operands: positionals,
-    };
+    const flags = { ...values } as Record<string, Value | undefined>;
+    for (const { name } of command.flags ?? []) {
+      if (name.startsWith("no-")) flags[name] = flags[name.slice(3)] === false;
+    }
+    return { flags, operands: positionals };
   } catch (error) {
     const [problem = ""] = (error as Error).message.split(/\. (?:To specify|This command)/u);
     throw misconfigured(`${problem.replace(/\.$/u, "")}. gatepass help ${command.name} says more.`);

@@ -1,43 +1,73 @@
-// gatepass token, exec and request: what one does with a token that is there.
+// gatepass token, exec and request: what one does with a token.
 
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 
+import { ACCOUNT_SETTINGS, Account, DEBUG } from "./account.js";
 import { isLoopback } from "./checker.js";
 import type { Call, Command } from "./command.js";
+import type { Configuration } from "./configuration.js";
 import { EXIT, Failure, misconfigured } from "./failure.js";
+import { SETTINGS as ALL, envOf, isSecret } from "./setting.js";
 
-const SETTINGS = ["accessToken"] as const;
+const SETTINGS = ["accessToken", ...ACCOUNT_SETTINGS] as const;
 
-/** The access token of the environment: never refreshed, never stored. */
-function accessToken(configure: Call["configure"], url?: string): string {
-  const configuration = configure(url).check();
-  const token = configuration.text("accessToken");
-  if (token === undefined) {
-    const hint = `Set ${configuration.namesOf("accessToken")}.`;
-    throw new Failure(EXIT.notLoggedIn, [`Not logged in. ${hint}`]);
+/** A token, and what comes after it. */
+interface Pass {
+  readonly token: string;
+  readonly configuration: Configuration;
+  /** Another one, once a server refused it; nothing where there is none. */
+  again(): Promise<string | undefined>;
+}
+
+/** The access token of the environment, which is never refreshed and never stored, or that of a login. */
+async function pass(call: Call, url?: string): Promise<Pass> {
+  const configuration = call.configure(url).check();
+  const own = configuration.text("accessToken");
+  if (own === undefined) {
+    const account = await Account.open(call, url);
+    const token = await account.accessToken();
+    return { token, configuration, again: () => account.tokenAfter(token) };
   }
   // Anything else would break the header or the variable that it goes into.
-  if (!/^[\w.~+/-]+=*$/u.test(token)) {
+  if (!/^[\w.~+/-]+=*$/u.test(own)) {
     throw misconfigured(
       `${configuration.found("accessToken")?.where}: that is not a token (RFC 6750 section 2.1).`,
     );
   }
-  return token;
+  return { token: own, configuration, again: async () => undefined };
 }
 
 export const token: Command = {
   name: "token",
-  summary: "Prints the access token and nothing else.",
+  summary: "Prints the access token and nothing else, renewed when its end is near.",
   more: ['curl -H "Authorization: Bearer $(gatepass token)" https://api.example.com/me'],
   settings: SETTINGS,
+  flags: [{ name: "show", help: "Prints it on a terminal too." }, DEBUG],
 
-  async run({ configure, flags, terminal }) {
-    const text = accessToken(configure);
+  async run(call) {
+    const { flags, terminal } = call;
+    if (process.stdout.isTTY && flags["show"] !== true) {
+      throw misconfigured(
+        "A token on a terminal stays in its history. --show prints it all the same.",
+      );
+    }
+    const { token: text } = await pass(call);
     terminal.out(flags["json"] === true ? JSON.stringify({ access_token: text }) : text);
     return 0;
   },
 };
+
+/** The environment without the secrets of gatepass, which are not the program's business. */
+function withoutSecrets(env: Call["env"], prefix: string): Record<string, string | undefined> {
+  const rest = { ...env };
+  for (const setting of ALL) {
+    if (!isSecret(setting)) continue;
+    const names = [prefix + envOf(setting), ...("sidecar" in setting ? [setting.sidecar] : [])];
+    for (const name of names) delete rest[name];
+  }
+  return rest;
+}
 
 export const exec: Command = {
   name: "exec",
@@ -50,22 +80,24 @@ export const exec: Command = {
       value: "NAME",
       help: "Which variable. Default: ACCESS_TOKEN.",
     },
+    DEBUG,
   ],
 
-  async run({ configure, env, flags, operands }) {
+  async run(call) {
+    const { env, flags, operands } = call;
     const [program, ...args] = operands;
     if (program === undefined) throw misconfigured("gatepass exec needs a program behind --.");
     const variable = String(flags["variable"] ?? "ACCESS_TOKEN");
     if (!/^[A-Za-z_]\w*$/u.test(variable)) throw misconfigured("--variable is not a name.");
-    const text = accessToken(configure);
+    const { token: text, configuration } = await pass(call);
     // No shell stands between.
     const child = spawn(program, args, {
       stdio: "inherit",
-      env: { ...env, [variable]: text },
+      env: { ...withoutSecrets(env, configuration.prefix), [variable]: text },
     });
-    const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
+    const hand = (signal: NodeJS.Signals): void => void child.kill(signal);
     const passed = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-    for (const signal of passed) process.on(signal, pass);
+    for (const signal of passed) process.on(signal, hand);
     try {
       return await new Promise<number>((resolve, reject) => {
         child.once("error", ({ code }: NodeJS.ErrnoException) =>
@@ -77,7 +109,7 @@ export const exec: Command = {
         );
       });
     } finally {
-      for (const signal of passed) process.off(signal, pass);
+      for (const signal of passed) process.off(signal, hand);
     }
   },
 };
@@ -105,9 +137,11 @@ export const request: Command = {
       help: "Of the body. Default: application/json.",
     },
     { name: "include", help: "Prints status and headers first." },
+    DEBUG,
   ],
 
-  async run({ configure, flags, operands, terminal }) {
+  async run(call) {
+    const { flags, operands, terminal } = call;
     const [url, ...more] = operands;
     if (url === undefined || more.length > 0 || !URL.canParse(url)) {
       throw misconfigured("gatepass request takes one URL.");
@@ -115,23 +149,34 @@ export const request: Command = {
     if (!url.startsWith("https:") && !isLoopback(url)) {
       throw misconfigured("A token is sent over https only, or to this machine itself.");
     }
-    const authorization = `Bearer ${accessToken(configure, url)}`;
+    const { token, again } = await pass(call, url);
     const data = flags["data"] === undefined ? undefined : String(flags["data"]);
     const body = data === "-" ? await standardInput() : data;
     const method = String(flags["method"] ?? (body === undefined ? "GET" : "POST"));
     const type = String(flags["content-type"] ?? "application/json");
-    let response: Response;
-    try {
-      response = await fetch(url, {
+    const send = (shown: string): Promise<Response> =>
+      fetch(url, {
         method,
         redirect: "manual",
         headers: {
-          authorization,
+          authorization: `Bearer ${shown}`,
           ...(body !== undefined && { "content-type": type }),
         },
         ...(body !== undefined && { body }),
       });
+    let response: Response;
+    try {
+      response = await send(token);
+      if (response.status === 401) {
+        // Once: a server that refuses the new one too means something else.
+        const next = await again();
+        if (next !== undefined && next !== token) {
+          await response.body?.cancel();
+          response = await send(next);
+        }
+      }
     } catch (error) {
+      if (error instanceof Failure) throw error;
       const { code = "no answer" } = ((error as Error).cause ?? {}) as {
         code?: string;
       };

@@ -2,7 +2,15 @@
 // texts all come from this table.
 
 export type Kind =
-  "text" | "url" | "secret" | "list" | "secrets" | "integer" | "switch" | readonly string[];
+  | "text"
+  | "url"
+  | "secret"
+  | "list"
+  | "pairs"
+  | "secrets"
+  | "integer"
+  | "switch"
+  | readonly string[];
 
 export interface Setting {
   /** Its member in the file; as a flag `--public-origin`, in the environment `PUBLIC_ORIGIN`. */
@@ -68,15 +76,126 @@ export const SETTINGS = [
   },
   {
     name: "clientAuth",
-    kind: ["client_secret_basic", "client_secret_basic_raw", "client_secret_post"],
+    kind: [
+      "client_secret_basic",
+      "client_secret_basic_raw",
+      "client_secret_post",
+      "client_secret_jwt",
+      "tls_client_auth",
+      "none",
+    ],
     help: "How the secret is shown to the provider.",
-    fallback: "client_secret_basic",
+    fallback: "client_secret_basic, or what the provider supports",
     perServer: true,
   },
   {
     name: "audience",
     kind: "list",
-    help: "The names of this API, one of which a token must carry.",
+    help: "The names of the API: one of them must be in a token that is checked, and they are asked for where a token is got.",
+    perServer: true,
+  },
+  {
+    name: "endpoint",
+    kind: "text",
+    help: "The service, as https://HOST or dns:///HOST:PORT, which is its own issuer or names it.",
+    perServer: true,
+  },
+  {
+    name: "authUrl",
+    kind: "url",
+    help: "Where users sign in, in place of discovery.",
+    aliases: ["AUTH_ENDPOINT"],
+    perServer: true,
+  },
+  {
+    name: "tokenUrl",
+    kind: "url",
+    help: "Where tokens are issued, in place of discovery.",
+    aliases: ["TOKEN_ENDPOINT"],
+    perServer: true,
+  },
+  {
+    name: "deviceUrl",
+    kind: "url",
+    help: "Where device logins begin, in place of discovery.",
+    aliases: ["DEVICE_ENDPOINT"],
+    perServer: true,
+  },
+  {
+    name: "revocationUrl",
+    kind: "url",
+    help: "Where tokens are ended, in place of discovery.",
+    aliases: ["REVOCATION_ENDPOINT"],
+    perServer: true,
+  },
+  {
+    name: "jwksUrl",
+    kind: "url",
+    help: "Where the provider's keys are, in place of discovery.",
+    perServer: true,
+  },
+  {
+    name: "flow",
+    kind: ["code", "device", "client_credentials"],
+    help: "How one gets a token: in the browser, with a code on another device, or as the program itself.",
+    fallback: "code",
+    perServer: true,
+  },
+  {
+    name: "redirectUri",
+    kind: "url",
+    help: "Where the browser comes back to, on this machine.",
+    fallback:
+      "http://127.0.0.1:8088/callback, or http://localhost:8088/callback with AUTH_ENDPOINT",
+    perServer: true,
+  },
+  {
+    name: "scopes",
+    kind: "list",
+    help: "The scopes that are asked for.",
+    fallback: "openid profile email, or none for client_credentials",
+    aliases: ["SCOPE"],
+    perServer: true,
+  },
+  {
+    name: "resources",
+    kind: "list",
+    help: "The APIs that a token is asked for, as absolute URIs (RFC 8707).",
+    perServer: true,
+  },
+  {
+    name: "params",
+    kind: "pairs",
+    help: "More parameters of the requests for a token; NAME=VALUE, repeatable.",
+    perServer: true,
+  },
+  {
+    name: "headers",
+    kind: "pairs",
+    help: "More headers of the requests for a token; NAME=VALUE, repeatable.",
+    perServer: true,
+  },
+  {
+    name: "store",
+    kind: ["keyring", "file", "none"],
+    help: "Where tokens are kept. The keyring needs the package @napi-rs/keyring.",
+    fallback: "keyring where there is one, else file; none for client_credentials",
+    perServer: true,
+  },
+  {
+    name: "storePath",
+    kind: "text",
+    help: "The file for store file.",
+    fallback: "~/.gatepass/SERVER/tokens.json",
+    perServer: true,
+  },
+  {
+    name: "refreshSkew",
+    kind: "integer",
+    help: "How long before its end a token is renewed; never before half of its life is over.",
+    unit: "SECONDS",
+    range: [0, 3600],
+    fallback: 300,
     perServer: true,
   },
   {

@@ -38,3 +38,20 @@ export function makeTerminal(
     isInteractive: stderr.isTTY,
   };
 }
+
+/** Says that something goes on, where somebody watches; call the result when it is done. */
+export function spinner({ isInteractive }: Terminal, text: string): () => void {
+  if (!isInteractive) return () => {};
+  let at = 0;
+  const draw = (): void => {
+    process.stderr.write(`\r${SIGNS[at++ % SIGNS.length] ?? ""} ${text} `);
+  };
+  draw();
+  const timer = setInterval(draw, 200);
+  return () => {
+    clearInterval(timer);
+    process.stderr.write("\r\u001b[K");
+  };
+}
+
+const SIGNS = ["-", "\\", "|", "/"];

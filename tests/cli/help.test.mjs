@@ -2,26 +2,16 @@
 //   GOLDEN=write node --test tests/cli/help.test.mjs
 
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { readFileSync } from "node:fs";
 import { before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 
+import { assertGolden } from "../support/golden.mjs";
 import { installProgram } from "../support/program.mjs";
 
 let gatepass;
 before(() => {
   gatepass = installProgram("cli-help");
 });
-
-function assertGolden(name, text) {
-  const file = fileURLToPath(new URL(`golden/${name}.txt`, import.meta.url));
-  if (process.env["GOLDEN"] === "write") {
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, text);
-  }
-  assert.equal(text, readFileSync(file, "utf8"));
-}
 
 test("S1-25 gatepass help lists the commands, and each has a help of its own", async () => {
   const { code, stdout } = await gatepass.run(["help"]);

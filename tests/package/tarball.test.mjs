@@ -28,6 +28,7 @@ const MODULES = [
   "LICENSE-MIT",
   "README.md",
   "package.json",
+  "schema.json",
   "dist/build.json",
   "dist/cjs/package.json",
   ...["backend", "guard", "index"].flatMap((entry) =>
@@ -60,23 +61,34 @@ const MODULES = [
   ),
   ...["backend", "client", "guard"].flatMap(artefact),
   ...[
+    "account",
+    "browser",
     "checker",
     "command",
     "configuration",
+    "debug",
     "decode",
     "doctor",
     "document",
     "failure",
     "help",
     "introspect",
+    "login",
+    "loopback",
     "main",
     "manual",
     "pattern",
     "preset",
+    "process-lock",
+    "provider",
+    "schema",
+    "selftest",
     "serve",
     "setting",
+    "simulator",
     "terminal",
     "token-text",
+    "vault",
   ].map((n) => program(`cli/${n}`)),
   ...["decide", "forward", "log", "metrics", "plugin", "proxy", "route", "service"].map((n) =>
     program(`server/${n}`),
@@ -108,8 +120,15 @@ test("nothing is installed besides it", () => {
     readFileSync(join(installed.project, "node_modules/gatepass/package.json"), "utf8"),
   );
   assert.equal(dependencies, undefined);
-  // Frameworks are there already where their adapters are imported.
-  assert.deepEqual(Object.keys(peerDependencies), ["@connectrpc/connect", "hono", "react"]);
+  // Frameworks are there already where their adapters are imported; a keyring and a Redis are
+  // for who wants them.
+  assert.deepEqual(Object.keys(peerDependencies), [
+    "@connectrpc/connect",
+    "@napi-rs/keyring",
+    "@redis/client",
+    "hono",
+    "react",
+  ]);
   for (const name of Object.keys(peerDependencies)) {
     assert.deepEqual(peerDependenciesMeta[name], { optional: true });
   }

@@ -57,7 +57,38 @@ export function installProgram(name) {
     };
     return { child, origin, lines, logged, exited, output: () => lines.join("\n") + stderr };
   }
-  return { project, program, run, serve };
+
+  /** Starts a command that waits for somebody; the test's end ends it. */
+  function start(t, args, options = {}) {
+    const child = launch(args, options);
+    const out = { stdout: "", stderr: "" };
+    let look = () => {};
+    for (const name of ["stdout", "stderr"]) {
+      child[name].on("data", (data) => {
+        out[name] += data;
+        look();
+      });
+    }
+    let hasEnded = false;
+    const exited = once(child, "close").then(([code]) => {
+      hasEnded = true;
+      look();
+      return { code, ...out };
+    });
+    t.after(() => child.kill("SIGKILL"));
+    /** Waits until what was printed fits. */
+    const said = (pattern, name = "stderr") =>
+      new Promise((resolve, reject) => {
+        look = () => {
+          const found = pattern.exec(out[name]);
+          if (found) resolve(found);
+          else if (hasEnded) reject(new Error(`it ended: ${out.stdout}${out.stderr}`));
+        };
+        look();
+      });
+    return { child, said, exited };
+  }
+  return { project, program, run, serve, start };
 }
 
 /** A server on a free port of 127.0.0.1 that ends with the test. */

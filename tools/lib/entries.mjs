@@ -165,6 +165,7 @@ export function manifestEntries(artefacts) {
       default: `./dist/wasm/${name}.wasm`,
     };
   }
+  exports["./schema.json"] = "./schema.json";
   exports["./package.json"] = "./package.json";
   return { exports, sideEffects };
 }

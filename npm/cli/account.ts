@@ -1,0 +1,505 @@
+// What the commands know of a login: who the client is, where its tokens are kept, and how one gets
+// the token that is good now.
+
+import { GatepassError, createClient } from "gatepass/backend";
+import type { BackendClient, BackendOptions, ClientAuth, ClientEvent } from "gatepass/backend";
+
+import { isLoopback } from "./checker.js";
+import type { Call } from "./command.js";
+import type { Configuration } from "./configuration.js";
+import { EXIT, Failure } from "./failure.js";
+import { alone, type Held } from "./process-lock.js";
+import { findProvider } from "./provider.js";
+import type { Provider } from "./provider.js";
+import type { SettingName } from "./setting.js";
+import { plain } from "./terminal.js";
+import { openVault, prepare } from "./vault.js";
+import type { Vault } from "./vault.js";
+
+/** The settings of everything that gets or uses a token. */
+export const ACCOUNT_SETTINGS = [
+  "provider",
+  "domain",
+  "tenant",
+  "issuer",
+  "endpoint",
+  "clientId",
+  "clientSecret",
+  "clientAuth",
+  "flow",
+  "scopes",
+  "audience",
+  "resources",
+  "params",
+  "headers",
+  "authUrl",
+  "tokenUrl",
+  "deviceUrl",
+  "revocationUrl",
+  "jwksUrl",
+  "redirectUri",
+  "store",
+  "storePath",
+  "refreshSkew",
+] as const satisfies readonly SettingName[];
+
+/** Shows what is sent and received. */
+export const DEBUG = {
+  name: "debug",
+  help: "Shows requests and answers, without secrets.",
+} as const;
+
+/** What is kept, with the names that it has in tokens.json. */
+export interface Saved {
+  readonly access_token: string;
+  readonly refresh_token?: string;
+  /** ISO 8601, UTC. */
+  readonly expires_at?: string;
+  readonly issued_at?: string;
+  readonly issuer?: string;
+  readonly client_id?: string;
+  readonly scope?: string;
+  readonly user?: { readonly sub?: unknown };
+  readonly [name: string]: unknown;
+}
+
+export type Flow = "code" | "device" | "client_credentials";
+
+/** How long another process may take for a renewal, at the most. */
+const TURN_MS = 120_000;
+const DEFAULT_SCOPE = "openid profile email";
+const DEFAULT_SKEW_S = 300;
+
+/** Where a browser comes back to. The second is what tools that say AUTH_ENDPOINT have registered. */
+const REDIRECT_URI = "http://127.0.0.1:8088/callback";
+const REDIRECT_URI_BY_NAME = "http://localhost:8088/callback";
+
+export class Account {
+  readonly #tell: ((line: string) => void) | undefined;
+  #isTold = false;
+  /** The last event of each type, which says what errors leave out. */
+  readonly #events = new Map<string, ClientEvent>();
+
+  private constructor(
+    readonly configuration: Configuration,
+    readonly vault: Vault,
+    readonly call: Pick<Call, "terminal" | "flags">,
+  ) {
+    const { flags, terminal } = call;
+    if (flags["debug"] === true) this.#tell = (line) => terminal.err(plain(line));
+  }
+
+  /** @throws Failure where the settings are wrong */
+  static async open(
+    call: Pick<Call, "configure" | "terminal" | "flags">,
+    url?: string,
+  ): Promise<Account> {
+    const configuration = call.configure(url).check();
+    return new Account(configuration, await openVault(configuration), call);
+  }
+
+  get flow(): Flow {
+    return (this.configuration.text("flow") as Flow | undefined) ?? "code";
+  }
+
+  /** How the server is called in what one types. */
+  get #flag(): string {
+    const { server, prefix } = this.configuration;
+    const named = server === undefined ? "" : ` --server ${server}`;
+    return prefix === "GATEPASS_" ? named : `${named} --env-prefix ${prefix}`;
+  }
+
+  notLoggedIn(why = ""): Failure {
+    return new Failure(EXIT.notLoggedIn, [`Not logged in${why}. Run: gatepass login${this.#flag}`]);
+  }
+
+  redirectUri(port?: string): string {
+    const { configuration } = this;
+    const isNamed =
+      configuration.found("authUrl")?.where === `${configuration.prefix}AUTH_ENDPOINT`;
+    const given =
+      configuration.text("redirectUri") ?? (isNamed ? REDIRECT_URI_BY_NAME : REDIRECT_URI);
+    if (port === undefined) return given;
+    const url = new URL(given);
+    url.port = port;
+    return url.href;
+  }
+
+  /** What is kept, as it is. */
+  saved(): Saved | undefined {
+    const text = this.vault.read();
+    if (text === undefined) return undefined;
+    try {
+      const saved = JSON.parse(text) as Partial<Saved> | null;
+      if (typeof saved === "object" && typeof saved?.access_token === "string") {
+        return saved as Saved;
+      }
+    } catch {
+      // As below. What stands there is not repeated.
+    }
+    throw new Failure(EXIT.configuration, [
+      `${this.vault.where} holds no tokens that can be read.`,
+    ]);
+  }
+
+  /** Runs work while no other process changes what is kept. */
+  alone<T>(work: (held: Held) => Promise<T>): Promise<T> {
+    if (this.vault.kind === "none") return work({ isMine: () => true });
+    prepare(this.vault);
+    return alone(this.vault.lockPath, TURN_MS, work);
+  }
+
+  /** The token that is good now, renewed when its end is near: once for all processes. */
+  async accessToken(): Promise<string> {
+    if (this.flow === "client_credentials") return this.#ownToken();
+    if (this.saved() === undefined) throw this.notLoggedIn();
+    return this.#with((client) => client.accessToken());
+  }
+
+  /** The token after a server refused the last one. */
+  async tokenAfter(used: string): Promise<string> {
+    if (this.flow === "client_credentials") return this.#ownToken(used);
+    return this.#with(async (client) => {
+      // Somebody else may have renewed it meanwhile.
+      if (this.saved()?.access_token === used) await client.refresh();
+      return client.accessToken();
+    });
+  }
+
+  /** Uses the session of the vault, alone. */
+  async #with(work: (client: BackendClient) => Promise<string>): Promise<string> {
+    const store = new SessionStore(this.vault, this.configuration.text("clientId") ?? "");
+    const client = await this.client(await this.provider(), { store });
+    try {
+      return await this.alone(async (held) => {
+        store.held = held;
+        const token = await work(client);
+        store.rethrow();
+        return token;
+      });
+    } catch (error) {
+      if (store.isForeign) {
+        throw this.notLoggedIn(`: ${this.vault.where} belongs to another client or provider`);
+      }
+      throw this.#explain(error);
+    } finally {
+      client.dispose();
+    }
+  }
+
+  #explain(error: unknown): unknown {
+    if (!(error instanceof GatepassError)) return error;
+    if (error.code === "login_required") {
+      const saved = this.saved();
+      const end = saved?.expires_at === undefined ? "" : ` (token expired at ${saved.expires_at})`;
+      return this.notLoggedIn(end);
+    }
+    if (error.phase !== "refresh" && !this.#events.has("refresh_failed")) return failureOf(error);
+    const { exitCode, lines } = failureOf(error);
+    const hasEnded = this.#events.has("expired");
+    return new Failure(hasEnded ? EXIT.notLoggedIn : exitCode, [
+      `Token refresh failed: ${lines.join(" ")}`,
+      hasEnded
+        ? `The login is over. Run: gatepass login${this.#flag}`
+        : "The login is kept; try again later.",
+    ]);
+  }
+
+  /** The token of the program itself. */
+  async #ownToken(used?: string): Promise<string> {
+    const isGood = (saved: Saved | undefined): saved is Saved =>
+      saved !== undefined && saved.access_token !== used && this.#livesOn(saved);
+    if (this.vault.kind !== "none") {
+      const saved = this.saved();
+      if (isGood(saved)) return saved.access_token;
+    }
+    return this.alone(async (held) => {
+      // Somebody else may have asked meanwhile.
+      const saved = this.vault.kind === "none" ? undefined : this.saved();
+      if (isGood(saved)) return saved.access_token;
+      let answer: Partial<Record<string, unknown>> = {};
+      const client = await this.client(await this.provider(), { onTokens: (it) => (answer = it) });
+      try {
+        const issuedAt = Date.now();
+        const token = await client.clientCredentials().accessToken();
+        const lifetime = Number(answer["expires_in"]);
+        const kept: Saved = {
+          access_token: token,
+          ...(lifetime > 0 && { expires_at: iso(issuedAt + 1000 * lifetime) }),
+          issued_at: iso(issuedAt),
+          client_id: this.configuration.text("clientId") ?? "",
+          ...(typeof answer["scope"] === "string" && { scope: answer["scope"] }),
+        };
+        if (held.isMine()) this.vault.write(`${JSON.stringify(kept, null, 2)}\n`);
+        return token;
+      } catch (error) {
+        throw error instanceof GatepassError ? failureOf(error) : error;
+      } finally {
+        client.dispose();
+      }
+    });
+  }
+
+  /** Whether a kept token is of this client and not near its end. */
+  #livesOn({ client_id, expires_at, issued_at }: Saved): boolean {
+    if (client_id !== this.configuration.text("clientId")) return false;
+    const [end, begin] = [Date.parse(expires_at ?? ""), Date.parse(issued_at ?? "")];
+    if (Number.isNaN(end) || Number.isNaN(begin) || begin > Date.now()) return false;
+    const skewMs = 1000 * (this.configuration.integer("refreshSkew") ?? DEFAULT_SKEW_S);
+    return Date.now() < end - Math.min(skewMs, (end - begin) / 2);
+  }
+
+  provider(): Promise<Provider> {
+    const needs = (["authUrl", "tokenUrl"] as const).filter(
+      (name) => name === "tokenUrl" || this.flow === "code",
+    );
+    return findProvider(this.configuration, needs, this.#tell);
+  }
+
+  /** The scope to ask for. */
+  scope(provider: Provider): string | undefined {
+    const given = this.configuration.list("scopes");
+    if (given.length > 0) return given.join(" ");
+    if (this.flow === "client_credentials") return undefined;
+    if (provider.hasKeys) return DEFAULT_SCOPE;
+    // An ID token that nobody can check is better not asked for.
+    if (this.#isTold) return DEFAULT_SCOPE.replace("openid ", "");
+    this.#isTold = true;
+    this.call.terminal.err(
+      `Without ${this.configuration.namesOf("issuer")} or ${this.configuration.namesOf("jwksUrl")} the user cannot be verified, so "openid" is not asked for.`,
+    );
+    return DEFAULT_SCOPE.replace("openid ", "");
+  }
+
+  /** A client of the configured kind. */
+  async client(
+    provider: Provider,
+    own: {
+      readonly store?: SessionStore;
+      readonly redirectUri?: string;
+      readonly onTokens?: (answer: Partial<Record<string, unknown>>) => void;
+    } = {},
+  ): Promise<BackendClient> {
+    const { configuration } = this;
+    const clientAuth = await this.#clientAuth(provider);
+    const clientId = configuration.need("clientId");
+    configuration.check();
+    const audience = configuration.list("audience");
+    const resources = configuration.list("resources");
+    const params = configuration.pairs("params");
+    const isProgram = this.flow === "client_credentials";
+    const scope = this.scope(provider);
+    const { issuer } = provider;
+    const { onTokens } = own;
+    if (own.store) own.store.issuer = typeof issuer === "string" ? issuer : issuer.issuer;
+    const options: BackendOptions = {
+      issuer,
+      clientId,
+      ...(scope !== undefined && { scope }),
+      clientAuth,
+      fetch: onTokens ? overhearing(provider.fetch, onTokens) : provider.fetch,
+      refreshSkew: configuration.integer("refreshSkew") ?? DEFAULT_SKEW_S,
+      onEvent: (event) => void this.#events.set(event.type, event),
+      ...(own.store && { store: own.store }),
+      ...(own.redirectUri !== undefined && { redirectUri: own.redirectUri }),
+      ...(audience.length > 0 && { audience: audience.join(" ") }),
+      ...(resources.length > 0 && { resource: resources }),
+      ...(!isProgram && Object.keys(params).length > 0 && { authorizationParams: params }),
+      ...(isAllLoopback(provider, configuration) && { dangerouslyAllowHttpLoopback: true }),
+    };
+    try {
+      const client = await createClient(options);
+      if (!isProgram) return client;
+      const grant = client.clientCredentials.bind(client);
+      client.clientCredentials = (more) => grant({ params, ...more });
+      return client;
+    } catch (error) {
+      throw error instanceof GatepassError ? failureOf(error, configuration) : error;
+    }
+  }
+
+  /** As it is said, else as the provider wants it. */
+  async #clientAuth(provider: Provider): Promise<ClientAuth> {
+    const { configuration } = this;
+    const clientSecret = configuration.text("clientSecret");
+    const said = configuration.text("clientAuth");
+    if (said === "none" || said === "tls_client_auth") return { method: said };
+    if (clientSecret === undefined) {
+      if (said !== undefined) configuration.need("clientSecret");
+      return { method: "none" };
+    }
+    type Method = "client_secret_basic" | "client_secret_post";
+    if (said !== undefined) return { method: said as Method, clientSecret };
+    const metadata = await provider.metadata();
+    const methods = metadata?.["token_endpoint_auth_methods_supported"];
+    const isKnown = (method: Method): boolean => Array.isArray(methods) && methods.includes(method);
+    const isPost = !isKnown("client_secret_basic") && isKnown("client_secret_post");
+    return { method: isPost ? "client_secret_post" : "client_secret_basic", clientSecret };
+  }
+
+  /** Whether something of this kind was reported. */
+  saw(type: ClientEvent["type"]): ClientEvent | undefined {
+    return this.#events.get(type);
+  }
+}
+
+function isAllLoopback({ issuer }: Provider, configuration: Configuration): boolean {
+  const urls = [
+    typeof issuer === "string" ? issuer : issuer.issuer,
+    ...(["authUrl", "tokenUrl"] as const).flatMap((name) => configuration.text(name) ?? []),
+  ];
+  return urls.every(isLoopback);
+}
+
+const iso = (millis: number): string => new Date(millis).toISOString();
+
+/** Tells what came from the token endpoint, once the core has read it. */
+function overhearing(
+  send: typeof fetch,
+  tell: (answer: Partial<Record<string, unknown>>) => void,
+): typeof fetch {
+  return async (input, init) => {
+    const response = await send(input, init);
+    if (init?.method !== "POST" || !response.ok) return response;
+    const text = await response.text();
+    try {
+      tell(JSON.parse(text) as Partial<Record<string, unknown>>);
+    } catch {
+      // The core says so.
+    }
+    return new Response(text, { status: response.status, headers: response.headers });
+  };
+}
+
+/** The form of the core's own text. */
+const FORM = 1;
+/** What tokens.json says in words of its own. */
+const WORDS = ["form", "received_at", "expires_in"] as const;
+
+/** Keeps a session in a vault, in the form of tokens.json. */
+export class SessionStore {
+  issuer = "";
+  held: Held | undefined;
+  /** Whether the vault holds the tokens of another client. */
+  isForeign = false;
+  /** What went wrong while storing: the tokens are then not handed out. */
+  #problem: unknown;
+  /** What was written last, with what the core calls it: it compares letter by letter. */
+  #last: { readonly kept: string; readonly text: string } | undefined;
+
+  constructor(
+    readonly vault: Vault,
+    readonly clientId: string,
+  ) {}
+
+  get(): string | undefined {
+    const kept = this.vault.read();
+    if (kept === undefined) return undefined;
+    if (this.#last?.kept === kept) return this.#last.text;
+    return this.#toCore(kept);
+  }
+
+  set(_key: string, text: string): void {
+    try {
+      if (this.held?.isMine() === false) {
+        throw new Failure(EXIT.failed, ["Another process took over; nothing was stored."]);
+      }
+      const kept = fromCore(text);
+      this.vault.write(kept);
+      this.#last = { kept, text };
+    } catch (error) {
+      this.#problem = error;
+      throw error;
+    }
+  }
+
+  remove(): void {
+    // What is not ours is not ours to remove.
+    if (!this.isForeign) this.vault.remove();
+  }
+
+  rethrow(): void {
+    if (this.#problem !== undefined) throw this.#problem;
+  }
+
+  #toCore(kept: string): string | undefined {
+    let saved: Saved;
+    try {
+      saved = JSON.parse(kept) as Saved;
+    } catch {
+      this.isForeign = true;
+      return undefined;
+    }
+    const { issuer = this.issuer, client_id = this.clientId, expires_at, issued_at } = saved;
+    this.isForeign = issuer !== this.issuer || client_id !== this.clientId;
+    if (this.isForeign) return undefined;
+    // A file that another tool wrote does not say when: it was then.
+    const begin = Date.parse(issued_at ?? "") || (this.vault.writtenAt() ?? 0);
+    const end = Date.parse(expires_at ?? "");
+    const { expires_at: _, issued_at: __, ...rest } = saved;
+    return JSON.stringify({
+      scope: "",
+      ...rest,
+      form: FORM,
+      issuer,
+      client_id,
+      received_at: begin,
+      ...(!Number.isNaN(end) && { expires_in: Math.max(0, end - begin) }),
+    });
+  }
+}
+
+function fromCore(text: string): string {
+  const { access_token, refresh_token, received_at, expires_in, ...rest } = JSON.parse(text) as {
+    [name: string]: unknown;
+    access_token: string;
+    received_at: number;
+    expires_in?: number;
+  };
+  for (const word of WORDS) delete rest[word];
+  const kept: Saved = {
+    access_token,
+    ...(typeof refresh_token === "string" && { refresh_token }),
+    ...(expires_in !== undefined && { expires_at: iso(received_at + expires_in) }),
+    issued_at: iso(received_at),
+    ...rest,
+  };
+  return `${JSON.stringify(kept, null, 2)}\n`;
+}
+
+/** What the core says, as an end of the program. */
+export function failureOf(error: GatepassError, configuration?: Configuration): Failure {
+  const { at, code, details = {}, hint } = error;
+  const said = [
+    details.status === undefined ? "" : `HTTP ${details.status}`,
+    details.error,
+    details.errorDescription,
+    details.snippet,
+  ].filter((part) => part !== undefined && part !== "");
+  const where = configuration?.found(at as SettingName)?.where;
+  const place = at === undefined ? "" : ` (${where ?? at})`;
+  const lines = [`${code}${place}: ${hint}`, ...(said.length > 0 ? [said.join(": ")] : [])];
+  return new Failure(exitCodeOf(error), lines);
+}
+
+function exitCodeOf({ code, details }: GatepassError): number {
+  switch (code) {
+    case "config_invalid":
+    case "url_insecure":
+    case "metadata_invalid":
+      return EXIT.configuration;
+    case "login_required":
+      return EXIT.notLoggedIn;
+    case "flow_expired":
+    case "upstream_timeout":
+    case "window_timeout":
+      return EXIT.timeout;
+    case "credentials_refused":
+    case "server_error_response":
+    case "scope_insufficient":
+    case "step_up_required":
+      return details?.error === "temporarily_unavailable" ? EXIT.failed : EXIT.refused;
+    default:
+      return EXIT.failed;
+  }
+}

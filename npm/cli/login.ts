@@ -1,0 +1,369 @@
+// gatepass login, logout and status.
+
+import { createInterface } from "node:readline";
+
+import { GatepassError } from "gatepass/backend";
+import type { BackendClient } from "gatepass/backend";
+
+import { ACCOUNT_SETTINGS, Account, DEBUG, SessionStore, failureOf } from "./account.js";
+import { openBrowser } from "./browser.js";
+import type { Call, Command } from "./command.js";
+import { EXIT, Failure, misconfigured } from "./failure.js";
+import { listen } from "./loopback.js";
+import type { Loopback } from "./loopback.js";
+import { plain, spinner } from "./terminal.js";
+import { fixModes, isInWorkTree } from "./vault.js";
+
+const LIMIT_S = 300;
+
+export const login: Command = {
+  name: "login",
+  summary: "Signs in, and keeps the tokens for the other commands.",
+  more: [
+    "In the browser by default, which comes back to a page on this machine. With --device one types a",
+    "code elsewhere; with --no-browser one opens the address oneself and may paste the address to which",
+    "the browser was sent back.",
+  ],
+  settings: ACCOUNT_SETTINGS,
+  flags: [
+    { name: "device", help: "Signs in with a code on another device (RFC 8628)." },
+    { name: "no-browser", help: "Opens no browser; reads the address that it ends at." },
+    { name: "port", value: "NUMBER", help: "The port to come back to; 0 takes any." },
+    {
+      name: "timeout",
+      value: "SECONDS",
+      help: `How long to wait for the user. Default: ${LIMIT_S}.`,
+    },
+    DEBUG,
+  ],
+
+  async run(call) {
+    const { flags, terminal } = call;
+    const account = await Account.open(call);
+    const limitMs = 1000 * secondsOf(flags["timeout"]);
+    if (account.flow === "client_credentials") {
+      // There is nobody to sign in: whether a token can be got is all there is to try.
+      await account.accessToken();
+      terminal.err(terminal.green("The credentials are good; no login is needed."));
+      return 0;
+    }
+    if (account.configuration.found("accessToken")) {
+      const where = account.configuration.found("accessToken")?.where;
+      throw misconfigured(`${where} is set: that token is used, and a login would change nothing.`);
+    }
+    const { vault } = account;
+    if (vault.kind === "none") {
+      throw misconfigured("With store none a login would be forgotten at once.");
+    }
+    if (isInWorkTree(vault)) {
+      terminal.err(`${vault.where} lies in a git work tree: see that it is never committed.`);
+    }
+    const provider = await account.provider();
+    const asked = account.scope(provider);
+    const store = new SessionStore(vault, account.configuration.text("clientId") ?? "");
+    const isDevice = flags["device"] === true || account.flow === "device";
+    const asks: Asks = { account, call, store, limitMs, provider };
+    const client = isDevice ? await byDevice(asks) : await byBrowser(asks);
+    try {
+      store.rethrow();
+      const { scope, subject } = client.state();
+      if (flags["json"] === true) terminal.out(JSON.stringify(statusOf(account)));
+      const who = subject === undefined ? "" : ` as ${plain(subject)}`;
+      terminal.err(terminal.green(`Logged in${who}. The tokens are in ${vault.where}.`));
+      const missing = (asked ?? "").split(" ").filter((one) => !` ${scope} `.includes(` ${one} `));
+      if (scope !== undefined && missing.length > 0) {
+        terminal.err(`Not granted: ${missing.join(" ")}. Granted: ${plain(scope)}.`);
+      }
+      return 0;
+    } finally {
+      client.dispose();
+    }
+  },
+};
+
+interface Asks {
+  readonly account: Account;
+  readonly call: Call;
+  readonly store: SessionStore;
+  readonly provider: Awaited<ReturnType<Account["provider"]>>;
+  readonly limitMs: number;
+}
+
+function secondsOf(given: string | boolean | undefined): number {
+  if (given === undefined) return LIMIT_S;
+  const seconds = Number(given);
+  if (!/^\d{1,5}$/u.test(String(given)) || seconds === 0) {
+    throw misconfigured("--timeout must be a whole number of seconds.");
+  }
+  return seconds;
+}
+
+const timedOut = (what: string): Failure =>
+  new Failure(EXIT.timeout, ["Authentication timeout", what]);
+
+async function byBrowser({
+  account,
+  call,
+  store,
+  provider,
+  limitMs,
+}: Asks): Promise<BackendClient> {
+  const { env, flags, terminal } = call;
+  const port = flags["port"] === undefined ? undefined : String(flags["port"]);
+  if (port !== undefined && !/^\d{1,5}$/u.test(port)) throw misconfigured("--port is no port.");
+  const isByHand = flags["no-browser"] === true;
+  let loopback: Loopback | undefined;
+  try {
+    loopback = await listen(account.redirectUri(port));
+  } catch (error) {
+    // Who pastes the address needs no port, unless it is to be any.
+    const isNeeded = !isByHand || port === "0" || (error as Failure).exitCode !== EXIT.failed;
+    if (isNeeded) throw error;
+  }
+  const redirectUri = loopback?.redirectUri ?? account.redirectUri(port);
+  const end = new AbortController();
+  let client: BackendClient | undefined;
+  try {
+    client = await account.client(provider, { store, redirectUri });
+    const signedIn = client;
+    const url = (await client.signInUrl()).href;
+    terminal.err("Sign in here:");
+    terminal.err(`  ${plain(url)}`);
+    const isOpen = !isByHand && (await openBrowser(url, env));
+    if (!isOpen && !isByHand)
+      terminal.err("No browser could be opened: open the address yourself.");
+
+    const accept = async (callback: string): Promise<boolean> => {
+      try {
+        await account.alone(async (held) => {
+          store.held = held;
+          await signedIn.handleCallback(callback);
+        });
+        return true;
+      } catch (error) {
+        if (!(error instanceof GatepassError)) throw error;
+        // Of a login that nobody began here: a page that was left open, or somebody who guesses.
+        if (STRANGERS.includes(error.code)) return false;
+        throw failureOf(error, account.configuration);
+      }
+    };
+    const ways: Promise<void>[] = [late(limitMs, end.signal)];
+    if (loopback) ways.push(loopback.wait(accept));
+    if (isByHand || (!isOpen && process.stdin.isTTY)) {
+      terminal.err("Or paste the address to which the browser was sent back:");
+      ways.push(pasted(redirectUri, accept, terminal, end.signal));
+    }
+    const stop = spinner(terminal, "Waiting for the browser");
+    try {
+      await Promise.race(ways);
+    } finally {
+      stop();
+    }
+    return client;
+  } catch (error) {
+    client?.dispose();
+    throw error instanceof GatepassError ? failureOf(error, account.configuration) : error;
+  } finally {
+    end.abort();
+    loopback?.close();
+  }
+}
+
+/** What the core says of a callback that is not of this login. */
+const STRANGERS: readonly string[] = [
+  "flow_unknown",
+  "state_missing",
+  "state_mismatch",
+  "param_invalid",
+];
+
+function late(limitMs: number, signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const timer = setTimeout(
+      () => reject(timedOut(`Nobody came back within ${limitMs / 1000} seconds. Try again.`)),
+      limitMs,
+    );
+    signal.addEventListener("abort", () => clearTimeout(timer));
+  });
+}
+
+/** Lines of standard input, until one is the callback. */
+function pasted(
+  redirectUri: string,
+  accept: (url: string) => Promise<boolean>,
+  terminal: Call["terminal"],
+  signal: AbortSignal,
+): Promise<void> {
+  const lines = createInterface({ input: process.stdin });
+  signal.addEventListener("abort", () => lines.close());
+  return new Promise((resolve, reject) => {
+    lines.on("line", (line) => {
+      const text = line.trim();
+      if (text === "") return;
+      const isOurs = URL.canParse(text) && text.startsWith(redirectUri);
+      if (!isOurs) return terminal.err(`That address does not begin with ${redirectUri}.`);
+      accept(text).then((isTaken) => {
+        if (isTaken) resolve();
+        else terminal.err("That is not the login that waits.");
+      }, reject);
+    });
+  });
+}
+
+async function byDevice({ account, call, store, provider, limitMs }: Asks): Promise<BackendClient> {
+  const { env, flags, terminal } = call;
+  const { configuration } = account;
+  const metadata = await provider.metadata();
+  if (metadata !== undefined && metadata["device_authorization_endpoint"] === undefined) {
+    throw misconfigured(
+      `The provider names no endpoint for device logins: ${configuration.namesOf("deviceUrl")} is not set.`,
+    );
+  }
+  const client = await account.client(provider, { store });
+  const end = new AbortController();
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    end.abort();
+  }, limitMs);
+  const interrupt = (): void => end.abort();
+  process.once("SIGINT", interrupt);
+  try {
+    const prompt = await client.deviceLogin();
+    const { userCode, verificationUri, verificationUriComplete } = prompt;
+    if (flags["json"] === true) {
+      terminal.out(
+        JSON.stringify({
+          verification_uri: verificationUri,
+          ...(verificationUriComplete !== undefined && {
+            verification_uri_complete: verificationUriComplete,
+          }),
+          user_code: userCode,
+          expires_at: new Date(1000 * prompt.expiresAt).toISOString(),
+        }),
+      );
+    }
+    terminal.err(`Go to    ${plain(verificationUri)}`);
+    terminal.err(`and type ${terminal.bold(plain(userCode))}`);
+    if (flags["no-browser"] !== true) {
+      await openBrowser(verificationUriComplete ?? verificationUri, env);
+    }
+    const stop = spinner(terminal, "Waiting for you there");
+    try {
+      await prompt.finish({ signal: end.signal });
+    } finally {
+      stop();
+    }
+    return client;
+  } catch (error) {
+    client.dispose();
+    if (isLate) throw timedOut(`Nobody typed the code within ${limitMs / 1000} seconds.`);
+    if (!(error instanceof GatepassError)) throw error;
+    if (error.code === "flow_expired") throw timedOut("The code has expired. Try again.");
+    throw failureOf(error, configuration);
+  } finally {
+    clearTimeout(timer);
+    process.off("SIGINT", interrupt);
+  }
+}
+
+export const logout: Command = {
+  name: "logout",
+  summary: "Ends the login here, and its tokens at the provider (RFC 7009).",
+  settings: ACCOUNT_SETTINGS,
+  flags: [
+    { name: "global", help: "Also opens the provider's own page for signing out." },
+    { name: "no-browser", help: "Opens no browser; shows the address." },
+    DEBUG,
+  ],
+
+  async run(call) {
+    const { env, flags, terminal } = call;
+    const account = await Account.open(call);
+    const { vault } = account;
+    if (vault.read() === undefined) {
+      terminal.err("Nobody was logged in.");
+      return 0;
+    }
+    let page: URL | null = null;
+    await account.alone(async () => {
+      try {
+        if (account.flow !== "client_credentials") page = await endAtProvider(account);
+      } catch (error) {
+        // Whatever the provider does: here it is over.
+        const why = error instanceof Error ? error.message : "no answer";
+        terminal.err(`The tokens may live on at the provider: ${plain(why)}`);
+      } finally {
+        vault.remove();
+      }
+    });
+    if (account.saw("revocation_failed")) terminal.err("The tokens may live on at the provider.");
+    terminal.err(terminal.green("Logged out."));
+    const leave = page as URL | null;
+    if (flags["global"] !== true || leave === null) return 0;
+    if (flags["no-browser"] !== true && (await openBrowser(leave.href, env))) return 0;
+    terminal.err(
+      `Sign out at the provider here, and keep the address to yourself:\n  ${leave.href}`,
+    );
+    return 0;
+  },
+};
+
+async function endAtProvider(account: Account): Promise<URL | null> {
+  const store = new SessionStore(account.vault, account.configuration.text("clientId") ?? "");
+  const client = await account.client(await account.provider(), { store });
+  try {
+    return await client.signOutUrl();
+  } finally {
+    client.dispose();
+  }
+}
+
+/** What can be told of a login without its tokens. */
+function statusOf(account: Account): Record<string, unknown> {
+  const { configuration, vault } = account;
+  const manual = configuration.found("accessToken");
+  if (manual) return { signed_in: true, store: "environment", refresh_available: false };
+  const saved = vault.kind === "none" ? undefined : account.saved();
+  const common = {
+    server: configuration.server ?? "default",
+    store: vault.kind,
+    ...(vault.kind === "file" && { path: vault.where }),
+  };
+  if (saved === undefined) return { signed_in: false, ...common };
+  const { issuer, scope, expires_at, user } = saved;
+  const isOver = expires_at !== undefined && Date.parse(expires_at) <= Date.now();
+  const canRefresh = saved.refresh_token !== undefined;
+  return {
+    signed_in: !isOver || canRefresh,
+    ...common,
+    ...(issuer !== undefined && { issuer }),
+    ...(typeof user?.sub === "string" && { subject: user.sub }),
+    ...(scope !== undefined && scope !== "" && { scope }),
+    ...(expires_at !== undefined && { expires_at }),
+    refresh_available: canRefresh,
+  };
+}
+
+export const status: Command = {
+  name: "status",
+  summary: "Says who is logged in, for what and until when; never a token.",
+  settings: ["clientId", "flow", "store", "storePath", "accessToken"],
+  flags: [{ name: "fix-perms", help: "Makes the file of tokens one's own again." }],
+
+  async run(call) {
+    const { flags, terminal } = call;
+    const account = await Account.open(call);
+    if (flags["fix-perms"] === true) fixModes(account.vault);
+    const state = statusOf(account);
+    const isIn = state["signed_in"] === true;
+    if (flags["json"] === true) terminal.out(JSON.stringify(state));
+    else if (!isIn) throw account.notLoggedIn();
+    else {
+      for (const [name, value] of Object.entries(state)) {
+        if (name !== "signed_in") terminal.out(`${name.padEnd(18)} ${plain(String(value))}`);
+      }
+    }
+    return isIn ? 0 : EXIT.notLoggedIn;
+  },
+};

@@ -1,0 +1,211 @@
+// Where the provider is: by its issuer, or by the addresses of its endpoints alone.
+
+import type { IssuerMetadata } from "gatepass/backend";
+
+import { isLoopback } from "./checker.js";
+import type { Configuration } from "./configuration.js";
+import { showing } from "./debug.js";
+import { misconfigured } from "./failure.js";
+import type { SettingName } from "./setting.js";
+
+export interface Provider {
+  readonly issuer: string | IssuerMetadata;
+  /** Sends the requests of a client. */
+  readonly fetch: typeof fetch;
+  /** What the provider publishes of itself, or nothing where it does not. */
+  metadata(): Promise<Metadata | undefined>;
+  /** Whether keys can be found, without which no ID token can be checked. */
+  readonly hasKeys: boolean;
+}
+
+type Metadata = Readonly<Record<string, unknown>>;
+
+/** The settings that stand in for members of the metadata. */
+const ENDPOINTS = {
+  authUrl: "authorization_endpoint",
+  tokenUrl: "token_endpoint",
+  deviceUrl: "device_authorization_endpoint",
+  revocationUrl: "revocation_endpoint",
+  jwksUrl: "jwks_uri",
+} as const satisfies Partial<Record<SettingName, string>>;
+
+/** Headers that say who the client is or how the body is to be read. */
+const OWN_HEADERS =
+  /^(?:authorization|content-type|content-length|transfer-encoding|host|dpop|cookie|accept)$/iu;
+
+/** Metadata is smaller. */
+const LONGEST_METADATA = 256 * 1024;
+
+/**
+ * Finds the provider.
+ *
+ * @param needs the settings without which a command cannot go on, where there is no issuer
+ * @throws Failure where nothing says who the provider is
+ */
+export async function findProvider(
+  configuration: Configuration,
+  needs: readonly ("authUrl" | "tokenUrl")[],
+  tell?: (line: string) => void,
+): Promise<Provider> {
+  const given: Record<string, string> = {};
+  for (const [setting, member] of Object.entries(ENDPOINTS)) {
+    const url = configuration.text(setting as SettingName);
+    if (url !== undefined) given[member] = url;
+  }
+  const named = configuration.text("issuer") ?? (await issuerOf(configuration));
+  if (named === undefined) {
+    const missing = needs.filter((name) => configuration.text(name) === undefined);
+    if (missing.length > 0 || configuration.text("clientId") === undefined) {
+      const lines = [...missing, ...(configuration.text("clientId") ? [] : ["clientId" as const])];
+      throw misconfigured(
+        "OAuth2 is not configured",
+        ...configuration.problems,
+        ...lines.map((name) => `${configuration.namesOf(name)} is not set.`),
+        ...(missing.length > 0 ? [`Or ${configuration.namesOf("issuer")} says it all.`] : []),
+      );
+    }
+  }
+  const extra = headersOf(configuration);
+  configuration.check();
+
+  const send: typeof fetch = tell
+    ? showing((input, init) => fetch(input, init), tell)
+    : (input, init) => fetch(input, init);
+  let known: Promise<Metadata | undefined> | undefined;
+  const read = (issuer: string): Promise<Metadata | undefined> =>
+    (known ??= firstOf(metadataUrls(issuer), send).then(
+      (found) => found && { ...found, ...given },
+      () => undefined,
+    ));
+
+  let issuer: string | IssuerMetadata;
+  if (named !== undefined) issuer = named;
+  else {
+    const found = await around(given, send);
+    if (found) known = Promise.resolve({ ...found, ...given });
+    const url = given["token_endpoint"] ?? given["authorization_endpoint"] ?? "";
+    issuer = found ? String(found["issuer"]) : { issuer: new URL(url).origin, ...given };
+  }
+  const isOverridden = Object.keys(given).length > 0;
+  return {
+    issuer,
+    hasKeys: typeof issuer === "string" || issuer.jwks_uri !== undefined,
+    metadata: async () => (typeof issuer === "string" ? read(issuer) : issuer),
+    async fetch(input, init) {
+      const url = String(input);
+      const isQuestion = (init?.method ?? "GET") === "GET";
+      if (isQuestion && typeof issuer === "string" && metadataUrls(issuer).includes(url)) {
+        // Read already, or with addresses of one's own in it: the core checks it as it would any.
+        const document = known || isOverridden ? await read(issuer) : undefined;
+        if (document) {
+          return Response.json(document);
+        }
+      }
+      if (isQuestion || Object.keys(extra).length === 0) return send(input, init);
+      const headers = new Headers(init?.headers);
+      for (const [name, value] of Object.entries(extra)) headers.set(name, value);
+      return send(input, { ...init, headers });
+    },
+  };
+}
+
+function headersOf(configuration: Configuration): Readonly<Record<string, string>> {
+  const extra = configuration.pairs("headers");
+  for (const name of Object.keys(extra)) {
+    if (OWN_HEADERS.test(name)) {
+      const where = configuration.found("headers")?.where;
+      configuration.problems.push(`${where}: the header ${name} is not for you to set.`);
+    }
+  }
+  return extra;
+}
+
+/** `dns:///HOST:PORT`, as gRPC writes it, or an address: the origin of a service. */
+export function originOfEndpoint(endpoint: string): string | undefined {
+  const [, authority] = /^(?:dns:\/{3})?([\w.-]+(?::\d{1,5})?)$/u.exec(endpoint) ?? [];
+  const address = authority === undefined ? endpoint : `https://${authority}`;
+  if (!URL.canParse(address)) return undefined;
+  const { origin, protocol } = new URL(address);
+  return protocol === "https:" || isLoopback(address) ? origin : undefined;
+}
+
+/** The issuer behind a service: the one that it names (RFC 9728), or itself. */
+async function issuerOf(configuration: Configuration): Promise<string | undefined> {
+  const endpoint = configuration.text("endpoint");
+  if (endpoint === undefined || configuration.text("tokenUrl") !== undefined) return undefined;
+  const origin = originOfEndpoint(endpoint);
+  if (origin === undefined) {
+    const where = configuration.found("endpoint")?.where;
+    throw misconfigured(`${where}: endpoint must be https://HOST or dns:///HOST:PORT.`);
+  }
+  const document = await firstOf([`${origin}/.well-known/oauth-protected-resource`], fetch).catch(
+    () => undefined,
+  );
+  const servers = document?.["authorization_servers"];
+  const first: unknown = Array.isArray(servers) ? servers[0] : undefined;
+  return typeof first === "string" && URL.canParse(first) ? first : origin;
+}
+
+/**
+ * The metadata of a provider of which only endpoints are known: what is published near them counts
+ * only when it names the same endpoints.
+ */
+async function around(
+  given: Readonly<Record<string, string>>,
+  send: typeof fetch,
+): Promise<Metadata | undefined> {
+  const url = given["authorization_endpoint"] ?? given["token_endpoint"];
+  if (url === undefined) return undefined;
+  for (const candidate of issuersNear(url)) {
+    const found = await firstOf(metadataUrls(candidate), send).catch(() => undefined);
+    if (!found) continue;
+    const issuer = found["issuer"];
+    const isItself = issuer === candidate || issuer === `${candidate}/`;
+    const agrees = (["authorization_endpoint", "token_endpoint"] as const).every(
+      (name) => given[name] === undefined || given[name] === found[name],
+    );
+    if (isItself && agrees) return found;
+  }
+  return undefined;
+}
+
+/** The issuers that an authorization or token endpoint could belong to, the likeliest first. */
+export function issuersNear(url: string): readonly string[] {
+  const { origin, pathname } = new URL(url);
+  const [, tenant] = /^\/([^/]+)\/oauth2\/v2\.0\/(?:authorize|token)$/u.exec(pathname) ?? [];
+  if (tenant !== undefined) return [`${origin}/${tenant}/v2.0`];
+  const segments = pathname.split("/").filter(Boolean);
+  const near = segments.map((_, at) => `${origin}/${segments.slice(0, at).join("/")}`);
+  return near.map((candidate) => candidate.replace(/\/$/u, "")).reverse();
+}
+
+/** OpenID Connect Discovery 4, RFC 8414 section 3. */
+function metadataUrls(issuer: string): readonly string[] {
+  const { origin, pathname } = new URL(issuer);
+  const path = pathname.replace(/\/$/u, "");
+  return [
+    `${origin}${path}/.well-known/openid-configuration`,
+    `${origin}/.well-known/oauth-authorization-server${path}`,
+  ];
+}
+
+async function firstOf(urls: readonly string[], send: typeof fetch): Promise<Metadata | undefined> {
+  for (const url of urls) {
+    const response = await send(url, {
+      redirect: "manual",
+      headers: { accept: "application/json" },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    const text = await response.text();
+    if (response.status !== 200 || text.length > LONGEST_METADATA) continue;
+    try {
+      const document = JSON.parse(text) as unknown;
+      if (typeof document === "object" && document !== null) return document as Metadata;
+    } catch {
+      // A page that answers everything.
+    }
+  }
+  return undefined;
+}
+
+const TIMEOUT_MS = 10_000;

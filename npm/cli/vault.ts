@@ -1,0 +1,252 @@
+// Where tokens are kept between two runs: the system's keyring, or a file that nobody else can read.
+
+import { randomUUID } from "node:crypto";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+
+import type { Configuration } from "./configuration.js";
+import { EXIT, Failure, misconfigured } from "./failure.js";
+
+export type VaultKind = "keyring" | "file" | "none";
+
+/** Holds one text. */
+export interface Vault {
+  readonly kind: VaultKind;
+  /** What a user calls it. */
+  readonly where: string;
+  read(): string | undefined;
+  write(text: string): void;
+  remove(): void;
+  /** When it was written last, in milliseconds since 1970, where that is known. */
+  writtenAt(): number | undefined;
+  /** The file by which processes take turns. */
+  readonly lockPath: string;
+}
+
+/** Three tokens at their limits. */
+const LONGEST = 1024 * 1024;
+
+/** @throws Failure where the keyring was asked for by name and there is none */
+export async function openVault(configuration: Configuration): Promise<Vault> {
+  const asked = configuration.text("store") as VaultKind | undefined;
+  const isProgram = configuration.text("flow") === "client_credentials";
+  const path = pathOf(configuration);
+  const kind = asked ?? (isProgram ? "none" : undefined);
+  if (kind === "none") return nowhere;
+  if (kind === "keyring" || (kind === undefined && configuration.text("storePath") === undefined)) {
+    const keyring = await openKeyring(path, configuration.server ?? "default", kind === "keyring");
+    if (typeof keyring !== "string") return keyring;
+    if (kind === "keyring") {
+      throw misconfigured(`${configuration.found("store")?.where}: no keyring: ${keyring}`);
+    }
+  }
+  return fileVault(path);
+}
+
+/** `~/.gatepass/SERVER/tokens.json`, or where it is said to be. */
+function pathOf(configuration: Configuration): string {
+  const given = configuration.text("storePath");
+  if (given !== undefined) return resolve(given.replace(/^~(?=\/|$)/u, homedir()));
+  // A server's name is chosen by whoever wrote the file; it is one segment and no way elsewhere.
+  const server = encodeURIComponent(configuration.server ?? "default").replace(/^\.+$/u, "_");
+  return join(homedir(), ".gatepass", server, "tokens.json");
+}
+
+const nowhere: Vault = {
+  kind: "none",
+  where: "nowhere",
+  read: () => undefined,
+  write: () => {},
+  remove: () => {},
+  writtenAt: () => undefined,
+  lockPath: "",
+};
+
+function makeFolder(path: string): void {
+  const folder = dirname(path);
+  if (!existsSync(folder)) mkdirSync(folder, { recursive: true, mode: 0o700 });
+}
+
+function fileVault(path: string): Vault {
+  return {
+    kind: "file",
+    where: path,
+    lockPath: `${path}.lock`,
+    read() {
+      let text: string;
+      try {
+        checkMode(path);
+        if (statSync(path).size > LONGEST) throw refuse(path, "is too large to be ours");
+        text = readFileSync(path, "utf8");
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+        throw error;
+      }
+      return text;
+    },
+    writtenAt() {
+      try {
+        return Math.floor(statSync(path).mtimeMs);
+      } catch {
+        return undefined;
+      }
+    },
+    // All of it or nothing, whenever this is interrupted.
+    write(text) {
+      makeFolder(path);
+      const draft = `${path}.${randomUUID()}`;
+      try {
+        const file = openSync(draft, "wx", 0o600);
+        try {
+          writeSync(file, text);
+          fsyncSync(file);
+        } finally {
+          closeSync(file);
+        }
+        renameSync(draft, path);
+      } catch (error) {
+        rmSync(draft, { force: true });
+        throw error;
+      }
+    },
+    remove: () => rmSync(path, { force: true }),
+  };
+}
+
+/** Windows has no such modes: there the folders of users are their own. */
+const hasModes = process.platform !== "win32";
+
+/** A file that others could have read or written is not used: its tokens may be known, or not ours. */
+function checkMode(path: string): void {
+  const file = lstatSync(path);
+  if (!file.isFile()) throw refuse(path, "is no plain file");
+  if (!hasModes) return;
+  const isWide = (mode: number): boolean => (mode & 0o077) !== 0;
+  const folder = dirname(path);
+  const fix = "; gatepass status --fix-perms narrows it";
+  if (isWide(file.mode)) throw refuse(path, `can be used by others (${octal(file.mode)})${fix}`);
+  const { mode } = statSync(folder);
+  if ((mode & 0o022) !== 0) {
+    throw refuse(folder, `can be written by others (${octal(mode)})${fix}`);
+  }
+  if (process.getuid !== undefined && file.uid !== process.getuid()) {
+    throw refuse(path, "belongs to another user");
+  }
+}
+
+const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(4, "0");
+
+const refuse = (path: string, why: string): Failure =>
+  new Failure(EXIT.configuration, [`${path} ${why}.`]);
+
+/** Gives file and folder the modes that they should have. */
+export function fixModes(vault: Vault): void {
+  if (vault.kind !== "file" || !existsSync(vault.where) || !hasModes) return;
+  chmodSync(dirname(vault.where), 0o700);
+  chmodSync(vault.where, 0o600);
+}
+
+/** Whether the file lies where `git add` would find it. */
+export function isInWorkTree(vault: Vault): boolean {
+  if (vault.kind !== "file") return false;
+  for (let folder = dirname(vault.where); ; folder = dirname(folder)) {
+    if (existsSync(join(folder, ".git"))) return true;
+    if (folder === dirname(folder)) return false;
+  }
+}
+
+/** One entry of a keyring, as `@napi-rs/keyring` has it. */
+interface Entry {
+  getPassword(): string | null;
+  setPassword(text: string): void;
+  deletePassword(): boolean;
+}
+
+const KEYRING = "@napi-rs/keyring";
+
+type Open = (account: string) => Entry;
+
+/** The system's keyring, or why there is none. */
+async function openKeyring(
+  path: string,
+  account: string,
+  isAsked: boolean,
+): Promise<Vault | string> {
+  let open: Open;
+  try {
+    // By a name that no bundler follows: the package is optional.
+    const { Entry } = (await import(KEYRING)) as {
+      Entry: new (service: string, account: string) => Entry;
+    };
+    open = (name) => new Entry("gatepass", name);
+  } catch {
+    return `the package ${KEYRING} is not installed.`;
+  }
+  const read = (): string | undefined => {
+    try {
+      return open(account).getPassword() ?? undefined;
+    } catch (error) {
+      if (isNoEntry(error)) return undefined;
+      throw error;
+    }
+  };
+  const attempt = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch {
+      throw new Failure(EXIT.failed, ["The keyring cannot be used at present."]);
+    }
+  };
+  const isInUse = (): boolean => {
+    try {
+      return read() !== undefined;
+    } catch {
+      return false;
+    }
+  };
+  if (!isInUse()) {
+    // A login in the file stays there.
+    if (!isAsked && existsSync(path)) return "the tokens are in a file.";
+    // A keyring that can be read may still refuse to keep anything.
+    try {
+      const probe = open(`${account} (probe)`);
+      probe.setPassword("probe");
+      probe.deletePassword();
+    } catch {
+      return "the system's one cannot be used.";
+    }
+  }
+  return {
+    kind: "keyring",
+    where: "the system's keyring",
+    lockPath: `${path}.lock`,
+    read: () => attempt(read),
+    writtenAt: () => undefined,
+    write: (text) => attempt(() => open(account).setPassword(text)),
+    remove() {
+      if (attempt(read) !== undefined) attempt(() => open(account).deletePassword());
+    },
+  };
+}
+
+const isNoEntry = (error: unknown): boolean =>
+  error instanceof Error && /no (?:matching )?entry/iu.test(error.message);
+
+/** Makes the folder in which processes take turns. */
+export function prepare(vault: Vault): void {
+  if (vault.kind !== "none") makeFolder(vault.lockPath);
+}
