@@ -7,7 +7,7 @@ use gatepass::http::{Purpose, Unreachable, form};
 use gatepass::time::Lifetime;
 use serde_json::json;
 
-use crate::support::{Reply, World, code, code_at};
+use crate::support::{Reply, World, code, code_at, options};
 
 #[test]
 fn lgo_16_the_url_carries_the_hint_the_client_and_the_page_to_return_to() {
@@ -444,4 +444,30 @@ fn rfr_18_signing_out_during_a_refresh_drops_its_answer() {
     let late = world.net.step(&mut refresh, &mut world.client, answer);
     assert_eq!(code(late), "login_required");
     assert!(world.client.session().is_none());
+}
+
+#[test]
+fn the_way_back_has_another_name_where_the_provider_has_one() {
+    let uri = "https://app.example/bye";
+    let given = json!({
+        "postLogoutRedirectUri": uri,
+        "postLogoutRedirectParameter": "logout_uri",
+    });
+    let mut world = World::with(given);
+    world.sign_in().unwrap();
+    let url = world.sign_out().unwrap().unwrap();
+    assert!(url.contains("&logout_uri=https%3A%2F%2Fapp.example%2Fbye&state="));
+    assert!(!url.contains("post_logout_redirect_uri"));
+    for name in ["state", "redirect_uri", ""] {
+        let given = options(&json!({
+            "issuer": "https://as.example",
+            "clientId": "spa",
+            "postLogoutRedirectParameter": name,
+        }));
+        let refused = code_at(gatepass::client::Client::from_options(&given));
+        assert_eq!(
+            refused,
+            ("config_invalid", "postLogoutRedirectParameter".into())
+        );
+    }
 }
