@@ -471,3 +471,40 @@ fn the_way_back_has_another_name_where_the_provider_has_one() {
         );
     }
 }
+
+#[test]
+fn rfr_24_a_revocation_carries_the_token_in_its_body_and_tells_its_answers_apart() {
+    let answered = |reply: Option<Reply>| {
+        let mut world = World::new();
+        world.sign_in().unwrap();
+        if let Some(reply) = reply {
+            world.idp().always(Purpose::Revocation, reply);
+        }
+        let signed_out = world.sign_out_with(json!({})).unwrap();
+        for sent in world.net.sent.iter() {
+            if sent.purpose == Purpose::Revocation {
+                assert_eq!(sent.url, "https://as.example/revoke");
+                assert!(sent.field("token").unwrap().len() > 8);
+            }
+        }
+        let failure = signed_out.revocation_failure;
+        (
+            signed_out.revoked.len(),
+            failure.map(|error| (error.code(), error.retryable())),
+        )
+    };
+    let refusal = |error: &str| Reply::json(json!({"error": error})).with_status(400);
+    // RFC 7009 section 2.2: also for a token that nobody knows any more.
+    assert_eq!(answered(None), (2, None));
+    assert_eq!(answered(Some(Reply::body(""))), (2, None));
+    let unavailable = Reply::body("").with_status(503);
+    assert_eq!(
+        answered(Some(unavailable)),
+        (0, Some(("upstream_status", true)))
+    );
+    // Section 2.2.1: that an access token cannot be ended is understood, a refresh token's is told.
+    assert_eq!(
+        answered(Some(refusal("unsupported_token_type"))),
+        (0, Some(("server_error_response", false)))
+    );
+}
