@@ -106,7 +106,8 @@ export function keycloak(
 
 /**
  * Amazon Cognito. Refresh tokens come without being asked for (`offline` says nothing new), and access
- * tokens have no audience.
+ * tokens have no audience. Signing out leads back by `logout_uri`, where Cognito promises no `state`:
+ * leave `handleSignOutCallback` out there.
  */
 export function cognito(
   options: PresetOptions & {
@@ -118,6 +119,7 @@ export function cognito(
   const [region] = userPoolId.split("_");
   return {
     issuer: `https://cognito-idp.${region}.amazonaws.com/${userPoolId}`,
+    postLogoutRedirectParameter: "logout_uri",
     scope: "openid profile email",
     ...rest,
   };

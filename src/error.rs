@@ -418,6 +418,9 @@ struct Fault {
     details: Option<Details>,
 }
 
+/// Where an error is about that there is no randomness.
+pub(crate) const NO_RANDOMNESS: &str = "crypto.getRandomValues";
+
 impl Error {
     /// A broken rule at a claim, parameter or option.
     pub fn new(kind: ErrorKind, at: impl Into<Field>) -> Self {
@@ -485,6 +488,9 @@ impl Error {
             && matches!(self.at(), "clientAuth" | "clientSecret")
         {
             return "A page cannot keep a secret: leave this option out there, or use createClient from gatepass/backend on a server or in a program of its own.";
+        }
+        if self.at() == NO_RANDOMNESS {
+            return ErrorKind::UnsupportedHost.hint();
         }
         self.kind().hint()
     }

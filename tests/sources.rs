@@ -103,7 +103,7 @@ fn wsm_04_sums_that_overflow_stop_in_every_build() {
 }
 
 #[test]
-fn sig_23_leak_11_what_an_attacker_guesses_is_compared_in_constant_time() {
+fn leak_11_what_an_attacker_guesses_is_compared_in_constant_time() {
     for (path, comparison) in [
         // One function for text, from the crate that is made for it.
         ("src/secret.rs", "left.as_bytes().ct_eq(right.as_bytes())"),
@@ -114,7 +114,24 @@ fn sig_23_leak_11_what_an_attacker_guesses_is_compared_in_constant_time() {
         ("src/guard/dpop.rs", "ct_eq(nonce, &current)"),
         ("src/jose/thumbprint.rs", ".ct_eq(text.as_bytes())"),
         ("src/jose/dpop_proof.rs", "hash.as_bytes().ct_eq("),
-        // HMAC: natively by the crate's own comparison, else by the host's verify.
+    ] {
+        assert!(text(path).contains(comparison), "{path}: {comparison}");
+    }
+}
+
+#[test]
+fn oid_09_a_nonce_is_compared_in_constant_time_and_in_no_other_way() {
+    let code = text("src/client/id_token.rs");
+    assert!(code.contains("(Some(sent), Some(came)) if ct_eq(sent, came)"));
+    for other in ["sent == came", "came == sent", "sent != came"] {
+        assert!(!code.contains(other), "{other}");
+    }
+}
+
+#[test]
+fn sig_23_no_tag_of_hmac_is_compared_by_hand() {
+    for (path, comparison) in [
+        // Natively by the crate's own comparison, else by the host's verify.
         ("src/jose/rust_crypto.rs", ".verify_slice($signature)"),
         ("src/wasm/subtle.rs", "verify"),
     ] {

@@ -55,6 +55,11 @@ export interface ClientOptions {
    */
   readonly postLogoutRedirectUri?: string;
   /**
+   * The parameter that carries `postLogoutRedirectUri` to the provider: Cognito has its own.
+   * @defaultValue `"post_logout_redirect_uri"`
+   */
+  readonly postLogoutRedirectParameter?: "post_logout_redirect_uri" | "logout_uri";
+  /**
    * `frontchannel_logout_session_required` of the client's registration: whether
    * {@link Client.handleFrontchannelLogout} ends the session only when `iss` and `sid` say that it
    * is meant. With `false` a bare URL does too, and any page can open one. @defaultValue true

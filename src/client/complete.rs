@@ -277,7 +277,7 @@ pub(super) fn check(
             code: code.map(|code| code.code().expose().as_str()),
             state: login.map(|login| login.state.as_str()),
             // EXPOSE: at_hash is compared with its hash.
-            access_token: tokens.access_token.expose(),
+            access_token: Some(tokens.access_token.expose()),
             clock_tolerance: config.clock_tolerance,
             now,
         },

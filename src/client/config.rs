@@ -78,6 +78,8 @@ pub struct ClientConfig {
     pub redirect_uri: Option<Url>,
     /// Where the provider sends the user after signing out.
     pub post_logout_redirect_uri: Option<Url>,
+    /// The parameter that says so: `post_logout_redirect_uri`, or what a provider has in its place.
+    pub post_logout_redirect_parameter: &'static str,
     /// The scopes, separated by single spaces.
     pub scope: String,
     /// The resources that the access token is for (RFC 8707).
@@ -117,6 +119,7 @@ impl Client {
     /// | `clientId` | client identifier | required |
     /// | `redirectUri` | callback URL, as registered | none |
     /// | `postLogoutRedirectUri` | where signing out ends, as registered | none |
+    /// | `postLogoutRedirectParameter` | the parameter that says so, `logout_uri` at Cognito | `post_logout_redirect_uri` |
     /// | `clientAuth` | how the client shows who it is (feature `backend`) | a public client |
     /// | `scope` | scopes, separated by spaces | `openid` |
     /// | `resource` | resource indicators (RFC 8707) | none |
@@ -161,6 +164,7 @@ fn read(object: &Object) -> Result<Client, Error> {
             "frontchannelLogoutSessionRequired",
             "issuer",
             "par",
+            "postLogoutRedirectParameter",
             "postLogoutRedirectUri",
             "redirectUri",
             "refreshSkew",
@@ -187,6 +191,11 @@ fn read(object: &Object) -> Result<Client, Error> {
         client_id: options.required_string("clientId")?.into(),
         redirect_uri: page(&options, "redirectUri")?,
         post_logout_redirect_uri: page(&options, "postLogoutRedirectUri")?,
+        post_logout_redirect_parameter: match options.string("postLogoutRedirectParameter")? {
+            None | Some("post_logout_redirect_uri") => "post_logout_redirect_uri",
+            Some("logout_uri") => "logout_uri",
+            Some(_) => return Err(invalid("postLogoutRedirectParameter")),
+        },
         scope: scope(options.string("scope")?)?,
         resource,
         audience: options.string("audience")?.map(String::from),

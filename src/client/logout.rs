@@ -260,7 +260,7 @@ impl SignOut {
         if let Some(uri) = &config.post_logout_redirect_uri {
             let [state, ..] = entropy.values();
             let state = base64url_encode(state);
-            form.push("post_logout_redirect_uri", uri.as_str());
+            form.push(config.post_logout_redirect_parameter, uri.as_str());
             form.push("state", &state);
             let return_to = self.options.return_to.take();
             signed_out.logout = Some(PendingLogout::new(state, return_to, now));

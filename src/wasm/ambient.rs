@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 #[cfg(feature = "backend")]
 use wasm_bindgen_futures::JsFuture;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, NO_RANDOMNESS};
 #[cfg(feature = "backend")]
 use crate::time::Lifetime;
 use crate::time::Timestamp;
@@ -33,25 +33,23 @@ pub(super) fn now() -> Result<Timestamp, Error> {
 ///
 /// # Errors
 ///
-/// `unsupported_host` when there is none.
+/// `config_invalid` at [`NO_RANDOMNESS`] when there is none.
 #[cfg(feature = "client")]
 pub(super) fn entropy() -> Result<crate::random::Entropy, Error> {
     let mut bytes = [0; crate::random::Entropy::BYTES];
-    getrandom::fill(&mut bytes)
-        .map_err(|_| Error::new(ErrorKind::UnsupportedHost, "crypto.getRandomValues"))?;
+    getrandom::fill(&mut bytes).map_err(|_| Error::new(ErrorKind::ConfigInvalid, NO_RANDOMNESS))?;
     crate::random::Entropy::new(bytes)
-        .ok_or_else(|| Error::new(ErrorKind::UnsupportedHost, "crypto.getRandomValues"))
+        .ok_or_else(|| Error::new(ErrorKind::ConfigInvalid, NO_RANDOMNESS))
 }
 
 /// A fresh key from `crypto.getRandomValues`, for what only this instance makes and recognises.
 ///
 /// # Errors
 ///
-/// `unsupported_host` when there is none.
+/// `config_invalid` at [`NO_RANDOMNESS`] when there is none.
 pub(super) fn random_key() -> Result<[u8; 32], Error> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|_| Error::new(ErrorKind::UnsupportedHost, "crypto.getRandomValues"))?;
+    getrandom::fill(&mut bytes).map_err(|_| Error::new(ErrorKind::ConfigInvalid, NO_RANDOMNESS))?;
     Ok(bytes)
 }
 

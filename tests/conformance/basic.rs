@@ -1,9 +1,9 @@
 //! The basic plan: the code flow and its ID token.
 
-use gatepass::http::form;
+use gatepass::http::{Purpose, form};
 use serde_json::json;
 
-use crate::support::{Idp, Key, World};
+use crate::support::{Idp, Key, World, code_at};
 use crate::{damage, refused, remove, world};
 
 /// A provider that signs with RS256.
@@ -146,4 +146,51 @@ fn oidcc_client_test_invalid_sig_hs256() {
         token.header.set("alg", json!("HS256")).remove("kid");
     });
     assert_eq!(outcome.0, "alg_not_allowed");
+}
+
+#[test]
+fn oidcc_client_test_client_secret_basic() {
+    // Only client_secret_basic is taken. Id and secret are form-encoded before they are joined.
+    let auth = json!({"method": "client_secret_basic", "clientSecret": "s:S3CRET %+"});
+    let mut world = World::with(json!({"clientAuth": auth}));
+    world.idp().metadata["token_endpoint_auth_methods_supported"] = json!(["client_secret_basic"]);
+    world.sign_in().unwrap();
+    let mut sent = world.net.sent.iter();
+    let sent = sent.find(|sent| sent.purpose == Purpose::Token).unwrap();
+    // spa:s%3AS3CRET+%25%2B
+    assert_eq!(
+        sent.authorization.as_deref(),
+        Some("Basic c3BhOnMlM0FTM0NSRVQrJTI1JTJC")
+    );
+    assert_eq!(sent.field("client_secret"), None);
+    // What the provider does not take is not tried.
+    let auth = json!({"method": "client_secret_post", "clientSecret": "S3CRET-of-the-client"});
+    let mut world = World::with(json!({"clientAuth": auth}));
+    world.idp().metadata["token_endpoint_auth_methods_supported"] = json!(["client_secret_basic"]);
+    assert_eq!(code_at(world.sign_in()).0, "config_invalid");
+    assert_eq!(world.net.count(Purpose::Token), 0);
+}
+
+#[test]
+fn oidcc_client_test_form_post_error() {
+    let mut world = World::with(json!({"responseMode": "form_post"}));
+    let asked = json!({"maxAge": 0, "prompt": "none"});
+    let url = world.begin_with(asked).unwrap();
+    let query = form::decode(url.split_once('?').unwrap().1).unwrap();
+    for (name, value) in [
+        ("response_mode", "form_post"),
+        ("max_age", "0"),
+        ("prompt", "none"),
+    ] {
+        assert_eq!(form::once(&query, name), Ok(Some(value)));
+    }
+    let state = form::once(&query, "state").unwrap().unwrap();
+    let posted = format!(
+        "https://app.example/cb\nerror=login_required&state={state}&iss=https%3A%2F%2Fas.example"
+    );
+    let refused = world.finish(&posted).unwrap_err();
+    assert_eq!(refused.code(), "login_required");
+    let details = refused.details().unwrap();
+    assert_eq!(details.error.as_deref(), Some("login_required"));
+    assert_eq!(world.net.count(Purpose::Token), 0);
 }

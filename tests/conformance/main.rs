@@ -26,6 +26,7 @@ mod backchannel;
 mod basic;
 mod claims;
 mod config;
+mod fapi2;
 mod logout;
 mod refresh;
 #[allow(dead_code, unused_imports)] // What the tests of flows need besides.

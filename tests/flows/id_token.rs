@@ -468,43 +468,56 @@ fn oid_08_a_nonce_of_an_earlier_sign_in_is_nonce_mismatch() {
 #[test]
 fn oid_07_a_nonce_that_was_not_sent_is_nonce_mismatch() {
     // A sign-in with openid always sends one, so this asks the check itself.
+    assert_eq!(checked_alone("nonce", Some("n"), None), "nonce_mismatch");
+    assert_eq!(checked_alone("nonce", None, None), "accepted");
+}
+
+/// The check itself, of a token with one more claim that was issued without nonce, beside this access
+/// token.
+fn checked_alone(name: &str, value: Option<&str>, access_token: Option<&str>) -> &'static str {
     let key = Key::new("k1", "ES256", 7);
-    let check = |nonce_in_token: Option<&str>| {
-        let mut token = Token::by(&key, "JWT");
-        token
-            .claims
-            .set("iss", json!("https://as.example"))
-            .set("aud", json!("spa"))
-            .set("sub", json!("user-1"))
-            .set("iat", NOW)
-            .set("exp", NOW + 300);
-        if let Some(nonce) = nonce_in_token {
-            token.claims.set("nonce", json!(nonce));
-        }
-        let token = Unverified::parse(&token.sign(&key), MAX_TOKEN, &Algorithms::all()).unwrap();
-        let set = JwkSet::read(&options(&json!({"keys": [key.jwk()]}))).unwrap();
-        let Ok(Selection::One(known)) = set.select(token.header()) else {
-            panic!("no key");
-        };
-        let fits = rust_crypto::verify(&token.check(&known).unwrap());
-        let expected = IdTokenChecks {
-            issuer: "https://as.example",
-            client_id: "spa",
-            trusted_audiences: &[],
-            nonce: None,
-            max_age: None,
-            acr: &[],
-            subject: None,
-            code: None,
-            state: None,
-            access_token: "x",
-            clock_tolerance: Lifetime::from_seconds(0),
-            now: start_time(),
-        };
-        code(IdToken::check(token.verified(fits).unwrap(), &expected))
+    let mut token = Token::by(&key, "JWT");
+    token
+        .claims
+        .set("iss", json!("https://as.example"))
+        .set("aud", json!("spa"))
+        .set("sub", json!("user-1"))
+        .set("iat", NOW)
+        .set("exp", NOW + 300);
+    if let Some(value) = value {
+        token.claims.set(name, json!(value));
+    }
+    let token = Unverified::parse(&token.sign(&key), MAX_TOKEN, &Algorithms::all()).unwrap();
+    let set = JwkSet::read(&options(&json!({"keys": [key.jwk()]}))).unwrap();
+    let Ok(Selection::One(known)) = set.select(token.header()) else {
+        panic!("no key");
     };
-    assert_eq!(check(Some("n")), "nonce_mismatch");
-    assert_eq!(check(None), "accepted");
+    let fits = rust_crypto::verify(&token.check(&known).unwrap());
+    let expected = IdTokenChecks {
+        issuer: "https://as.example",
+        client_id: "spa",
+        trusted_audiences: &[],
+        nonce: None,
+        max_age: None,
+        acr: &[],
+        subject: None,
+        code: None,
+        state: None,
+        access_token,
+        clock_tolerance: Lifetime::from_seconds(0),
+        now: start_time(),
+    };
+    code(IdToken::check(token.verified(fits).unwrap(), &expected))
+}
+
+#[test]
+fn oid_18_a_hash_of_an_access_token_that_is_not_there_is_hash_mismatch() {
+    let hash = crate::support::at_hash("ES256", "access");
+    let of = |access_token| checked_alone("at_hash", Some(&hash), access_token);
+    assert_eq!(of(None), "hash_mismatch");
+    assert_eq!(of(Some("other")), "hash_mismatch");
+    assert_eq!(of(Some("access")), "accepted");
+    assert_eq!(checked_alone("at_hash", None, None), "accepted");
 }
 
 // 12. and 13. The login itself.

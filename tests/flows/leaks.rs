@@ -191,3 +191,37 @@ fn leak_06_a_request_prints_no_query() {
     assert_eq!(request.url.query(), Some("api-key=S3CRET"));
     assert_eq!(format!("{request:?}"), "POST https://as.example/token");
 }
+
+#[test]
+fn leak_10_a_refused_token_differs_by_the_signature_check_alone() {
+    // What a client is told is the same to the letter, and the work differs by one check at most.
+    let mut world = GuardWorld::new();
+    let good = world.good();
+    assert_eq!(world.code(&good), "accepted");
+    let mut told = Vec::new();
+    for (edit, checks, expected) in [
+        ("kid", 0, "key_not_found"),
+        ("alg", 0, "alg_not_allowed"),
+        ("iss", 0, "issuer_mismatch"),
+        ("signature", 1, "signature_invalid"),
+    ] {
+        let mut token = world.token();
+        match edit {
+            "kid" => token.header.set("kid", json!("unknown")),
+            "alg" => token.header.set("alg", json!("none")),
+            "iss" => token.claims.set("iss", json!("https://other.example")),
+            _ => token.header.set("typ", json!("at+jwt")),
+        };
+        let token = match edit {
+            "signature" => token.with_signature([0; 64]),
+            _ => token.sign(world.net.idps[0].key()),
+        };
+        world.net.clear();
+        let refusal = world.refusal(&token);
+        assert_eq!(refusal.error().code(), expected);
+        assert_eq!(world.net.signature_checks, checks, "{edit}");
+        told.push(format!("{} {:?}", refusal.status(), refusal.challenge()));
+    }
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gatepass::client::{Client, SignIn, SignInOptions};
-use gatepass::http::form;
+use gatepass::http::{Purpose, form};
 use gatepass::random::Entropy;
 use serde_json::json;
 
@@ -421,4 +421,64 @@ fn a_parameter_given_by_name_takes_the_place_of_its_option() {
     };
     assert_eq!(of("audience"), ["https://given.example"]);
     assert_eq!(of("resource"), ["https://option.example"]);
+}
+
+#[test]
+fn req_04_plain_cannot_be_chosen() {
+    for name in ["codeChallengeMethod", "pkce", "code_challenge_method"] {
+        let given = options(&json!({
+            "issuer": "https://as.example",
+            "clientId": "spa",
+            name: "plain",
+        }));
+        let refused = code_at(Client::from_options(&given));
+        assert_eq!(refused, ("config_invalid", name.into()));
+    }
+    let mut world = World::new();
+    let given = json!({"authorizationParams": {"code_challenge_method": "plain"}});
+    assert_eq!(
+        code_at(world.begin_with(given)),
+        ("config_invalid", "code_challenge_method".into())
+    );
+    // Nor by a provider that offers both.
+    world.idp().metadata["code_challenge_methods_supported"] = json!(["plain", "S256"]);
+    assert!(
+        world
+            .begin()
+            .unwrap()
+            .contains("code_challenge_method=S256")
+    );
+}
+
+#[test]
+fn req_22_what_belongs_to_one_issuer_is_never_sent_to_another() {
+    let auth = json!({"method": "client_secret_post", "clientSecret": "S3CRET-of-the-client"});
+    // The metadata names another issuer from some day on.
+    let mut world = World::with(json!({"clientAuth": auth}));
+    world.net.keep_secret("S3CRET-of-the-client");
+    world.idp().metadata["issuer"] = json!("https://other.example");
+    world.idp().metadata["token_endpoint"] = json!("https://other.example/token");
+    assert_eq!(
+        code_at(world.granted(json!({}))),
+        ("metadata_invalid", "issuer".into())
+    );
+    assert_eq!(world.net.count(Purpose::Token), 0);
+    // A session of one issuer is none of a client of another one, whatever the store holds.
+    let mut one = World::new();
+    one.sign_in().unwrap();
+    let session = one.client.session().unwrap();
+    let stored = session.to_json(one.client.config(), one.client.provider().issuer());
+    let other = World::with(json!({"issuer": "https://other.example"}));
+    let (config, issuer) = (other.client.config(), other.client.provider().issuer());
+    // EXPOSE: as a store hands it over.
+    assert!(gatepass::client::Session::read(stored.expose(), config, issuer).is_none());
+    let own = one.client.provider().issuer();
+    assert!(gatepass::client::Session::read(stored.expose(), config, own).is_some());
+    // And an issuer cannot be changed beside its metadata.
+    let given = options(&json!({
+        "issuer": {"issuer": "https://as.example", "token_endpoint": "http://other.example/token"},
+        "clientId": "spa",
+    }));
+    let refused = code_at(Client::from_options(&given));
+    assert_eq!(refused.0, "url_insecure");
 }

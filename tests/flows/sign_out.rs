@@ -7,7 +7,7 @@ use gatepass::http::{Purpose, Unreachable, form};
 use gatepass::time::Lifetime;
 use serde_json::json;
 
-use crate::support::{Reply, World, code, code_at};
+use crate::support::{Reply, World, code, code_at, options};
 
 #[test]
 fn lgo_16_the_url_carries_the_hint_the_client_and_the_page_to_return_to() {
@@ -444,4 +444,67 @@ fn rfr_18_signing_out_during_a_refresh_drops_its_answer() {
     let late = world.net.step(&mut refresh, &mut world.client, answer);
     assert_eq!(code(late), "login_required");
     assert!(world.client.session().is_none());
+}
+
+#[test]
+fn the_way_back_has_another_name_where_the_provider_has_one() {
+    let uri = "https://app.example/bye";
+    let given = json!({
+        "postLogoutRedirectUri": uri,
+        "postLogoutRedirectParameter": "logout_uri",
+    });
+    let mut world = World::with(given);
+    world.sign_in().unwrap();
+    let url = world.sign_out().unwrap().unwrap();
+    assert!(url.contains("&logout_uri=https%3A%2F%2Fapp.example%2Fbye&state="));
+    assert!(!url.contains("post_logout_redirect_uri"));
+    for name in ["state", "redirect_uri", ""] {
+        let given = options(&json!({
+            "issuer": "https://as.example",
+            "clientId": "spa",
+            "postLogoutRedirectParameter": name,
+        }));
+        let refused = code_at(gatepass::client::Client::from_options(&given));
+        assert_eq!(
+            refused,
+            ("config_invalid", "postLogoutRedirectParameter".into())
+        );
+    }
+}
+
+#[test]
+fn rfr_24_a_revocation_carries_the_token_in_its_body_and_tells_its_answers_apart() {
+    let answered = |reply: Option<Reply>| {
+        let mut world = World::new();
+        world.sign_in().unwrap();
+        if let Some(reply) = reply {
+            world.idp().always(Purpose::Revocation, reply);
+        }
+        let signed_out = world.sign_out_with(json!({})).unwrap();
+        for sent in world.net.sent.iter() {
+            if sent.purpose == Purpose::Revocation {
+                assert_eq!(sent.url, "https://as.example/revoke");
+                assert!(sent.field("token").unwrap().len() > 8);
+            }
+        }
+        let failure = signed_out.revocation_failure;
+        (
+            signed_out.revoked.len(),
+            failure.map(|error| (error.code(), error.retryable())),
+        )
+    };
+    let refusal = |error: &str| Reply::json(json!({"error": error})).with_status(400);
+    // RFC 7009 section 2.2: also for a token that nobody knows any more.
+    assert_eq!(answered(None), (2, None));
+    assert_eq!(answered(Some(Reply::body(""))), (2, None));
+    let unavailable = Reply::body("").with_status(503);
+    assert_eq!(
+        answered(Some(unavailable)),
+        (0, Some(("upstream_status", true)))
+    );
+    // Section 2.2.1: that an access token cannot be ended is understood, a refresh token's is told.
+    assert_eq!(
+        answered(Some(refusal("unsupported_token_type"))),
+        (0, Some(("server_error_response", false)))
+    );
 }

@@ -21,14 +21,20 @@ const TENANT = "11111111-2222-4333-8444-555555555555";
 const clientId = "client-1";
 
 /**
- * What each provider is like: its preset's own options, where it is, what its ID tokens and token
- * answers hold besides the usual, and where signing out leads.
+ * What each provider is like: its preset's own options, where it is, its endpoints (authorization,
+ * token, keys), what its ID tokens and token answers hold besides the usual, and where signing out
+ * leads.
  */
 const PROVIDERS = {
   auth0: {
     options: { domain: "example.eu.auth0.com", audience: "https://api.example", offline: true },
     issuer: "https://example.eu.auth0.com/",
     discovery: "https://example.eu.auth0.com/.well-known/openid-configuration",
+    endpoints: [
+      "https://example.eu.auth0.com/authorize",
+      "https://example.eu.auth0.com/oauth/token",
+      "https://example.eu.auth0.com/.well-known/jwks.json",
+    ],
     scope: "openid profile email offline_access",
     asked: { audience: "https://api.example" },
     endSession: "https://example.eu.auth0.com/oidc/logout",
@@ -38,6 +44,11 @@ const PROVIDERS = {
     options: { domain: "example.okta.com", offline: true },
     issuer: "https://example.okta.com/oauth2/default",
     discovery: "https://example.okta.com/oauth2/default/.well-known/openid-configuration",
+    endpoints: [
+      "https://example.okta.com/oauth2/default/v1/authorize",
+      "https://example.okta.com/oauth2/default/v1/token",
+      "https://example.okta.com/oauth2/default/v1/keys",
+    ],
     scope: "openid profile email offline_access",
     endSession: "https://example.okta.com/oauth2/default/v1/logout",
     idToken: {
@@ -53,6 +64,11 @@ const PROVIDERS = {
     options: { tenant: TENANT, scope: "openid api://api-1/read", offline: true },
     issuer: `https://login.microsoftonline.com/${TENANT}/v2.0`,
     discovery: `https://login.microsoftonline.com/${TENANT}/v2.0/.well-known/openid-configuration`,
+    endpoints: [
+      `https://login.microsoftonline.com/${TENANT}/oauth2/v2.0/authorize`,
+      `https://login.microsoftonline.com/${TENANT}/oauth2/v2.0/token`,
+      `https://login.microsoftonline.com/${TENANT}/discovery/v2.0/keys`,
+    ],
     scope: "openid api://api-1/read offline_access",
     endSession: `https://login.microsoftonline.com/${TENANT}/oauth2/v2.0/logout`,
     // No at_hash; the answer has a second life beside the first.
@@ -71,6 +87,11 @@ const PROVIDERS = {
     options: { offline: true },
     issuer: "https://accounts.google.com",
     discovery: "https://accounts.google.com/.well-known/openid-configuration",
+    endpoints: [
+      "https://accounts.google.com/o/oauth2/v2/auth",
+      "https://oauth2.googleapis.com/token",
+      "https://www.googleapis.com/oauth2/v3/certs",
+    ],
     scope: "openid profile email",
     asked: { access_type: "offline", prompt: "consent" },
     endSession: undefined,
@@ -86,6 +107,11 @@ const PROVIDERS = {
     options: { url: "https://id.example/", realm: "my realm" },
     issuer: "https://id.example/realms/my%20realm",
     discovery: "https://id.example/realms/my%20realm/.well-known/openid-configuration",
+    endpoints: [
+      "https://id.example/realms/my%20realm/protocol/openid-connect/auth",
+      "https://id.example/realms/my%20realm/protocol/openid-connect/token",
+      "https://id.example/realms/my%20realm/protocol/openid-connect/certs",
+    ],
     scope: "openid profile email",
     endSession: "https://id.example/realms/my%20realm/protocol/openid-connect/logout",
     idToken: { typ: "ID", azp: clientId, sid: "s1", acr: "1", preferred_username: "alice" },
@@ -96,8 +122,14 @@ const PROVIDERS = {
     issuer: "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEfGhI",
     discovery:
       "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEfGhI/.well-known/openid-configuration",
+    endpoints: [
+      "https://example.auth.eu-central-1.amazoncognito.com/oauth2/authorize",
+      "https://example.auth.eu-central-1.amazoncognito.com/oauth2/token",
+      "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_AbCdEfGhI/.well-known/jwks.json",
+    ],
     scope: "openid profile email",
     endSession: "https://example.auth.eu-central-1.amazoncognito.com/logout",
+    endSessionParameter: "logout_uri",
     idToken: {
       "cognito:username": "alice",
       "cognito:groups": ["a"],
@@ -111,7 +143,8 @@ const PROVIDERS = {
 
 /** A client of a preset at a provider of its shape. */
 async function world(name) {
-  const { options, issuer, endSession, idToken, answer = {} } = PROVIDERS[name];
+  const { options, issuer, endpoints, endSession, idToken, answer = {} } = PROVIDERS[name];
+  const [authorization, token, keys] = endpoints;
   const asked = [];
   const idp = await makeProvider({ issuer, clientId, idToken });
   const fetch = async (url, init) => {
@@ -119,14 +152,15 @@ async function world(name) {
     if (url.endsWith("/.well-known/openid-configuration")) {
       return Response.json({
         issuer,
-        authorization_endpoint: `${issuer}/authorize`,
-        token_endpoint: `${issuer}/token`,
-        jwks_uri: `${issuer}/jwks`,
+        authorization_endpoint: authorization,
+        token_endpoint: token,
+        jwks_uri: keys,
         end_session_endpoint: endSession,
       });
     }
-    const response = await idp.fetch(url, init);
-    if (!url.endsWith("/token")) return response;
+    if (url === keys) return idp.fetch(`${issuer}/jwks`, init);
+    assert.equal(url, token);
+    const response = await idp.fetch(`${issuer}/token`, init);
     return Response.json({ ...(await response.json()), ...answer });
   };
   const client = await createClient({
@@ -146,6 +180,8 @@ for (const [name, expected] of Object.entries(PROVIDERS)) {
     const { idp, client, asked } = await world(name);
     const url = await client.signInUrl();
     assert.equal(asked[0], expected.discovery);
+    const [authorization, token, keys] = expected.endpoints;
+    assert.equal(url.origin + url.pathname, authorization);
     assert.equal(url.searchParams.get("scope"), expected.scope);
     for (const [parameter, value] of Object.entries(expected.asked ?? {})) {
       assert.equal(url.searchParams.get(parameter), value);
@@ -160,6 +196,7 @@ for (const [name, expected] of Object.entries(PROVIDERS)) {
     assert.equal(client.state().signedIn, true);
     await client.refresh();
     assert.equal(user.iss, expected.issuer);
+    assert.deepEqual(asked.slice(1), [token, keys, token]);
 
     const end = await client.signOutUrl();
     if (expected.endSession === undefined) return assert.equal(end, null);
@@ -167,6 +204,8 @@ for (const [name, expected] of Object.entries(PROVIDERS)) {
     assert.equal(end.searchParams.get("client_id"), clientId);
     const back = expected.endSessionParameter ?? "post_logout_redirect_uri";
     assert.equal(end.searchParams.get(back), "https://app.example/");
+    const others = ["post_logout_redirect_uri", "logout_uri"].filter((name) => name !== back);
+    for (const other of others) assert.equal(end.searchParams.has(other), false);
   });
 }
 

@@ -157,7 +157,7 @@ test("req_08 without a source of randomness there is no request", async () => {
   const original = Object.getOwnPropertyDescriptor(globalThis, "crypto");
   Object.defineProperty(globalThis, "crypto", { value: {}, configurable: true });
   try {
-    assert.equal(await codeOf(client.signInUrl()), "unsupported_host crypto.getRandomValues");
+    assert.equal(await codeOf(client.signInUrl()), "config_invalid crypto.getRandomValues");
   } finally {
     Object.defineProperty(globalThis, "crypto", original);
   }
