@@ -11,29 +11,26 @@ import { Configuration } from "./configuration.js";
 import type { Value } from "./configuration.js";
 import { EXIT, Failure, misconfigured } from "./failure.js";
 import { helpOf, overview } from "./help.js";
-import { decode } from "./decode.js";
-import { doctor } from "./doctor.js";
-import { introspect } from "./introspect.js";
-import { login, logout, status } from "./login.js";
-import { exec, request, token } from "./manual.js";
-import { selftest } from "./selftest.js";
-import { serve } from "./serve.js";
 import { SETTINGS, flagOf } from "./setting.js";
 import { makeTerminal, plain } from "./terminal.js";
 
-const COMMANDS: readonly Command[] = [
-  login,
-  logout,
-  status,
-  token,
-  exec,
-  request,
-  introspect,
-  decode,
-  doctor,
-  serve,
-  selftest,
-];
+/** In the order of the help. Only the one that runs is loaded: a service need not hold the rest. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  login: async () => (await import("./login.js")).login,
+  logout: async () => (await import("./login.js")).logout,
+  status: async () => (await import("./login.js")).status,
+  token: async () => (await import("./manual.js")).token,
+  exec: async () => (await import("./manual.js")).exec,
+  request: async () => (await import("./manual.js")).request,
+  introspect: async () => (await import("./introspect.js")).introspect,
+  decode: async () => (await import("./decode.js")).decode,
+  doctor: async () => (await import("./doctor.js")).doctor,
+  serve: async () => (await import("./serve.js")).serve,
+  selftest: async () => (await import("./selftest.js")).selftest,
+};
+
+const commandNamed = async (name: string | undefined): Promise<Command | undefined> =>
+  name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name]?.() : undefined;
 
 /** Runs the command that the arguments name, and answers the exit code. */
 async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
@@ -44,12 +41,14 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     return 0;
   }
   if (name === "help" || name === "--help" || name === "-h") {
-    const asked = COMMANDS.find((command) => command.name === rest[0]);
-    terminal.out(asked ? helpOf(asked) : overview(COMMANDS));
+    const asked = await commandNamed(rest[0]);
+    const all = (): Promise<Command[]> =>
+      Promise.all(Object.values(COMMANDS).map((load) => load()));
+    terminal.out(asked ? helpOf(asked) : overview(await all()));
     return rest.length > 0 && !asked ? EXIT.configuration : 0;
   }
   try {
-    const command = COMMANDS.find((one) => one.name === name);
+    const command = await commandNamed(name);
     if (!command) {
       throw misconfigured(`There is no command "${plain(name)}". gatepass help lists them.`);
     }

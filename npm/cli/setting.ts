@@ -288,6 +288,19 @@ export const SETTINGS = [
     fallback: false,
   },
   {
+    name: "redis",
+    kind: "secret",
+    help: "A Redis, as redis://HOST:PORT, in which instances share the provider's keys. Needs the package @redis/client.",
+  },
+  {
+    name: "rateLimit",
+    kind: "integer",
+    help: "How many requests a second one address may make; 0 means any number.",
+    unit: "NUMBER",
+    range: [0, 1_000_000],
+    fallback: 0,
+  },
+  {
     name: "metrics",
     kind: "switch",
     help: "Serves GET /metrics for Prometheus.",

@@ -190,9 +190,10 @@ async function openKeyring(
   try {
     // By a name that no bundler follows: the package is optional.
     const { Entry } = (await import(KEYRING)) as {
-      Entry: new (service: string, account: string) => Entry;
+      Entry: new (service: string, account: string, options: object) => Entry;
     };
-    open = (name) => new Entry("gatepass", name);
+    // Not the kernel's keyring, which forgets with the machine's session.
+    open = (name) => new Entry("gatepass", name, { linux: { store: "secret-service" } });
   } catch {
     return `the package ${KEYRING} is not installed.`;
   }

@@ -3,6 +3,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 
 import { createGuard } from "gatepass/guard";
+import { makeSender } from "./send.js";
 import type { Guard, GuardEvent, GuardOptions, Need, Principal, Tally } from "gatepass/guard";
 
 /** What is shown of a request. */
@@ -82,7 +83,8 @@ const digest = (text: string): Buffer => createHash("sha256").update(text).diges
 
 /** Asks a guard, which is made with the first request: starting needs no provider. */
 export function guardDecider(source: GuardSource, onEvent: (event: GuardEvent) => void): Decider {
-  const options: GuardOptions = { ...source.options, onEvent };
+  const sender = makeSender();
+  const options: GuardOptions = { fetch: sender.fetch, ...source.options, onEvent };
   let guard: Guard | undefined;
   let making: Promise<Guard> | undefined;
   const make = async (): Promise<Guard> => {
@@ -159,16 +161,19 @@ export function guardDecider(source: GuardSource, onEvent: (event: GuardEvent) =
     },
     dispose() {
       guard?.dispose();
+      sender.close();
     },
   };
 }
 
-/** As little as the guard looks at. */
+/** As little as the guard looks at; the runtime's own Headers cost more than the whole decision. */
 function headersOf({ authorization, dpop }: Shown): Headers {
-  const headers = new Headers();
-  if (authorization !== undefined) headers.set("authorization", authorization);
-  if (dpop !== undefined) headers.set("dpop", dpop);
-  return headers;
+  const known: Readonly<Record<string, string | undefined>> = { authorization, dpop };
+  const headers: Pick<Headers, "get" | "has"> = {
+    get: (name) => known[name.toLowerCase()] ?? null,
+    has: (name) => known[name.toLowerCase()] !== undefined,
+  };
+  return headers as Headers;
 }
 
 /** The provider did not say whether it publishes metadata. */

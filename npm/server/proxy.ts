@@ -3,6 +3,7 @@
 
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import type { IncomingMessage, RequestOptions, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { pipeline } from "node:stream";
 
@@ -38,6 +39,13 @@ export interface Proxy {
     response: ServerResponse,
     forwarding: Forwarding,
   ): Promise<number>;
+  /** The same for a connection that is to change its protocol, such as to WebSocket. */
+  upgrade(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    forwarding: Forwarding,
+  ): Promise<number>;
   close(): void;
 }
 
@@ -48,30 +56,39 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
   const send = isSecure ? httpsRequest : httpRequest;
   const base = pathname.replace(/\/$/u, "");
 
+  const headersOf = (
+    request: IncomingMessage,
+    identity: Forwarding["identity"],
+    more: readonly string[],
+  ): string[] => [
+    ...passOn(request.rawHeaders, request.headers.connection, (name) => {
+      if (/^x[-_]auth[-_]/u.test(name)) return false;
+      return options.forwardToken || (name !== "authorization" && name !== "dpop");
+    }),
+    ...["Host", host],
+    ...["X-Forwarded-For", request.socket.remoteAddress ?? ""],
+    ...["X-Forwarded-Host", request.headers.host ?? ""],
+    ...["X-Forwarded-Proto", "http"],
+    ...Object.entries(identity).flat(),
+    ...more,
+  ];
+  const target = (request: IncomingMessage, headers: string[]): RequestOptions => ({
+    protocol,
+    hostname: hostname.replace(/^\[|\]$/gu, ""),
+    port,
+    method: request.method ?? "GET",
+    path: base + (request.url ?? "/"),
+    headers,
+  });
+  /** Connections that changed their protocol: nothing else ends them. */
+  const changed = new Set<Duplex>();
+
   return {
     forward(request, response, { identity, headers }) {
-      const own = request.headers;
-      const forwarded: RequestOptions = {
-        protocol,
-        hostname: hostname.replace(/^\[|\]$/gu, ""),
-        port,
-        agent,
-        method: request.method ?? "GET",
-        path: base + (request.url ?? "/"),
-        headers: [
-          ...passOn(request.rawHeaders, own.connection, (name) => {
-            if (/^x[-_]auth[-_]/u.test(name)) return false;
-            return options.forwardToken || (name !== "authorization" && name !== "dpop");
-          }),
-          ...["Host", host],
-          ...["X-Forwarded-For", request.socket.remoteAddress ?? ""],
-          ...["X-Forwarded-Host", own.host ?? ""],
-          ...["X-Forwarded-Proto", "http"],
-          ...Object.entries(identity).flat(),
-          // A body of unknown length goes on as one.
-          ...(own["transfer-encoding"] === undefined ? [] : ["Transfer-Encoding", "chunked"]),
-        ],
-      };
+      // A body of unknown length goes on as one.
+      const isChunked = request.headers["transfer-encoding"] !== undefined;
+      const more = isChunked ? ["Transfer-Encoding", "chunked"] : [];
+      const forwarded = { ...target(request, headersOf(request, identity, more)), agent };
       return new Promise((resolve) => {
         const onward = send(forwarded, (answer) => {
           const status = answer.statusCode ?? 502;
@@ -93,7 +110,55 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
         });
       });
     },
-    close: () => agent.destroy(),
+    upgrade(request, socket, head, { identity, headers }) {
+      const more = ["Connection", "Upgrade", "Upgrade", request.headers.upgrade ?? ""];
+      const begin = (answer: IncomingMessage, own: readonly string[]): void => {
+        const { statusCode = 502, statusMessage = "" } = answer;
+        const kept = [
+          ...passOn(answer.rawHeaders, answer.headers.connection, () => true),
+          ...Object.entries(headers).flat(),
+          ...own,
+        ];
+        let text = `HTTP/1.1 ${statusCode} ${statusMessage}\r\n`;
+        for (let at = 0; at + 1 < kept.length; at += 2) text += `${kept[at]}: ${kept[at + 1]}\r\n`;
+        socket.write(`${text}\r\n`);
+      };
+      return new Promise((resolve) => {
+        // A connection of its own: it will carry something else.
+        const onward = send({
+          ...target(request, headersOf(request, identity, more)),
+          agent: false,
+        });
+        socket.once("close", () => onward.destroy());
+        socket.on("error", () => onward.destroy());
+        onward.once("upgrade", (answer, upstreamSocket: Duplex, first: Buffer) => {
+          begin(answer, ["Connection", "Upgrade", "Upgrade", answer.headers.upgrade ?? ""]);
+          for (const one of [socket, upstreamSocket]) {
+            changed.add(one);
+            one.once("close", () => changed.delete(one));
+          }
+          if (head.length > 0) upstreamSocket.write(head);
+          if (first.length > 0) socket.write(first);
+          pipeline(socket, upstreamSocket, () => {});
+          pipeline(upstreamSocket, socket, () => {});
+          resolve(101);
+        });
+        onward.once("response", (answer) => {
+          begin(answer, ["Connection", "close"]);
+          pipeline(answer, socket, () => resolve(answer.statusCode ?? 502));
+        });
+        onward.once("error", () => {
+          if (!socket.writableEnded)
+            socket.end("HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\r\n");
+          resolve(502);
+        });
+        onward.end();
+      });
+    },
+    close() {
+      agent.destroy();
+      for (const socket of changed) socket.destroy();
+    },
   };
 }
 

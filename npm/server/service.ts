@@ -2,9 +2,10 @@
  * The guard as a local HTTP service: a decision point for other servers, and a proxy where there is
  * an upstream.
  */
-import { createServer } from "node:http";
+import { STATUS_CODES, createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 
 import type { Need } from "gatepass/guard";
 import type { Decider, Decision } from "./decide.js";
@@ -13,6 +14,7 @@ import type { Log } from "./log.js";
 import { Metrics } from "./metrics.js";
 import { authResult, readQuestion } from "./plugin.js";
 import type { Proxy } from "./proxy.js";
+import type { RateLimit } from "./rate.js";
 import { EVERYTHING, makeRouter, pathOf } from "./route.js";
 import type { Route, Router } from "./route.js";
 
@@ -32,6 +34,7 @@ export interface ServiceOptions {
   readonly basePath: string;
   readonly showMetrics: boolean;
   readonly proxy?: Proxy;
+  readonly rateLimit?: RateLimit;
   /** Under which clients know this API; without it what they say themselves. */
   readonly publicOrigin?: string;
 }
@@ -43,6 +46,7 @@ const LONGEST_HEAD = 32 * 1024;
 /** Refusals of the service itself; all other codes are the guard's. */
 const UNROUTED = "unrouted";
 const AMBIGUOUS = "request_invalid";
+const RATE_LIMITED = "rate_limited";
 /** The endpoints' own needs are in the routes. */
 const NO_STORE = { "cache-control": "no-store" };
 
@@ -61,6 +65,12 @@ export class Service {
     this.#server = createServer({ maxHeaderSize: LONGEST_HEAD }, (request, response) => {
       this.#handle(request, response).catch(() => this.#fail(response));
     });
+    const { proxy } = options;
+    if (proxy) {
+      this.#server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+        this.#upgrade(proxy, request, socket, head).catch(() => socket.destroy());
+      });
+    }
   }
 
   /** Answers the port. */
@@ -85,6 +95,9 @@ export class Service {
   /** Takes no more requests, waits for those under way, and ends them when time is up. */
   async drain(limitMs: number): Promise<void> {
     this.#isDraining = true;
+    // What changed its protocol has no end of its own.
+    const timerOfChanged = setTimeout(() => this.#options.proxy?.close(), limitMs);
+    timerOfChanged.unref();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeIdleConnections();
     const timer = setTimeout(() => this.#server.closeAllConnections(), limitMs);
@@ -143,6 +156,7 @@ export class Service {
     }
     // Behind a proxy of ours nobody else asks.
     if (proxy) return false;
+    if (this.#isTooOften(request, response)) return true;
     if (path === "/plugin/authenticate") {
       await this.#answerPlugin(request, response);
       return true;
@@ -214,7 +228,59 @@ export class Service {
       .end();
   }
 
+  /** Answers for an address that asks too often. */
+  #isTooOften(request: IncomingMessage, response: ServerResponse): boolean {
+    const wait = this.#waitOf(request);
+    if (wait === 0) return false;
+    request.resume();
+    response.setHeader("retry-after", String(wait));
+    send(response, 429, { error: RATE_LIMITED });
+    return true;
+  }
+
+  /** How many seconds who asks has to wait. */
+  #waitOf({ socket }: IncomingMessage): number {
+    const { log, metrics, rateLimit } = this.#options;
+    const wait = rateLimit?.take(socket.remoteAddress ?? "", performance.now()) ?? 0;
+    if (wait > 0) {
+      metrics.decided(RATE_LIMITED, 0);
+      log({ level: "WARN", message: `Refused: ${RATE_LIMITED}`, latencyMs: 0 });
+    }
+    return wait;
+  }
+
+  /** A connection that is to change its protocol: the token of its request is that of all that follows. */
+  async #upgrade(
+    proxy: Proxy,
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+  ): Promise<void> {
+    socket.on("error", () => socket.destroy());
+    const { method = "GET", url: target = "/" } = request;
+    const url = this.#urlOf(request, target);
+    const wait = this.#waitOf(request);
+    const decision: Decision =
+      wait > 0
+        ? { status: 429, headers: { "retry-after": String(wait) } }
+        : await this.#decide(method, target, { ...shownBy(request), method, url });
+    if (decision.status !== 200 || this.#isDraining) {
+      const status = decision.status === 200 ? 503 : decision.status;
+      const headers = { ...NO_STORE, ...decision.headers, connection: "close" };
+      const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+      socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines.join("")}\r\n`);
+      return;
+    }
+    const { headers } = decision;
+    const status = await proxy.upgrade(request, socket, head, {
+      identity: identityOf(decision),
+      headers,
+    });
+    this.#options.metrics.proxied(status);
+  }
+
   async #forward(proxy: Proxy, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.#isTooOften(request, response)) return;
     const { method = "GET", url: target = "/" } = request;
     const url = this.#urlOf(request, target);
     const decision = await this.#decide(method, target, {

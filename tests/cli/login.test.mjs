@@ -244,7 +244,7 @@ test("S0-04 the tokens are kept in the system's keyring where there is one, and 
   assert.equal(provider.count("/token"), asked);
   const none = { ...settings, DBUS_SESSION_BUS_ADDRESS: "unix:path=/nonexistent" };
   const asked2 = await gatepass.run(["token", "--store", "keyring"], { env: none });
-  assert.equal(asked2.code, 2);
+  assert.equal(asked2.code, 2, asked2.stderr);
   assert.match(asked2.stderr, /no keyring/);
   assert.equal((await gatepass.run(["logout"], { env: settings })).code, 0);
   assert.equal((await gatepass.run(["token"], { env: settings })).code, 3);

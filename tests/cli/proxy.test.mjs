@@ -260,3 +260,103 @@ test("routes say what the upstream is asked for, and default deny says the rest"
   assert.equal(poor.status, 403);
   assert.match(poor.headers.get("www-authenticate"), /insufficient_scope.*scope="mcp"/);
 });
+
+/** A server that changes to a protocol in which everything is said twice. */
+async function startEcho(t) {
+  const seen = [];
+  const { server, origin } = await listen(t, (request, response) => response.end("plain"));
+  server.on("upgrade", (request, socket) => {
+    seen.push(request.headers);
+    if (request.url === "/no") {
+      return socket.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno");
+    }
+    const head = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n`;
+    socket.write(`${head}X-Own: yes\r\n\r\nwelcome`);
+    socket.on("data", (data) => socket.write(data));
+    socket.on("end", () => socket.end());
+    socket.on("error", () => {});
+    t.after(() => socket.destroy());
+  });
+  return { origin, seen };
+}
+
+/** Asks for another protocol; answers the connection, or the answer of who refused. */
+const change = (origin, path, headers) =>
+  new Promise((resolve, reject) => {
+    const { port } = new URL(origin);
+    const options = { host: "127.0.0.1", port, path, agent: false };
+    const all = { connection: "Upgrade", upgrade: "echo", ...headers };
+    const request = httpRequest({ ...options, headers: all });
+    request.once("error", reject);
+    request.once("response", (response) => resolve({ response }));
+    request.once("upgrade", (response, socket, head) => resolve({ response, socket, head }));
+    request.end();
+  });
+
+test("a connection that changes its protocol, as WebSocket does, passes in both directions once it is allowed", async (t) => {
+  const echo = await startEcho(t);
+  const { origin, authorization, child, exited } = await guarded(t, echo.origin, [
+    "--drain-timeout",
+    "1",
+  ]);
+  const none = await change(origin, "/ws", {});
+  assert.equal(none.response.statusCode, 401);
+  assert.match(none.response.headers["www-authenticate"], /^Bearer resource_metadata=/);
+  assert.equal(echo.seen.length, 0);
+
+  const { response, socket, head } = await change(origin, "/ws", {
+    authorization,
+    "sec-websocket-protocol": "mcp",
+    "x-auth-subject": "root",
+  });
+  assert.equal(response.statusCode, 101);
+  assert.equal(response.headers["x-own"], "yes");
+  let received = String(head);
+  socket.on("data", (data) => (received += data));
+  const until = async (text) => {
+    while (!received.includes(text)) await once(socket, "data");
+  };
+  await until("welcome");
+  const big = "x".repeat(300_000);
+  socket.write(big);
+  socket.write("|end");
+  await until("|end");
+  assert.equal(received, `welcome${big}|end`);
+  const [upstream] = echo.seen;
+  assert.equal(upstream["x-auth-subject"], "alice");
+  assert.equal(upstream["sec-websocket-protocol"], "mcp");
+  assert.equal(upstream.authorization, undefined);
+
+  const refused = await change(origin, "/no", { authorization });
+  assert.equal(refused.response.statusCode, 403);
+
+  // It has no end of its own: draining ends it.
+  const closed = once(socket, "close");
+  child.kill("SIGTERM");
+  await closed;
+  assert.equal(await exited, 0);
+});
+
+test("S4-39 an address that asks too often is told when to come back", async (t) => {
+  const mcp = await startMcp(t);
+  const { origin, authorization } = await guarded(t, mcp.origin, ["--rate-limit", "2"]);
+  const statuses = [];
+  let wait;
+  for (let at = 0; at < 20; at++) {
+    const response = await fetch(`${origin}/x`, {
+      method: "POST",
+      body: CALL,
+      headers: { authorization },
+    });
+    statuses.push(response.status);
+    wait ??= response.headers.get("retry-after");
+    await response.arrayBuffer();
+  }
+  // Twice as many as in a second may come at once.
+  assert.deepEqual(statuses.slice(0, 4), [200, 200, 200, 200]);
+  assert.ok(statuses.includes(429));
+  assert.equal(wait, "1");
+  const refused = await change(origin, "/ws", { authorization });
+  assert.ok([429, 502, 400].includes(refused.response.statusCode));
+  assert.equal((await fetch(`${origin}/health`)).status, 200);
+});

@@ -1,0 +1,47 @@
+// A Redis that several instances share, where one is configured.
+
+import { redisSharedCache } from "gatepass/guard";
+import type { NodeRedis, SharedCache } from "gatepass/guard";
+
+import type { Configuration } from "./configuration.js";
+import { misconfigured } from "./failure.js";
+
+export interface Shared {
+  readonly cache: SharedCache;
+  close(): void;
+}
+
+/** What is used of `@redis/client`. */
+interface Client extends NodeRedis {
+  on(event: "error", listener: () => void): unknown;
+  connect(): Promise<unknown>;
+  destroy(): void;
+}
+
+const CONNECT_MS = 1000;
+const PACKAGE = "@redis/client";
+
+/** @throws Failure where the address is none or the package is missing */
+export async function openRedis(configuration: Configuration): Promise<Shared | undefined> {
+  const url = configuration.text("redis");
+  if (url === undefined) return undefined;
+  const where = configuration.found("redis")?.where;
+  if (!URL.canParse(url) || !/^rediss?:\/\//u.test(url)) {
+    throw misconfigured(`${where}: redis must begin with redis:// or rediss://.`);
+  }
+  let createClient: (options: object) => Client;
+  try {
+    // By a name that no bundler follows: the package is optional.
+    ({ createClient } = (await import(PACKAGE)) as { createClient: typeof createClient });
+  } catch {
+    throw misconfigured(`${where}: the package ${PACKAGE} is not installed.`);
+  }
+  // Without a queue: while it is away, the guard fetches the keys itself.
+  const client = createClient({ url, disableOfflineQueue: true });
+  // It connects again by itself; the guard tells of each time it was missed.
+  client.on("error", () => {});
+  // The first request may need what is there; one that does not answer stops nothing.
+  const soon = new Promise((resolve) => setTimeout(resolve, CONNECT_MS).unref());
+  await Promise.race([client.connect().catch(() => {}), soon]);
+  return { cache: redisSharedCache(client), close: () => client.destroy() };
+}
