@@ -13,6 +13,7 @@ import { gzipSync } from "node:zlib";
 import { entryFiles } from "./lib/entries.mjs";
 import { Failure, isMain, runMain } from "./lib/failure.mjs";
 import { fallbackModule, fallbackModuleTypes } from "./lib/fallback.mjs";
+import { glueModule, makeGlueTypes } from "./lib/glue.mjs";
 import { inlineModule, inlineModuleTypes } from "./lib/inline.mjs";
 import { withLock } from "./lib/lock.mjs";
 import { parseMatrix } from "./lib/matrix.mjs";
@@ -204,10 +205,10 @@ async function buildArtefact(artefact, tools, it) {
     outputs.wasmTypes,
     "declare const module: WebAssembly.Module;\nexport default module;\n",
   );
-  copyFileSync(glue, outputs.glue);
+  writeFileSync(outputs.glue, glueModule(`${name}.wasm`, readFileSync(glue, "utf8")));
   writeFileSync(
     outputs.glueTypes,
-    glueTypes(readFileSync(join(root, work, `${name}.d.ts`), "utf8")),
+    glueTypes(name, readFileSync(join(root, work, `${name}.d.ts`), "utf8")),
   );
   writeFileSync(outputs.inline, inline);
   writeFileSync(outputs.inlineTypes, inlineModuleTypes);
@@ -233,6 +234,7 @@ function artefactInputs(artefact, tools) {
       join(root, ".cargo", "config.toml"),
       fileURLToPath(import.meta.url),
       join(root, "tools", "lib", "fallback.mjs"),
+      join(root, "tools", "lib", "glue.mjs"),
       join(root, "tools", "lib", "inline.mjs"),
     ],
     {
@@ -572,13 +574,12 @@ async function assertRoundTrip(name, wasm, inline) {
     throw new Failure(`${name}.inline.js does not give back the bytes of ${name}.wasm.`);
 }
 
-/** @param {string} generated what wasm-bindgen says of the functions and classes it exports */
-function glueTypes(generated) {
-  return `${generated.trimEnd()}
-
-/** Hands the glue the exports of the WebAssembly instance; nothing else works before. */
-export function __wbg_set_wasm(exports: unknown): void;
-`;
+/**
+ * @param {string} name
+ * @param {string} generated what wasm-bindgen says of the functions and classes it exports
+ */
+function glueTypes(name, generated) {
+  return `${generated.trimEnd()}\n${makeGlueTypes(`${name}_bg.js`)}`;
 }
 
 /**

@@ -184,12 +184,21 @@ export function translate(thrown: unknown): GatepassError {
   if (thrown instanceof GatepassError) return thrown;
   const isWire = thrown instanceof Error && thrown.name === "GatepassError";
   if (isWire) return new GatepassError(thrown as Error & Wire);
+  return internal(thrown, false);
+}
+
+/** The error of a call in which the core died. The next one meets a new core. */
+export function crashed(cause: unknown): GatepassError {
+  return internal(cause, true);
+}
+
+function internal(cause: unknown, retryable: boolean): GatepassError {
   return new GatepassError({
     code: "internal_error",
     phase: "config",
-    retryable: false,
+    retryable,
     hint: "gatepass failed inside; please report this with the versions of gatepass and the runtime.",
-    cause: thrown,
+    cause,
   });
 }
 

@@ -516,8 +516,7 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
   });
   const { onEvent } = host;
   const listener = onEvent && ((text: string) => onEvent(JSON.parse(text) as GuardEvent));
-  return call(async () => {
-    const glue = await guardEngine.ready();
+  const make = (glue: Glue): Core => {
     const core = new glue.Guard(json, host.fetch, listener);
     core.setKey(key.key, key.alg, key.kid);
     if (host.replayStore) core.setReplayStore(asRemember(host.replayStore));
@@ -528,11 +527,15 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
         (key: string, text: string, seconds: number) => cache.put(key, text, seconds),
       );
     }
-    return new RequestGuard(core, host);
-  });
+    return core;
+  };
+  return call(async () => new RequestGuard(make, await guardEngine.ready(), host));
 }
 
-const NOTHING: Needed = { json: "{}", predicate: undefined };
+/** What cores are made with. */
+type Glue = Exclude<ReturnType<typeof guardEngine.ready>, Promise<unknown>>;
+
+const NOTHING: Needed = { json: undefined, predicate: undefined };
 const encoder = new TextEncoder();
 /** Where texts are encoded on their way to the core, which copies them at once. */
 const scratch = new Uint8Array(20 * 1024);
@@ -562,7 +565,8 @@ const isSharedCache = (value: unknown): boolean =>
 
 /** A need as it goes to the core, and what only JavaScript can ask afterwards. */
 interface Needed {
-  readonly json: string;
+  /** Absent where nothing beyond a valid token is needed. */
+  readonly json: string | undefined;
   readonly predicate: Need["predicate"];
 }
 
@@ -589,8 +593,30 @@ function isPreflight(request: { readonly headers: Headers }): request is Request
   return isOptions && headers.has("origin") && headers.has("access-control-request-method");
 }
 
+/** A core, the life of its instance, and how many checks are under way there. */
+interface Held {
+  readonly core: Core;
+  readonly life: typeof guardEngine.life;
+  waiting: number;
+}
+
+const hold = (core: Core): Held => ({ core, life: guardEngine.life, waiting: 0 });
+
+/** What the core answers: its decision, or a promise of it or of what it waits for. */
+type Decided = string | Promise<string | boolean>;
+
+/** Whether the host says yes. Some reject where others say no. */
+function isYes(answer: Promise<string | boolean>): Promise<boolean> {
+  return answer.then(
+    (fits) => fits === true,
+    () => false,
+  );
+}
+
 class RequestGuard implements Guard {
-  #core: Core | undefined;
+  /** Makes a core from the options, for the first time and again where its instance has died. */
+  readonly #make: (glue: Glue) => Core;
+  #held: Held | undefined;
   readonly #preflight: GuardOptions["preflight"];
   readonly #always: Always;
   readonly #waitUntil: GuardOptions["waitUntil"];
@@ -601,10 +627,13 @@ class RequestGuard implements Guard {
     this.#alive.recall(from, until, place, generation);
 
   constructor(
-    core: Core,
+    make: (glue: Glue) => Core,
+    glue: Glue,
     host: Partial<Pick<GuardOptions, "exposeHeaders" | "preflight" | "waitUntil">>,
   ) {
-    this.#core = core;
+    this.#make = make;
+    this.#held = hold(make(glue));
+    const { core } = this.#held;
     this.#always = [
       ["vary", core.vary()],
       ...(host.exposeHeaders
@@ -619,8 +648,20 @@ class RequestGuard implements Guard {
   }
 
   get #alive(): Core {
-    if (!this.#core) throw disposed();
-    return this.#core;
+    return this.#living.core;
+  }
+
+  get #living(): Held {
+    if (!this.#held) throw disposed();
+    const { isOver, cause } = this.#held.life;
+    if (!isOver) return this.#held;
+    // Its instance has died. What it knew is gone: keys are fetched anew, and verdicts stood on them.
+    const glue = guardEngine.ready();
+    // Only what must answer at once meets this; checks have waited.
+    if (glue instanceof Promise) throw cause;
+    this.#headers.clear();
+    this.#tokens.clear();
+    return (this.#held = hold(this.#make(glue)));
   }
 
   async check(request: GuardedRequest, need?: Need, connection?: Connection): Promise<Checked> {
@@ -633,19 +674,36 @@ class RequestGuard implements Guard {
     connection: Connection | undefined,
   ): Promise<Checked> {
     const authorization = request.headers.get("authorization") ?? undefined;
-    const known = authorization && this.#headers.find(authorization, need.json, this.#holds);
-    const outcome = known || (await this.#decide(request, authorization, need.json, connection));
+    const outcome = await this.#outcome(request, authorization, need.json, connection);
     this.#renew();
     if (!("principal" in outcome)) return refused(outcome.refusal, this.#always);
     if (!need.predicate || (await saysYes(need, outcome.principal))) return outcome;
-    const refusal = JSON.parse(this.#alive.withdraw(need.json, authorization)) as Refusal;
+    const refusal = JSON.parse(this.#alive.withdraw(need.json ?? "{}", authorization)) as Refusal;
     return refused(refusal, this.#always);
+  }
+
+  /** What is known or decided of a request: also that this cannot be said, because the core died. */
+  async #outcome(
+    request: GuardedRequest,
+    authorization: string | undefined,
+    need: string | undefined,
+    connection: Connection | undefined,
+  ): Promise<Accepted | { readonly refusal: Refusal }> {
+    try {
+      if (this.#held?.life.isOver) await guardEngine.ready();
+      const known = authorization && this.#headers.find(authorization, need, this.#holds);
+      return known || (await this.#decide(request, authorization, need, connection));
+    } catch (thrown) {
+      const { code, hint } = translate(thrown);
+      if (code !== "internal_error") throw thrown;
+      return { refusal: { code, hint, status: 503, retryAfter: 1 } };
+    }
   }
 
   #decide(
     request: GuardedRequest,
     authorization: string | undefined,
-    need: string,
+    need: string | undefined,
     connection: Connection | undefined,
   ) {
     const header = authorization === undefined ? undefined : toBytes(authorization);
@@ -658,6 +716,7 @@ class RequestGuard implements Guard {
 
   async verify(token: string, need?: Need): Promise<Principal> {
     const needed = readNeed(need);
+    if (this.#held?.life.isOver) await guardEngine.ready();
     const known = this.#tokens.find(token, needed.json, this.#holds);
     const { principal } = known ?? (await this.#decideToken(token, needed.json));
     this.#renew();
@@ -667,7 +726,7 @@ class RequestGuard implements Guard {
     return principal;
   }
 
-  #decideToken(token: string, need: string): Accepted | Promise<Accepted> {
+  #decideToken(token: string, need: string | undefined): Accepted | Promise<Accepted> {
     return this.#ask(
       (core) => core.verify(toBytes(token), need),
       (text) => keep(text, this.#tokens, token, need) as Accepted,
@@ -675,14 +734,41 @@ class RequestGuard implements Guard {
   }
 
   /** Asks the core and reads its answer: at once where it answers at once. */
-  #ask<T>(ask: (core: Core) => string | Promise<string>, read: (text: string) => T) {
+  #ask<T>(ask: (core: Core) => Decided, read: (text: string) => T): T | Promise<T> {
+    const held = this.#living;
     try {
-      const answer = ask(this.#alive);
-      if (typeof answer === "string") return read(answer);
-      return call(() => answer).then(read);
+      const answer = ask(held.core);
+      return typeof answer === "string" ? read(answer) : this.#wait(held, answer, read);
     } catch (thrown) {
       throw translate(thrown);
     }
+  }
+
+  /** Waits for what the core waits for, and reads its answer. */
+  async #wait<T>(held: Held, answer: Decided, read: (text: string) => T): Promise<T> {
+    const { core, life } = held;
+    held.waiting++;
+    try {
+      while (typeof answer !== "string") {
+        const check = core.waiting();
+        // No number: the core waits itself, and this is its answer.
+        answer =
+          check === 0
+            ? ((await life.of(answer)) as string)
+            : core.resume(check, await isYes(answer));
+      }
+      return read(answer);
+    } catch (thrown) {
+      throw translate(thrown);
+    } finally {
+      held.waiting--;
+      this.#free(held);
+    }
+  }
+
+  /** Frees a core that was disposed of and that nobody waits for any more. */
+  #free(held: Held): void {
+    if (this.#held === undefined && held.waiting === 0) held.core.free();
   }
 
   protect<Q extends GuardedRequest, R extends readonly unknown[]>(
@@ -714,10 +800,9 @@ class RequestGuard implements Guard {
 
   /** Begins what a decision left to be done, which nobody waits for. */
   #renew(): void {
-    const renewal = this.#core?.renew();
-    if (!renewal) return;
     try {
-      this.#waitUntil?.(renewal);
+      const renewal = this.#held?.core.renew();
+      if (renewal) this.#waitUntil?.(renewal);
     } catch {
       // The renewal goes on or not; the decision stands.
     }
@@ -731,8 +816,9 @@ class RequestGuard implements Guard {
   dispose(): void {
     this.#headers.clear();
     this.#tokens.clear();
-    this.#core?.free();
-    this.#core = undefined;
+    const held = this.#held;
+    this.#held = undefined;
+    if (held) this.#free(held);
   }
 }
 
@@ -741,7 +827,7 @@ function keep(
   text: string,
   verdicts: Verdicts<Accepted>,
   key: string | undefined,
-  need: string,
+  need: string | undefined,
 ): Accepted | { readonly refusal: Refusal } {
   const outcome = readOutcome(text);
   if (!("accepted" in outcome)) return outcome;

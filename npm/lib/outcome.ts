@@ -32,7 +32,7 @@ export function readOutcome(text: string): Outcome {
   principal.roles = common.roles;
   principal.permissions = common.permissions;
   if (common.kind !== undefined) principal.kind = common.kind;
-  principal.claims = freeze(JSON.parse(text.slice(namesEnd + 1)) as Principal["claims"]);
+  ClaimsText.give(principal, text.slice(namesEnd + 1));
   const accepted: Mutable<Accepted> = {
     principal: Object.freeze(principal),
     checks: common.checks,
@@ -41,6 +41,43 @@ export function readOutcome(text: string): Outcome {
     accepted.dpopNonce = JSON.parse(text.slice(verdictEnd + 1, nonceEnd)) as string;
   }
   return { accepted: Object.freeze(accepted), verdict: text.slice(0, verdictEnd) };
+}
+
+/** Answers what it is given, so that a class that extends it adds its fields to that. */
+const Given = function (given: object) {
+  return given;
+} as unknown as new (given: object) => object;
+
+/**
+ * The text of a principal's claims, which is read when somebody asks for them: reading takes longer
+ * than all the rest of an outcome, and most programs ask for subject and scopes only. It stands in a
+ * private field of the principal itself, and `claims` is an own member like every other one.
+ */
+class ClaimsText extends Given {
+  #text: string;
+  #claims: Principal["claims"] | undefined;
+
+  private constructor(principal: object, text: string) {
+    super(principal);
+    this.#text = text;
+  }
+
+  // One for all principals: so engines take them for objects of one shape.
+  static readonly #member = {
+    enumerable: true,
+    get(this: ClaimsText): Principal["claims"] {
+      if (this.#claims === undefined) {
+        this.#claims = freeze(JSON.parse(this.#text) as Principal["claims"]);
+        this.#text = "";
+      }
+      return this.#claims;
+    },
+  };
+
+  static give(principal: object, text: string): void {
+    Object.defineProperty(principal, "claims", ClaimsText.#member);
+    new ClaimsText(principal, text);
+  }
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };

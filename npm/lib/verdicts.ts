@@ -22,7 +22,7 @@ interface Entry<T> {
   /** The whole text, which is compared: nothing shorter decides. */
   readonly text: string;
   /** The need for which it was decided, as it went to the core. */
-  readonly need: string;
+  readonly need: string | undefined;
   /** As the core wrote it, until it is looked at for the first time. */
   verdict: Verdict | string;
   readonly outcome: T;
@@ -59,7 +59,11 @@ export class Verdicts<T> {
   }
 
   /** The outcome for this text and this need, if there is one and `holds` says yes to its verdict. */
-  find(text: string, need: string, holds: (verdict: Verdict) => boolean): T | undefined {
+  find(
+    text: string,
+    need: string | undefined,
+    holds: (verdict: Verdict) => boolean,
+  ): T | undefined {
     const entry = this.#entries.get(fileOf(text, need));
     if (entry !== undefined && entry.text === text && entry.need === need) {
       if (typeof entry.verdict === "string") entry.verdict = JSON.parse(entry.verdict) as Verdict;
@@ -75,9 +79,9 @@ export class Verdicts<T> {
   }
 
   /** Keeps an outcome, which must not change any more; `size` is the length of its JSON text. */
-  keep(text: string, need: string, verdict: string, outcome: T, size: number): void {
+  keep(text: string, need: string | undefined, verdict: string, outcome: T, size: number): void {
     // What JSON text becomes in memory takes about three times its length.
-    const bytes = ENTRY_BYTES + text.length + need.length + 3 * size;
+    const bytes = ENTRY_BYTES + text.length + (need?.length ?? 0) + 3 * size;
     if (this.#maxEntries === 0 || bytes > this.#maxBytes) return;
     const key = fileOf(text, need);
     const known = this.#entries.get(key);
@@ -124,8 +128,9 @@ export class Verdicts<T> {
 }
 
 /** Under what the verdict on a text is filed, for each need by itself. */
-function fileOf(text: string, need: string): string {
-  return text.slice(-FILED_UNDER) + need;
+function fileOf(text: string, need: string | undefined): string {
+  const end = text.slice(-FILED_UNDER);
+  return need === undefined ? end : end + need;
 }
 
 /** Makes a value from JSON unchangeable, all the way down. */

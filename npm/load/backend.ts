@@ -1,4 +1,4 @@
-import * as glue from "../wasm/backend_bg.js";
+import { makeGlue } from "../wasm/backend_bg.js";
 import { Engine } from "./engine.js";
 
-export const backendEngine = new Engine(glue, "backend_bg.js");
+export const backendEngine = new Engine(makeGlue, "backend_bg.js");

@@ -1,4 +1,4 @@
-import * as glue from "../wasm/client_bg.js";
+import { makeGlue } from "../wasm/client_bg.js";
 import { Engine } from "./engine.js";
 
-export const clientEngine = new Engine(glue, "client_bg.js");
+export const clientEngine = new Engine(makeGlue, "client_bg.js");

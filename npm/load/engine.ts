@@ -1,14 +1,17 @@
-// Brings glue and WebAssembly together: lazily, once, and again after a failure.
+// Brings glue and WebAssembly together: lazily, once, and again after a failure or a trap.
 //
 // This file is part of the edge entries, so it must not contain the text of a call that compiles
 // bytes: bundlers for edge runtimes refuse code in which they find one.
 
-import { GatepassError } from "../lib/errors.js";
+import { GatepassError, crashed } from "../lib/errors.js";
 
 /** What wasm-bindgen's `bundler` glue offers to whoever instantiates the module. */
 interface Glue {
   __wbg_set_wasm(exports: WebAssembly.Exports): void;
 }
+
+/** Makes the glue of one instance; `outlived` runs what the host calls. */
+type MakeGlue<G> = (outlived: (callback: () => unknown) => unknown) => G;
 
 /** What runs: WebAssembly, or its translation to JavaScript. */
 export type EngineKind = "wasm" | "js";
@@ -23,21 +26,29 @@ export interface Loaded {
 export type Load = (imports: WebAssembly.Imports) => Loaded | Promise<Loaded>;
 
 export class Engine<G extends Glue> {
-  readonly #glue: G;
-  readonly #imports: WebAssembly.Imports;
+  readonly #make: MakeGlue<G>;
+  readonly #file: string;
   #load: Load | undefined;
   #loading: Promise<G> | undefined;
   #kind: EngineKind | undefined;
+  #life: Life | undefined;
+  #glue: G | undefined;
 
   /** `file` is the glue's file name, under which the module imports from it. */
-  constructor(glue: G, file: string) {
-    this.#glue = glue;
-    this.#imports = { [`./${file}`]: glue as unknown as WebAssembly.ModuleImports };
+  constructor(make: MakeGlue<G>, file: string) {
+    this.#make = make;
+    this.#file = file;
   }
 
   /** What runs; nothing before it was loaded. */
   get kind(): EngineKind | undefined {
     return this.#kind;
+  }
+
+  /** The life of the instance whose glue was ready last. */
+  get life(): Life {
+    if (!this.#life) throw unavailable();
+    return this.#life;
   }
 
   /** Says where the instance comes from; every entry does so once. */
@@ -50,13 +61,16 @@ export class Engine<G extends Glue> {
    * awaited: a Worker's request must not await the promise of another one.
    */
   ready(): G | Promise<G> {
-    if (this.#kind !== undefined) return this.#glue;
+    if (this.#glue && !this.#life?.isOver) return this.#glue;
     if (this.#loading) return this.#loading;
     if (!this.#load) throw unavailable();
-    const loaded = attempt(this.#load, this.#imports);
-    if (!(loaded instanceof Promise)) return this.#attach(loaded);
+    const life = new Life();
+    const glue = this.#make((callback) => life.outlived(callback));
+    const imports = { [`./${this.#file}`]: glue as unknown as WebAssembly.ModuleImports };
+    const loaded = attempt(this.#load, imports);
+    if (!(loaded instanceof Promise)) return this.#attach(glue, life, loaded);
     this.#loading = loaded.then(
-      (instance) => this.#attach(instance),
+      (instance) => this.#attach(glue, life, instance),
       (cause: unknown) => {
         this.#loading = undefined;
         throw unavailable(cause);
@@ -65,13 +79,102 @@ export class Engine<G extends Glue> {
     return this.#loading;
   }
 
-  #attach({ exports, kind }: Loaded): G {
-    this.#glue.__wbg_set_wasm(exports);
-    const start = exports["__wbindgen_start"];
+  #attach(glue: G, life: Life, { exports, kind }: Loaded): G {
+    const watched = life.watch(exports);
+    glue.__wbg_set_wasm(watched);
+    const start = watched["__wbindgen_start"];
     if (typeof start === "function") start();
+    this.#glue = glue;
+    this.#life = life;
     this.#kind = kind;
     this.#loading = undefined;
-    return this.#glue;
+    return glue;
+  }
+}
+
+type Call = (...args: unknown[]) => unknown;
+
+/** What only moves memory and what is called with every token that comes again: neither traps. */
+const UNWATCHED = /^(?:__wbindgen_(?:add|exn|malloc|realloc)|guard_recall$)/;
+
+/** What the host calls when objects are gone; where there is no memory any more there is no need. */
+const FREES = /^(?:__wbg_\w+_free$|__wbindgen_destroy_closure$)/;
+
+/**
+ * The life of one instance. It ends with a trap: a panic, memory that is not there, a stack that is
+ * too deep. Then its memory is as it was left in the middle of something, so nothing runs in it again.
+ */
+export class Life {
+  #cause: GatepassError | undefined;
+  readonly #waiting = new Set<(cause: GatepassError) => void>();
+
+  get isOver(): boolean {
+    return this.#cause !== undefined;
+  }
+
+  /** Why it is over. */
+  get cause(): GatepassError | undefined {
+    return this.#cause;
+  }
+
+  /** What an instance offers, made so that whatever is thrown out of it ends its life. */
+  watch(exports: WebAssembly.Exports): WebAssembly.Exports {
+    const watched: WebAssembly.Exports = {};
+    for (const [name, value] of Object.entries(exports)) {
+      const isWatched = typeof value === "function" && !UNWATCHED.test(name);
+      watched[name] = isWatched ? this.#watched(value as Call, FREES.test(name)) : value;
+    }
+    return watched;
+  }
+
+  #watched(inner: Call, frees: boolean): Call {
+    return (...args) => {
+      if (this.#cause) {
+        if (frees) return undefined;
+        throw this.#cause;
+      }
+      let result;
+      try {
+        result = inner(...args);
+      } catch (thrown) {
+        this.#end(thrown);
+      }
+      // Also where it ended within a call of the host.
+      if (this.#cause && !frees) throw this.#cause;
+      return result;
+    };
+  }
+
+  /** Runs what the host calls: nothing when it is over, for nobody would hear of a failure. */
+  outlived(callback: () => unknown): unknown {
+    if (this.#cause) return undefined;
+    try {
+      return callback();
+    } catch (thrown) {
+      if (this.#cause) return undefined;
+      throw thrown;
+    }
+  }
+
+  /** A promise of the instance, which would wait for ever when the instance ends. */
+  async of<T>(promise: Promise<T>): Promise<T> {
+    let fail: (cause: GatepassError) => void = () => {};
+    const end = new Promise<never>((_, reject) => {
+      fail = reject;
+    });
+    if (this.#cause) fail(this.#cause);
+    this.#waiting.add(fail);
+    try {
+      return await Promise.race([promise, end]);
+    } finally {
+      this.#waiting.delete(fail);
+    }
+  }
+
+  #end(thrown: unknown): void {
+    this.#cause ??= crashed(thrown);
+    for (const fail of this.#waiting) fail(this.#cause);
+    this.#waiting.clear();
   }
 }
 

@@ -1,4 +1,4 @@
-import * as glue from "../wasm/guard_bg.js";
+import { makeGlue } from "../wasm/guard_bg.js";
 import { Engine } from "./engine.js";
 
-export const guardEngine = new Engine(glue, "guard_bg.js");
+export const guardEngine = new Engine(makeGlue, "guard_bg.js");

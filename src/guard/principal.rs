@@ -59,11 +59,12 @@ impl Principal {
     ) -> Result<Self, Error> {
         let audience = profile.audience(&claims)?;
         let subject = claims.required_string("sub")?;
+        let client = profile.client(&claims)?;
         Ok(Self {
-            kind: Some(profile.kind(&claims, subject, profile.client(&claims)?)),
+            kind: Some(profile.kind(&claims, subject, client)),
             subject: Some(subject.into()),
             issuer: claims.required_string("iss")?.into(),
-            client_id: Some(profile.client(&claims)?.into()),
+            client_id: Some(client.into()),
             audience: audience.into_iter().map(String::from).collect(),
             scopes: profile.scopes(&claims)?,
             roles: profile.roles(&claims, &config.audience)?,

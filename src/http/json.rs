@@ -6,6 +6,7 @@
 //! its limit.
 
 use core::fmt;
+use std::borrow::Cow;
 
 /// The deepest nesting that is read: twice what any claims set in the field uses, and far from
 /// the end of a WebAssembly stack.
@@ -110,9 +111,9 @@ impl Value {
             Self::Bool(true) => out.push_str("true"),
             Self::Bool(false) => out.push_str("false"),
             Self::Number(number) if number.is_rounded_by_double() => {
-                write_string(&number.0, out);
+                write_string(&number.as_text(), out);
             }
-            Self::Number(number) => out.push_str(&number.0),
+            Self::Number(number) => number.write(out),
             Self::String(text) => write_string(text, out),
             Self::Array(items) => {
                 out.push('[');
@@ -254,7 +255,7 @@ impl<T: Into<Self>> From<Vec<T>> for Value {
 /// The members of an object, in the order of the text; no name stands twice.
 #[derive(Clone, Default, PartialEq)]
 pub struct Object {
-    members: Vec<(String, Value)>,
+    members: Vec<(Cow<'static, str>, Value)>,
 }
 
 impl Object {
@@ -265,23 +266,28 @@ impl Object {
 
     /// The member of this name.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.members
-            .iter()
-            .find_map(|(key, value)| (key == name).then_some(value))
+        // Claims have names of three letters, which differ in the last one: most are told apart
+        // without a comparison of texts.
+        let last = name.as_bytes().last();
+        self.members.iter().find_map(|(key, value)| {
+            let is_same =
+                key.len() == name.len() && key.as_bytes().last() == last && key.as_ref() == name;
+            is_same.then_some(value)
+        })
     }
 
     /// All members.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
         self.members
             .iter()
-            .map(|(name, value)| (name.as_str(), value))
+            .map(|(name, value)| (name.as_ref(), value))
     }
 
     /// Adds a member; one of this name that is there already is replaced.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.retain(|(key, _)| key != name);
-        self.members.push((name.into(), value.into()));
+        self.members.push((known_name(name), value.into()));
         self
     }
 
@@ -311,7 +317,7 @@ impl Object {
     /// From members that were just read; fails when a name stands twice.
     ///
     /// Many members are compared through a sorted list, so that a flood of them costs n log n.
-    pub(super) fn from_members(members: Vec<(String, Value)>) -> Result<Self, Fault> {
+    pub(super) fn from_members(members: Vec<(Cow<'static, str>, Value)>) -> Result<Self, Fault> {
         let mut twice = false;
         if members.len() <= 16 {
             let mut rest = members.as_slice();
@@ -320,7 +326,7 @@ impl Object {
                 rest = others;
             }
         } else {
-            let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+            let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
             names.sort_unstable();
             twice = names
                 .windows(2)
@@ -339,14 +345,117 @@ impl fmt::Debug for Object {
     }
 }
 
-/// A number as it was written: nothing is rounded by reading it.
+/// A member's name. Those of access tokens take no memory of their own: making and dropping a dozen
+/// texts for each token would cost as much as reading them.
+fn known_name(name: &str) -> Cow<'static, str> {
+    #[cfg(feature = "guard")]
+    if let Some(known) = KNOWN_NAMES.get(place_of(name.as_bytes()))
+        && *known == name
+    {
+        return Cow::Borrowed(known);
+    }
+    Cow::Owned(name.into())
+}
+
+/// What RFC 7519 and RFC 9068 name, and what providers add to it most, each at its place.
+#[cfg(feature = "guard")]
+const KNOWN_NAMES: [&str; PLACES] = in_places(&[
+    "iss",
+    "aud",
+    "exp",
+    "iat",
+    "nbf",
+    "sub",
+    "jti",
+    "client_id",
+    "scope",
+    "azp",
+    "acr",
+    "scp",
+    "tid",
+    "ver",
+    "email",
+    "roles",
+    "groups",
+    "auth_time",
+    "sid",
+    "typ",
+    "permissions",
+    "active",
+    "cnf",
+]);
+
+#[cfg(feature = "guard")]
+const PLACES: usize = 64;
+
+/// Where a name stands among the known ones, if it is one.
+#[cfg(feature = "guard")]
+const fn place_of(name: &[u8]) -> usize {
+    let (Some(first), Some(last)) = (name.first(), name.last()) else {
+        return 0;
+    };
+    // A byte is a number and a small one.
+    #[allow(clippy::as_conversions)]
+    let sum = (*first as usize) * 2 + (*last as usize);
+    (sum + name.len()) % PLACES
+}
+
+/// Two names for one place would make one of them unknown, which costs time and nothing else; a test
+/// sees to it that there are none.
+#[cfg(feature = "guard")]
+#[allow(clippy::indexing_slicing)] // Computed when this is compiled.
+const fn in_places(names: &[&'static str]) -> [&'static str; PLACES] {
+    let mut places = [""; PLACES];
+    let mut at = 0;
+    while at < names.len() {
+        places[place_of(names[at].as_bytes())] = names[at];
+        at += 1;
+    }
+    places
+}
+
+/// A number. Nothing is rounded by reading it.
 #[derive(Clone, PartialEq)]
-pub struct Number(String);
+pub struct Number(Form);
+
+#[derive(Clone, PartialEq)]
+enum Form {
+    /// As every date is: there is one way to write it.
+    Integer(i64),
+    /// Any other one, as it was written.
+    Text(String),
+}
 
 impl Number {
+    /// Takes a number that fits the grammar.
+    fn new(text: &str) -> Self {
+        let is_plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'-');
+        Self(match text.parse() {
+            // -0 is not 0 to everyone.
+            Ok(value) if is_plain && text != "-0" => Form::Integer(value),
+            _ => Form::Text(text.into()),
+        })
+    }
+
     /// The number as it was written.
-    pub fn as_text(&self) -> &str {
-        &self.0
+    pub fn as_text(&self) -> Cow<'_, str> {
+        match &self.0 {
+            Form::Integer(value) => {
+                let mut text = String::new();
+                write_integer(*value, &mut text);
+                Cow::Owned(text)
+            }
+            Form::Text(text) => Cow::Borrowed(text),
+        }
+    }
+
+    fn write(&self, out: &mut String) {
+        match &self.0 {
+            Form::Integer(value) => write_integer(*value, out),
+            Form::Text(text) => out.push_str(text),
+        }
     }
 
     /// The value times ten to the power of `places`, cut towards minus infinity; `None` when that
@@ -354,14 +463,17 @@ impl Number {
     ///
     /// So `scaled(0)` is the integer below a number, `scaled(3)` its thousandths.
     pub fn scaled(&self, places: i32) -> Option<i64> {
-        // As every date is: a short integer.
-        if (0..=3).contains(&places)
-            && self.0.len() <= 15
-            && let Ok(value) = self.0.parse::<i64>()
-        {
-            return (0..places).try_fold(value, |value, _| value.checked_mul(10));
-        }
-        let decimal = Decimal::read(&self.0);
+        let text = match &self.0 {
+            // As every date is. In WebAssembly a multiplication that looks for overflows is a call.
+            Form::Integer(value) if places == 3 && value.unsigned_abs() < 1 << 50 => {
+                return Some(value.wrapping_mul(1000));
+            }
+            Form::Integer(value) if places >= 0 => {
+                return (0..places).try_fold(*value, |value, _| value.checked_mul(10));
+            }
+            _ => self.as_text(),
+        };
+        let decimal = Decimal::read(&text);
         let point = decimal.point.checked_add(i64::from(places))?;
         let mut value: i64 = 0;
         let mut rest = false;
@@ -387,31 +499,31 @@ impl Number {
 
     /// The value as an integer, if it is one: `1e2` is, `1.5` is not.
     pub fn as_integer(&self) -> Option<i64> {
+        let text = match &self.0 {
+            Form::Integer(value) => return Some(*value),
+            Form::Text(text) => text,
+        };
         let floor = self.scaled(0)?;
-        let rest = Decimal::read(&self.0);
+        let rest = Decimal::read(text);
         let beyond = rest.digits().enumerate().any(|(index, digit)| {
             digit != 0 && i64::try_from(index).is_ok_and(|i| i >= rest.point)
         });
         (!beyond).then_some(floor)
     }
 
-    /// Whether it is written with digits and a sign alone.
-    fn is_plain_integer(&self) -> bool {
-        self.0
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'-')
-    }
-
     /// Whether it is an integer beyond 2^53, which JavaScript would round silently.
     fn is_rounded_by_double(&self) -> bool {
         const SAFE: u64 = 1 << 53;
-        // Below 10^15 it never is.
-        self.0.len() > 15
-            && self.is_plain_integer()
-            && self
-                .0
-                .parse::<i64>()
-                .map_or(true, |value| value.unsigned_abs() > SAFE)
+        match &self.0 {
+            Form::Integer(value) => value.unsigned_abs() > SAFE,
+            // What is written with digits alone and is here has more of them than an i64.
+            Form::Text(text) => {
+                text != "-0"
+                    && text
+                        .bytes()
+                        .all(|byte| byte.is_ascii_digit() || byte == b'-')
+            }
+        }
     }
 
     /// Whether a double can hold its magnitude.
@@ -421,11 +533,11 @@ impl Number {
         /// The largest double is 1.7976931348623157e308; from here on values round to infinity.
         const FIRST_INFINITE: [i64; 20] =
             [1, 7, 9, 7, 6, 9, 3, 1, 3, 4, 8, 6, 2, 3, 1, 5, 8, 0, 7, 9];
-        // As every date is: short and without an exponent.
-        if self.0.len() < 300 && self.is_plain_integer() {
-            return true;
-        }
-        let decimal = Decimal::read(&self.0);
+        let text = match &self.0 {
+            Form::Integer(_) => return true,
+            Form::Text(text) => text,
+        };
+        let decimal = Decimal::read(text);
         let leading: Vec<i64> = decimal.digits().skip_while(|digit| *digit == 0).collect();
         let zeros = decimal.digits().take_while(|digit| *digit == 0).count();
         let Ok(zeros) = i64::try_from(zeros) else {
@@ -444,7 +556,7 @@ impl Number {
 
 impl From<i64> for Number {
     fn from(value: i64) -> Self {
-        Self(value.to_string())
+        Self(Form::Integer(value))
     }
 }
 
@@ -452,6 +564,28 @@ impl fmt::Debug for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("number")
     }
+}
+
+pub(crate) fn write_integer(value: i64, out: &mut String) {
+    if value < 0 {
+        out.push('-');
+    }
+    let mut rest = value.unsigned_abs();
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    for (place, digit) in digits.iter_mut().enumerate().rev() {
+        // What is left after division by ten is a digit.
+        #[allow(clippy::as_conversions, clippy::cast_possible_truncation)]
+        let ones = (rest % 10) as u8;
+        *digit = b'0' | ones;
+        first = place;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    let written = digits.get(first..).unwrap_or_default();
+    out.push_str(core::str::from_utf8(written).unwrap_or_default());
 }
 
 /// The digits of a number and where their point stands.
@@ -638,7 +772,7 @@ impl<'a> Reader<'a> {
         let mut members = Vec::with_capacity(8);
         loop {
             self.skip_space();
-            let name = self.string()?;
+            let name = self.name()?;
             self.skip_space();
             self.expect(b':')?;
             self.skip_space();
@@ -670,9 +804,24 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn name(&mut self) -> Result<Cow<'static, str>, Fault> {
+        self.expect(b'"')?;
+        let plain = self.take(plain_length(self.rest()))?;
+        if self.eat(b'"') {
+            return Ok(known_name(plain));
+        }
+        self.string_from(plain).map(Cow::Owned)
+    }
+
     fn string(&mut self) -> Result<String, Fault> {
         self.expect(b'"')?;
-        let mut text = String::from(self.take(plain_length(self.rest()))?);
+        let plain = self.take(plain_length(self.rest()))?;
+        self.string_from(plain)
+    }
+
+    /// The rest of a string that begins like this.
+    fn string_from(&mut self, plain: &str) -> Result<String, Fault> {
+        let mut text = String::from(plain);
         loop {
             if self.eat(b'"') {
                 return Ok(text);
@@ -738,7 +887,7 @@ impl<'a> Reader<'a> {
         if !is_number(text) {
             return Err(Fault::Syntax);
         }
-        let number = Number(text.into());
+        let number = Number::new(text);
         if number.is_in_range() {
             self.rounds |= number.is_rounded_by_double();
             Ok(number)
@@ -870,6 +1019,51 @@ mod tests {
     fn size_has_a_limit() {
         assert_eq!(read(b"1234", 3), Err(Fault::TooLarge));
         assert!(read(b"1234", 4).is_ok());
+    }
+
+    #[test]
+    #[cfg(feature = "guard")]
+    fn every_known_name_has_a_place_of_its_own() {
+        let known = KNOWN_NAMES.iter().filter(|name| !name.is_empty());
+        assert_eq!(known.count(), 23);
+        for name in ["client_id", "exp", "unknown", "", "a"] {
+            assert_eq!(known_name(name), name);
+        }
+        assert!(matches!(known_name("iss"), Cow::Borrowed(_)));
+        assert!(matches!(known_name("isa"), Cow::Owned(_)));
+    }
+
+    #[test]
+    fn integers_are_written_as_they_were_read() {
+        for text in [
+            "0",
+            "-0",
+            "7",
+            "-1",
+            "1795214860",
+            "9007199254740992",
+            "1e2",
+            "1.50",
+        ] {
+            assert_eq!(Value::Number(number(text)).to_json(), text);
+            assert_eq!(number(text).as_text(), text);
+        }
+        for value in [i64::MIN, -10, 0, 10, i64::MAX] {
+            let mut text = String::new();
+            write_integer(value, &mut text);
+            assert_eq!(text, value.to_string());
+            assert_eq!(number(&text), Number::from(value));
+        }
+        let beyond = "9223372036854775808";
+        assert_eq!(
+            Value::Number(number(beyond)).to_json(),
+            format!("\"{beyond}\"")
+        );
+        assert_eq!(
+            number("9007199254740993").scaled(3),
+            Some(9_007_199_254_740_993_000)
+        );
+        assert_eq!(number("9223372036854775807").scaled(3), None);
     }
 
     #[test]

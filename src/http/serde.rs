@@ -78,7 +78,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         while let Some(member) = members.next_entry::<String, Value>()? {
-            list.push(member);
+            list.push((member.0.into(), member.1));
         }
         Object::from_members(list)
             .map(Value::Object)
@@ -117,7 +117,7 @@ impl Serialize for Object {
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = self.as_text();
+        let text = &*self.as_text();
         if let Ok(value) = text.parse::<i64>() {
             return serializer.serialize_i64(value);
         }

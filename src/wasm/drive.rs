@@ -182,6 +182,13 @@ impl Host {
         }
     }
 
+    /// Asks the host about a signature for a caller that waits for the answer itself; `None` where
+    /// more than that has to be done.
+    #[cfg(feature = "guard")]
+    pub(super) fn ask_of_signature(&self, check: &SignatureCheck) -> Option<Promise> {
+        self.keys.ask(check)
+    }
+
     /// Steps a flow for as long as nothing has to be waited for.
     pub(super) fn begin<F: Flow>(
         &self,
@@ -189,8 +196,9 @@ impl Host {
         flow: &mut F,
         mut event: Event,
     ) -> Result<Progress<F::Output>, Error> {
+        // Nothing is waited for, so all of it happens now.
+        let now = ambient::now()?;
         loop {
-            let now = ambient::now()?;
             let step = flow.step(&mut shared.borrow_mut(), now, event);
             let reports = shared.borrow_mut().take_reports();
             for Checked {

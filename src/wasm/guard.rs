@@ -1,18 +1,20 @@
 //! The guard for JavaScript.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::flow::Event;
 use crate::guard::{BearerToken, Check, Guard, Need, Principal, Recall, RequestFacts, Verdict};
 use crate::http::json::{self, Object, Value};
 use crate::jose::KeyName;
 use crate::options::invalid;
+use crate::time::{Lifetime, Timestamp};
 use crate::wasm::drive::{Host, Progress};
 use crate::wasm::error::to_js;
 use crate::wasm::private_key::Given;
@@ -26,6 +28,51 @@ pub struct JsGuard(Rc<State>);
 struct State {
     guard: RefCell<Guard>,
     host: Host,
+    waiting: Waiting,
+}
+
+/// Checks that wait for nothing but the host's word about a signature. JavaScript waits for that
+/// itself and goes on with a number: a future of ours would cost more than all the rest of a check.
+#[derive(Default)]
+struct Waiting {
+    /// In the order of their numbers.
+    checks: RefCell<VecDeque<(u32, Timestamp, Box<Pending>)>>,
+    /// The number of the latest one.
+    latest: Cell<u32>,
+    /// The one that the last call left, until it is asked for; 0 is none.
+    left: Cell<u32>,
+}
+
+/// A check, and how its outcome is written down.
+struct Pending {
+    flow: Check,
+    tell: Tell,
+}
+
+impl Waiting {
+    /// From so many on those are dropped that wait too long: what asked for them is gone.
+    const MANY: usize = 256;
+
+    /// No host thinks about a signature for longer.
+    const LONGEST: Lifetime = Lifetime::from_seconds(60);
+
+    fn put(&self, pending: Pending, now: Timestamp) {
+        let mut checks = self.checks.borrow_mut();
+        if checks.len() >= Self::MANY {
+            checks.retain(|(_, since, _)| now <= since.after(Self::LONGEST));
+        }
+        // After four thousand million checks the first numbers are free again, but for zero.
+        let number = self.latest.get().checked_add(1).unwrap_or(1);
+        self.latest.set(number);
+        self.left.set(number);
+        checks.push_back((number, now, Box::new(pending)));
+    }
+
+    fn take(&self, number: u32) -> Option<Pending> {
+        let mut checks = self.checks.borrow_mut();
+        let place = checks.iter().position(|(known, ..)| *known == number)?;
+        checks.remove(place).map(|(.., pending)| *pending)
+    }
 }
 
 #[wasm_bindgen(js_class = Guard)]
@@ -117,14 +164,14 @@ impl JsGuard {
     /// # Errors
     ///
     /// `config_invalid` for a need that cannot be read.
-    #[wasm_bindgen(unchecked_return_type = "string | Promise<string>")]
+    #[wasm_bindgen(unchecked_return_type = "string | Promise<string | boolean>")]
     pub fn check(
         &self,
         authorization: Option<Vec<u8>>,
-        need_json: &str,
+        need_json: Option<String>,
         shown_json: Option<String>,
     ) -> Result<JsValue, JsValue> {
-        let need = need(need_json)?;
+        let need = need_of(need_json)?;
         self.0.prepare().map_err(|error| to_js(&error))?;
         let facts = RequestFacts::read(authorization.map(text).as_deref());
         let facts = match shown_json {
@@ -145,13 +192,36 @@ impl JsGuard {
     /// # Errors
     ///
     /// Those of [`Check`], and `config_invalid` for a need that cannot be read.
-    #[wasm_bindgen(unchecked_return_type = "string | Promise<string>")]
-    pub fn verify(&self, token: Vec<u8>, need_json: &str) -> Result<JsValue, JsValue> {
-        let need = need(need_json)?;
+    #[wasm_bindgen(unchecked_return_type = "string | Promise<string | boolean>")]
+    pub fn verify(&self, token: Vec<u8>, need_json: Option<String>) -> Result<JsValue, JsValue> {
+        let need = need_of(need_json)?;
         let token = BearerToken::from(text(token));
         self.decide(Ok(token).into(), &need, |_, flow, result| {
             result.map(|principal| accepted(flow, &principal))
         })
+    }
+
+    /// After [`Self::check`], [`Self::verify`] or [`Self::resume`] answered a promise: the number of
+    /// the check that waits for it, which [`Self::resume`] goes on with; 0 where the promise is of the
+    /// answer itself.
+    pub fn waiting(&self) -> u32 {
+        self.0.waiting.left.take()
+    }
+
+    /// Goes on with a check that waits, with what the host says of its signature. Answers as the call
+    /// did that began it.
+    ///
+    /// # Errors
+    ///
+    /// As there, and `flow_misused` where no such check waits.
+    #[wasm_bindgen(unchecked_return_type = "string | Promise<string | boolean>")]
+    pub fn resume(&self, number: u32, fits: bool) -> Result<JsValue, JsValue> {
+        let Some(mut pending) = self.0.waiting.take(number) else {
+            return Err(to_js(&ErrorKind::FlowMisused.into()));
+        };
+        let (host, guard) = (&self.0.host, &self.0.guard);
+        let progress = host.begin(guard, &mut pending.flow, Event::Signature(fits));
+        self.go_on(pending, progress)
     }
 
     /// Whether a verdict still holds, from its four numbers as they came.
@@ -262,31 +332,39 @@ type Tell = fn(&Guard, &Check, Result<Principal, Error>) -> Result<String, Error
 
 impl JsGuard {
     fn decide(&self, request: RequestFacts, need: &Need, tell: Tell) -> Result<JsValue, JsValue> {
-        let told = move |guard: &Guard, flow: &Check, result| {
-            tell(guard, flow, result)
-                .map(JsValue::from)
-                .map_err(|error| to_js(&error))
-        };
-        let state = Rc::clone(&self.0);
+        let state = &*self.0;
         let mut flow = Check::new(&state.guard.borrow(), request, need);
-        match state.host.begin(&state.guard, &mut flow, Event::Start) {
-            Ok(Progress::Done(principal)) => {
-                let result = Ok(principal);
-                state.report(result.as_ref());
-                told(&state.guard.borrow(), &flow, result)
-            }
-            Err(error) => {
-                let result = Err(error);
-                state.report(result.as_ref());
-                told(&state.guard.borrow(), &flow, result)
-            }
-            Ok(progress) => Ok(future_to_promise(async move {
-                let result = state.host.finish(&state.guard, &mut flow, progress).await;
-                state.report(result.as_ref());
-                told(&state.guard.borrow(), &flow, result)
-            })
-            .into()),
+        let progress = state.host.begin(&state.guard, &mut flow, Event::Start);
+        self.go_on(Pending { flow, tell }, progress)
+    }
+
+    /// The outcome of a check that came this far: at once, or when what it waits for is there.
+    fn go_on(
+        &self,
+        mut pending: Pending,
+        progress: Result<Progress<Principal>, Error>,
+    ) -> Result<JsValue, JsValue> {
+        let state = &*self.0;
+        let progress = match progress {
+            Ok(Progress::Done(principal)) => return pending.told(state, Ok(principal)),
+            Err(error) => return pending.told(state, Err(error)),
+            Ok(progress) => progress,
+        };
+        if let Progress::Verifies(check) = &progress
+            && let Some(answer) = state.host.ask_of_signature(check)
+            && let Ok(now) = ambient::now()
+        {
+            state.waiting.put(pending, now);
+            return Ok(answer.into());
         }
+        state.waiting.left.set(0);
+        let state = Rc::clone(&self.0);
+        Ok(future_to_promise(async move {
+            let flow = &mut pending.flow;
+            let result = state.host.finish(&state.guard, flow, progress).await;
+            pending.told(&state, result)
+        })
+        .into())
     }
 
     fn make(
@@ -300,7 +378,17 @@ impl JsGuard {
         Ok(Self(Rc::new(State {
             guard: RefCell::new(guard),
             host: Host::new(fetch, on_event),
+            waiting: Waiting::default(),
         })))
+    }
+}
+
+impl Pending {
+    fn told(&self, state: &State, result: Result<Principal, Error>) -> Result<JsValue, JsValue> {
+        state.report(result.as_ref());
+        (self.tell)(&state.guard.borrow(), &self.flow, result)
+            .map(JsValue::from)
+            .map_err(|error| to_js(&error))
     }
 }
 
@@ -309,15 +397,27 @@ impl JsGuard {
 fn accepted(flow: &Check, principal: &Principal) -> String {
     let mut text = String::with_capacity(1024);
     if let Some(verdict) = flow.verdict() {
-        Value::from(verdict.to_numbers().to_vec()).write(&mut text);
+        for (number, before) in verdict.to_numbers().into_iter().zip(['[', ',', ',', ',']) {
+            text.push(before);
+            json::write_integer(number, &mut text);
+        }
+        text.push(']');
     }
     text.push('\n');
     if let Some(nonce) = flow.dpop_nonce() {
         json::write_string(nonce, &mut text);
     }
     text.push_str("\n{\"checks\":");
-    json::write_strings(principal.checked(), &mut text);
-    text.push(',');
+    let mut before = '[';
+    for check in principal.checked() {
+        text.push(before);
+        // Names of ours, which need no escape.
+        text.push('"');
+        text.push_str(check);
+        text.push('"');
+        before = ',';
+    }
+    text.push_str("],");
     principal.write_lists(&mut text);
     text.push_str("}\n{");
     principal.write_names(&mut text);
@@ -350,10 +450,12 @@ fn shown(facts: RequestFacts, json: &str) -> Result<RequestFacts, JsValue> {
     Ok(facts)
 }
 
+/// What a request needs; nothing beyond a valid token where nothing is said.
+fn need_of(text: Option<String>) -> Result<Need, JsValue> {
+    text.as_deref().map_or_else(|| Ok(Need::nothing()), need)
+}
+
 fn need(text: &str) -> Result<Need, JsValue> {
-    if text == "{}" {
-        return Ok(Need::nothing());
-    }
     Need::from_options(&options(text)?).map_err(|error| to_js(&error))
 }
 

@@ -44,15 +44,16 @@ impl<T> Default for Kept<T> {
     }
 }
 
-impl<T: Clone> Kept<T> {
-    fn find(&self, check: &SignatureCheck) -> Option<T> {
+impl<T> Kept<T> {
+    /// Uses what was made of the key of a check, where it is there. What is used is not copied: each
+    /// copy of something of the host is a call.
+    fn with<U>(&self, check: &SignatureCheck, using: impl FnOnce(&T) -> U) -> Option<U> {
         let keys = self.0.borrow();
         let (_, from) = keys.split_at_checked(place(&keys, check))?;
         from.iter()
             .take_while(|(key, ..)| Arc::ptr_eq(key, check.key()))
-            .find_map(|(_, algorithm, made)| {
-                (*algorithm == check.algorithm()).then(|| made.clone())
-            })
+            .find_map(|(_, algorithm, made)| (*algorithm == check.algorithm()).then_some(made))
+            .map(using)
     }
 
     fn keep(&self, check: &SignatureCheck, made: T) {
@@ -97,10 +98,25 @@ struct Imported {
 }
 
 /// A key of `node:crypto` with the parameters of its algorithm.
-#[derive(Clone)]
 struct Prepared {
     hash: JsValue,
     key: Object,
+}
+
+impl Imported {
+    /// Begins a check, which copies what it is about before it returns.
+    fn ask(
+        &self,
+        subtle: &web_sys::SubtleCrypto,
+        check: &SignatureCheck,
+    ) -> Result<Promise, JsValue> {
+        subtle.verify_with_object_and_u8_array_and_u8_array(
+            &self.parameters,
+            &self.key,
+            check.signature(),
+            check.message(),
+        )
+    }
 }
 
 impl ImportedKeys {
@@ -120,21 +136,27 @@ impl ImportedKeys {
             return None;
         }
         let node = self.node.get_or_init(ambient::node_crypto).as_ref()?;
-        let prepared = match self.prepared.find(check) {
-            Some(prepared) => prepared,
-            None => {
-                let prepared = prepare(node, check).ok()?;
-                self.prepared.keep(check, prepared.clone());
-                prepared
-            }
+        let ask = |Prepared { hash, key }: &Prepared| {
+            let answer = node.verify(hash, check.message(), key, check.signature());
+            answer.ok()?.as_bool()
         };
-        let answer = node.verify(
-            &prepared.hash,
-            check.message(),
-            &prepared.key,
-            check.signature(),
-        );
-        answer.ok()?.as_bool()
+        if let Some(answer) = self.prepared.with(check, ask) {
+            return answer;
+        }
+        let prepared = prepare(node, check).ok()?;
+        let answer = ask(&prepared);
+        self.prepared.keep(check, prepared);
+        answer
+    }
+
+    /// Asks WebCrypto the question of a check, where its key was imported before: a promise of a
+    /// boolean. What it is rejected with, and any other value, is a no.
+    #[cfg(feature = "guard")]
+    pub(super) fn ask(&self, check: &SignatureCheck) -> Option<Promise> {
+        let subtle = self.subtle.get()?;
+        self.imported
+            .with(check, |imported| imported.ask(subtle, check))?
+            .ok()
     }
 
     /// Answers the question of a check.
@@ -151,16 +173,13 @@ impl ImportedKeys {
                 self.subtle.get_or_init(|| subtle)
             }
         };
-        let imported = match self.imported.find(check) {
-            Some(imported) => imported,
-            None => self.import(subtle, check).await?,
+        let known = self
+            .imported
+            .with(check, |imported| imported.ask(subtle, check));
+        let answer = match known {
+            Some(answer) => answer,
+            None => self.import(subtle, check).await?.ask(subtle, check),
         };
-        let answer = subtle.verify_with_object_and_u8_array_and_u8_array(
-            &imported.parameters,
-            &imported.key,
-            check.signature(),
-            check.message(),
-        );
         // Some hosts throw where others say no.
         Ok(settle(answer).await.is_ok_and(|answer| answer.is_truthy()))
     }

@@ -729,13 +729,61 @@ async fn tok_40_a_request_says_what_it_must_and_no_more() {
 
 async fn decide(guard: &JsGuard, token: &JsValue) -> JsValue {
     let header = format!("Bearer {}", token.as_string().unwrap());
-    outcome(
-        &JsFuture::from(Promise::resolve(
-            &guard.check(Some(header.into()), "{}", None).unwrap(),
-        ))
+    settled(guard, guard.check(Some(header.into()), None, None)).await
+}
+
+/// Waits for what a check waits for, as the package does.
+async fn settled(guard: &JsGuard, answer: Result<JsValue, JsValue>) -> JsValue {
+    let mut answer = answer.unwrap();
+    while answer.as_string().is_none() {
+        let number = guard.waiting();
+        let came = JsFuture::from(Promise::resolve(&answer)).await;
+        answer = match number {
+            0 => came.unwrap(),
+            number => {
+                let fits = came.is_ok_and(|fits| fits == JsValue::TRUE);
+                guard.resume(number, fits).unwrap()
+            }
+        };
+    }
+    outcome(&answer)
+}
+
+#[wasm_bindgen_test]
+async fn a_check_that_waits_is_gone_on_with_once() {
+    let provider = provider("").await;
+    let guard = guard_with(&get(&provider, "fetch"));
+    let code = |result: Result<JsValue, JsValue>| text(&result.unwrap_err(), "code");
+    assert_eq!(code(guard.resume(1, true)), "flow_misused");
+    let token = run("return a.accessToken()", std::slice::from_ref(&provider))
         .await
-        .unwrap(),
-    )
+        .unwrap();
+    // The first one fetches and imports the key.
+    assert!(get(&decide(&guard, &token).await, "principal").is_object());
+    let header = format!("Bearer {}", token.as_string().unwrap());
+    let begin = || {
+        guard
+            .check(Some(header.clone().into()), None, None)
+            .unwrap()
+    };
+    let answer = begin();
+    if answer.is_string() {
+        // The host answers at once: nothing waits.
+        assert_eq!(guard.waiting(), 0);
+        return;
+    }
+    let (first, _) = (guard.waiting(), begin());
+    let second = guard.waiting();
+    assert!(first > 0 && second > first);
+    assert_eq!(guard.waiting(), 0);
+    // Each goes its own way, whichever comes first, and a no is a no.
+    let refused = outcome(&guard.resume(second, false).unwrap());
+    assert_eq!(text(&get(&refused, "refusal"), "code"), "signature_invalid");
+    let accepted = outcome(&guard.resume(first, true).unwrap());
+    assert!(get(&accepted, "principal").is_object());
+    for number in [first, second] {
+        assert_eq!(code(guard.resume(number, true)), "flow_misused");
+    }
 }
 
 #[wasm_bindgen_test]
@@ -835,7 +883,7 @@ async fn int_31_questions_that_overlap_get_their_own_answers() {
         .await
         .unwrap();
         let header = format!("Bearer {}", token.as_string().unwrap());
-        together.push(&guard.check(Some(header.into()), "{}", None).unwrap());
+        together.push(&guard.check(Some(header.into()), None, None).unwrap());
     }
     let answers = Array::from(&JsFuture::from(Promise::all(&together)).await.unwrap());
     let subjects: Vec<_> = answers
@@ -953,11 +1001,7 @@ async fn decide_proven(guard: &JsGuard, provider: &JsValue, htu: &str) -> JsValu
     let asked = run(&code, &[provider, &htu.into()]).await.unwrap();
     let [header, shown] = [0, 1].map(|place| Array::from(&asked).get(place).as_string());
     let header = header.map(String::into_bytes);
-    outcome(
-        &JsFuture::from(Promise::resolve(&guard.check(header, "{}", shown).unwrap()))
-            .await
-            .unwrap(),
-    )
+    settled(guard, guard.check(header, None, shown)).await
 }
 
 #[wasm_bindgen_test]
