@@ -54,4 +54,9 @@ test("an export of another kind, and glue without its setter, are refused", () =
     () => glueModule("x.wasm", KNOWN.replace("__wbg_set_wasm", "__set")),
     /another glue than before/,
   );
+  // rustc can write names in another way too.
+  assert.throws(
+    () => glueModule("x.wasm", KNOWN.replaceAll("wasm_bindgen__", "wasm_bindgen_4bce___")),
+    /another glue than before/,
+  );
 });
