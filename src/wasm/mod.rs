@@ -45,6 +45,8 @@ pub use client::JsClient;
 pub use guard::JsGuard;
 #[cfg(feature = "backend")]
 pub use logout::JsLogoutReceiver;
+#[cfg(feature = "backend")]
+pub use machine::discover_resource;
 #[cfg(feature = "guard")]
 pub use subtle::check_signature;
 

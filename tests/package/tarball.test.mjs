@@ -50,6 +50,7 @@ const MODULES = [
     "outcome",
     "possession",
     "relay",
+    "resource",
     "storage",
     "tend",
     "verdicts",
