@@ -19,6 +19,8 @@ mod flight;
 mod private_key;
 mod sign;
 mod subtle;
+#[cfg(feature = "wipe")]
+mod wipe;
 
 #[cfg(feature = "client")]
 mod client;
