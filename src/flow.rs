@@ -135,6 +135,9 @@ pub trait Reports {
     }
 }
 
+/// For flows that share nothing.
+impl Reports for () {}
+
 /// A conversation of several rounds.
 pub trait Flow {
     /// What it shares with other flows.

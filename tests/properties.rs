@@ -16,16 +16,20 @@
     clippy::unwrap_used
 )]
 
+use gatepass::client::machine::{DeviceStart, DiscoverResource, Grant, GrantRequest};
 use gatepass::client::{
-    CheckLogout, Client, Completion, LogoutReceiver, LogoutRequest, PendingLogins, PendingLogouts,
-    Refresh, Session, SignIn, SignInOptions, SignOut, SignOutOptions, UserInfo,
+    CheckLogout, Client, Completion, DpopKey, LogoutReceiver, LogoutRequest, PendingLogins,
+    PendingLogouts, Refresh, Session, SignIn, SignInOptions, SignOut, SignOutOptions, UserInfo,
 };
 use gatepass::flow::{Event, Flow, Step};
 use gatepass::guard::{BearerToken, Check, Guard, Need};
 use gatepass::http::json::{self, Object, Value};
 use gatepass::http::{HttpResponse, Transport, Unreachable, Url, form};
 use gatepass::issuer::{Issuer, Metadata};
-use gatepass::jose::{Algorithms, Compact, Header, JwkSet, MAX_TOKEN, Unverified, VerificationKey};
+use gatepass::jose::{
+    Algorithm, Algorithms, Compact, Header, JwkSet, MAX_TOKEN, TokenNames, Unverified,
+    VerificationKey,
+};
 use gatepass::random::Entropy;
 use gatepass::time::Timestamp;
 use proptest::collection::vec;
@@ -401,7 +405,7 @@ proptest! {
     }
 
     #[test]
-    fn flows_of_the_client_never_panic(
+    fn wsm_01_flows_of_the_client_never_panic(
         events in vec(event(), 0..12),
         url in prop_oneof![any::<String>(), callback()],
         now in timestamp(),
@@ -429,6 +433,32 @@ proptest! {
         drive(&mut refresh, &mut client, now, true, &events);
         let mut sign_out = SignOut::new(&mut client, SignOutOptions::default(), entropy());
         drive(&mut sign_out, &mut client, now, true, &events);
+    }
+
+    #[test]
+    fn wsm_01_flows_of_servers_and_machines_never_panic(
+        events in vec(event(), 0..14),
+        now in timestamp(),
+        signs in any::<[bool; 3]>(),
+    ) {
+        let mut client = server(signs);
+        let nothing = Object::new();
+        for with_metadata in [false, true] {
+            let flow = &mut SignIn::new(SignInOptions::default(), entropy());
+            drive(flow, &mut client, now, with_metadata, &events);
+            let grant = Grant::client_credentials(&nothing, &client).unwrap();
+            let flow = &mut GrantRequest::new(grant, [1; 32]);
+            drive(flow, &mut client, now, with_metadata, &events);
+            let flow = &mut DeviceStart::new(&nothing, &client, [2; 32]).unwrap();
+            if let Some(mut login) = drive(flow, &mut client, now, with_metadata, &events) {
+                drive(&mut login, &mut client, now, false, &events);
+            }
+        }
+        // No answer made a session without a signature of the provider.
+        prop_assert!(client.session().is_none());
+        let options = object(r#"{"resource":"https://as.example"}"#);
+        let flow = &mut DiscoverResource::from_options(&options).unwrap();
+        drive(flow, &mut (), now, false, &events);
     }
 
     #[test]
@@ -574,7 +604,7 @@ proptest! {
     }
 
     #[test]
-    fn flows_of_the_guard_never_panic(
+    fn wsm_01_flows_of_the_guard_never_panic(
         events in vec(event(), 0..12),
         text in prop_oneof![any::<String>(), nearly_json().prop_map(|claims| access_token(&claims)), Just(access_token(CLAIMS))],
         now in timestamp(),
@@ -766,6 +796,37 @@ fn client() -> Client {
     Client::from_options(&object(text)).unwrap()
 }
 
+/// A client that shows an assertion, binds its tokens and signs what it asks for, or not.
+fn server([authenticates, binds, signs]: [bool; 3]) -> Client {
+    let auth = if authenticates {
+        r#","clientAuth":{"method":"private_key_jwt"}"#
+    } else {
+        ""
+    };
+    let dpop = if binds { r#","dpop":true"# } else { "" };
+    let request = if signs { r#","requestObject":{}"# } else { "" };
+    let mut client = Client::from_options(&object(&format!(
+        r#"{{"issuer":"https://as.example","clientId":"spa","redirectUri":"https://app.example/cb"{auth}{dpop}{request}}}"#
+    )))
+    .unwrap();
+    if authenticates {
+        client.set_key(Algorithm::Es256, None).unwrap();
+        client.give_seed([3; 32]);
+    }
+    if binds {
+        // The key of RFC 7517 appendix A.1.
+        let jwk = object(
+            r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}"#,
+        );
+        let key = DpopKey::new(&jwk, TokenNames::new([4; 32])).unwrap();
+        client.set_dpop_key(Some(key));
+    }
+    if signs {
+        client.set_request_key(Algorithm::Es256, None).unwrap();
+    }
+    client
+}
+
 fn guard() -> Guard {
     Guard::from_options(&object(
         r#"{"issuer":"https://as.example","audience":"api"}"#,
@@ -804,6 +865,9 @@ enum Happens {
     Answer(u16, &'static str, Vec<u8>),
     Unreachable,
     Refused,
+    Signed(usize),
+    SignFailed,
+    Woke,
 }
 
 impl Happens {
@@ -817,6 +881,9 @@ impl Happens {
             Self::Unreachable => Event::Unreachable(Unreachable::Timeout),
             // A check of signatures never says yes here: nobody signed.
             Self::Refused => Event::Signature(false),
+            Self::Signed(length) => Event::Signed(vec![1; *length]),
+            Self::SignFailed => Event::SignFailed,
+            Self::Woke => Event::Woke,
         }
     }
 }
@@ -840,6 +907,9 @@ fn event() -> impl Strategy<Value = Happens> {
         }),
         1 => Just(Happens::Unreachable),
         1 => Just(Happens::Refused),
+        3 => prop_oneof![4 => Just(64_usize), 1 => 0_usize..300].prop_map(Happens::Signed),
+        1 => Just(Happens::SignFailed),
+        1 => Just(Happens::Woke),
     ]
 }
 

@@ -29,5 +29,7 @@ export type {
   LogoutReceiverOptions,
   LogoutToken,
 } from "../lib/logout.js";
+export { discoverResource } from "../lib/resource.js";
+export type { DiscoverResourceOptions, ProtectedResource } from "../lib/resource.js";
 export type { ReplayStore } from "../lib/possession.js";
 export { GatepassError, type ErrorCode, type ErrorDetails, type Phase } from "../lib/errors.js";

@@ -188,7 +188,7 @@ fn read(object: &Object) -> Result<Client, Error> {
     let resource = resources(&options)?;
     let config = ClientConfig {
         allowed_origins: allowed_origins(&options, &resource)?,
-        client_id: options.required_string("clientId")?.into(),
+        client_id: client_id(&options)?.into(),
         redirect_uri: page(&options, "redirectUri")?,
         post_logout_redirect_uri: page(&options, "postLogoutRedirectUri")?,
         post_logout_redirect_parameter: match options.string("postLogoutRedirectParameter")? {
@@ -229,6 +229,29 @@ fn read(object: &Object) -> Result<Client, Error> {
         machine,
         ..Client::new(config, provider)
     })
+}
+
+/// An identifier that is a URL is that of a document about the client (Client ID Metadata Document
+/// section 3): https with a path, without fragment, userinfo and dot segments, and the client has no
+/// secret.
+fn client_id<'a>(options: &Options<'a>) -> Result<&'a str, Error> {
+    let id = options.required_string("clientId")?;
+    if !id.starts_with("https://") && !id.starts_with("http://") {
+        return Ok(id);
+    }
+    let url = Url::parse(id).filter(|url| {
+        url.is_secure()
+            && url.is_unambiguous()
+            && !url.has_fragment()
+            && !matches!(url.path(), "" | "/")
+    });
+    #[cfg(feature = "backend")]
+    if let Some(authentication) = options.object("clientAuth")?
+        && authentication.get("clientSecret").is_some()
+    {
+        return Err(invalid("clientSecret"));
+    }
+    url.map(|_| id).ok_or_else(|| invalid("clientId"))
 }
 
 /// A page of the application: https, or http to this machine (RFC 8252 section 7.3), no fragment.
@@ -423,6 +446,43 @@ mod tests {
         assert_eq!(config.refresh_skew, Lifetime::from_seconds(60));
         assert_eq!(client.provider().timeout(), Lifetime::from_seconds(10));
         assert_eq!(client.provider().transport(), Transport::Secure);
+    }
+
+    #[test]
+    fn req_38_an_identifier_that_is_a_url_names_a_document_and_has_no_secret() {
+        let read = |id: &str, more: &str| {
+            let text = format!(r#"{{"issuer":"https://as.example","clientId":"{id}"{more}}}"#);
+            Client::from_options(&json::read_object(text.as_bytes(), 10_000).unwrap())
+        };
+        assert!(read("https://app.example/client.json", "").is_ok());
+        assert!(read("https://app.example:8443/oauth/client", "").is_ok());
+        for id in [
+            "http://app.example/client.json",
+            "https://app.example",
+            "https://app.example/",
+            "https://app.example/client.json#f",
+            "https://u:p@app.example/client.json",
+            "https://app.example/a/../client.json",
+            "https://app.example/./client.json",
+        ] {
+            let error = read(id, "").err().unwrap();
+            assert_eq!(
+                (error.kind(), error.at()),
+                (ErrorKind::ConfigInvalid, "clientId"),
+                "{id}"
+            );
+        }
+        #[cfg(feature = "backend")]
+        {
+            let auth = r#","clientAuth":{"method":"client_secret_post","clientSecret":"x"}"#;
+            let error = read("https://app.example/client.json", auth).err().unwrap();
+            assert_eq!(
+                (error.kind(), error.at()),
+                (ErrorKind::ConfigInvalid, "clientSecret")
+            );
+        }
+        // Other identifiers are the provider's own affair.
+        assert!(read("urn:client:1", "").is_ok());
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
-use js_sys::Promise;
+use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use crate::client::machine::{DeviceLogin, DeviceStart, Grant, GrantRequest};
+use crate::client::machine::{DeviceLogin, DeviceStart, DiscoverResource, Grant, GrantRequest};
 use crate::client::{Remedy, remedy};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::http::json::{Object, Value};
@@ -15,6 +15,7 @@ use crate::jose::KeyName;
 use crate::options::invalid;
 use crate::wasm::abort::{Abort, Signal};
 use crate::wasm::client::{JsClient, State, Tried};
+use crate::wasm::drive::Host;
 use crate::wasm::error::to_js;
 use crate::wasm::private_key::Given;
 use crate::wasm::share::promise;
@@ -29,6 +30,20 @@ pub(super) struct Machine {
     shares: OnceCell<bool>,
     /// The device login whose code was shown.
     device: RefCell<Option<DeviceLogin>>,
+}
+
+/// Asks an API for its metadata, with the fetch that is given: as JSON text.
+#[wasm_bindgen(js_name = discoverResource, unchecked_return_type = "Promise<string>")]
+pub fn discover_resource(options_json: &str, fetch: Option<Function>) -> Promise {
+    let options = options(options_json);
+    promise(async move {
+        let flow = DiscoverResource::from_options(&options?);
+        let mut flow = flow.map_err(|error| to_js(&error))?;
+        let host = Host::new(fetch, None);
+        let found = host.run(&RefCell::new(()), &mut flow).await;
+        let found = found.map_err(|error| to_js(&error))?;
+        Ok(Value::from(found.to_object()).to_json().into())
+    })
 }
 
 #[wasm_bindgen(js_class = Client)]

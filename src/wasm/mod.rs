@@ -19,6 +19,8 @@ mod flight;
 mod private_key;
 mod sign;
 mod subtle;
+#[cfg(feature = "wipe")]
+mod wipe;
 
 #[cfg(feature = "client")]
 mod client;
@@ -45,6 +47,8 @@ pub use client::JsClient;
 pub use guard::JsGuard;
 #[cfg(feature = "backend")]
 pub use logout::JsLogoutReceiver;
+#[cfg(feature = "backend")]
+pub use machine::discover_resource;
 #[cfg(feature = "guard")]
 pub use subtle::check_signature;
 

@@ -1,10 +1,12 @@
 //! What real providers do otherwise than the specifications, or at their edges: as seen at Canaille
 //! 0.3.6, Glewlwyd 2.7.5, Django OAuth Toolkit 3.4.1 and oidc-provider 9.13.3.
 
+use gatepass::client::machine::DeviceStart;
 use gatepass::http::Purpose;
+use gatepass::time::Lifetime;
 use serde_json::json;
 
-use crate::support::{Members, Reply, World, code, code_at};
+use crate::support::{GuardWorld, Members, Reply, World, code, code_at, options};
 
 const NOW: i64 = 1_800_000_000;
 
@@ -169,4 +171,105 @@ fn an_id_token_without_auth_time_and_at_hash_will_do_where_none_was_asked_for() 
         claims.remove("at_hash");
     });
     assert_eq!(outcome.0, "accepted");
+}
+
+/// An access token of Canaille: `typ` is JWT, and it names neither client nor scope nor itself.
+fn of_canaille(world: &GuardWorld) -> String {
+    world.edited(|token| {
+        token.header.set("typ", json!("JWT"));
+        token
+            .claims
+            .set("aud", json!(["spa", "api"]))
+            .remove("client_id")
+            .remove("scope")
+            .remove("jti");
+    })
+}
+
+#[test]
+fn an_access_token_that_nothing_tells_from_an_id_token_is_not_taken_as_one() {
+    let mut world = GuardWorld::new();
+    let token = of_canaille(&world);
+    assert_eq!(code(world.check(&token)), "typ_mismatch");
+    // Nor where JWT will do: then it must name its client. Its provider can be asked about it.
+    let mut world = GuardWorld::with(json!({"profile": {"typ": "JWT"}}));
+    let token = of_canaille(&world);
+    assert_eq!(code(world.check(&token)), "claim_missing");
+}
+
+#[test]
+fn an_answer_about_a_token_may_have_dates_with_fractions() {
+    let mut world = GuardWorld::introspecting(json!({}));
+    let token = world.opaque_with(|answer| {
+        answer
+            .set("iat", "1799999999.652694")
+            .set("exp", "1800003600.652694");
+    });
+    assert_eq!(world.code(&token), "accepted");
+}
+
+#[test]
+fn an_audience_that_is_the_scope_is_an_audience_as_it_stands() {
+    // Glewlwyd writes the whole scope there.
+    let mut world = GuardWorld::with(json!({"audience": "openid read"}));
+    let token = world.edited(|token| {
+        token.claims.set("aud", json!("openid read"));
+    });
+    assert_eq!(code(world.check(&token)), "accepted");
+    let mut world = GuardWorld::with(json!({"audience": "openid"}));
+    let token = world.edited(|token| {
+        token.claims.set("aud", json!("openid read"));
+    });
+    assert_eq!(code(world.check(&token)), "audience_mismatch");
+}
+
+#[test]
+fn a_refusal_of_a_client_without_a_word_is_told_by_its_status() {
+    let mut world = World::new();
+    let reply = Reply::body("").with_status(403);
+    world.idp().always(Purpose::Token, reply);
+    let error = world.granted(json!({})).unwrap_err();
+    assert_eq!(error.code(), "upstream_status");
+    assert_eq!(error.details().unwrap().status, Some(403));
+    assert!(!error.retryable());
+}
+
+#[test]
+fn a_refusal_with_or_without_a_description_is_a_refusal() {
+    for description in [None, Some("grant request is invalid")] {
+        let mut world = World::new();
+        let mut body = json!({"error": "invalid_client"});
+        if let Some(description) = description {
+            body["error_description"] = json!(description);
+        }
+        let reply = Reply::json(body).with_status(401);
+        world.idp().always(Purpose::Token, reply);
+        let error = world.granted(json!({})).unwrap_err();
+        assert_eq!(error.code(), "server_error_response");
+        let told = error.details().unwrap().error_description.as_deref();
+        assert_eq!(told, description);
+    }
+}
+
+#[test]
+fn a_token_that_nobody_knows_is_inactive_and_a_code_without_an_interval_is_asked_about_every_five_seconds()
+ {
+    let mut world = GuardWorld::introspecting(json!({}));
+    assert_eq!(
+        world.code("opaque-S3CRET-that-nobody-knows"),
+        "token_inactive"
+    );
+
+    let mut world = World::new();
+    let mut answer = world.idp().device_authorization();
+    answer.remove("interval");
+    world
+        .idp()
+        .reply(Purpose::DeviceAuthorization, Reply::json(answer));
+    let seed = world.seed();
+    let given = options(&json!({}));
+    let mut flow = DeviceStart::new(&given, &world.client, seed).unwrap();
+    let mut login = world.net.run(&mut flow, &mut world.client).unwrap();
+    world.net.run(&mut login, &mut world.client).unwrap();
+    assert_eq!(world.net.slept, [Lifetime::from_seconds(5)]);
 }

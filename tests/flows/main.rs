@@ -54,6 +54,7 @@ mod leaks;
 mod logout_token;
 mod machine;
 mod misuse;
+mod protected_resource;
 mod push;
 mod refresh;
 mod reports;

@@ -176,3 +176,32 @@ test("a machine's token is shown with a proof for each request, and a nonce is l
     ["DPoP t2", "a-1", htu],
   ]);
 });
+
+test("an API is asked whose tokens it takes, and believed about itself alone", async () => {
+  const resource = "https://api.example/mcp";
+  const asked = [];
+  const answering = (document) => async (url) => {
+    asked.push(url);
+    return Response.json(document);
+  };
+  const document = { resource, authorization_servers: ["https://as.example"] };
+  const found = await backend.discoverResource({ resource, fetch: answering(document) });
+  assert.deepEqual(found, {
+    resource,
+    authorizationServers: ["https://as.example"],
+    scopesSupported: [],
+    requiresDpop: false,
+  });
+  assert.deepEqual(asked, ["https://api.example/.well-known/oauth-protected-resource/mcp"]);
+  for (const [more, at] of [
+    [{ resource: "https://other.example/mcp" }, "resource"],
+    [{ authorization_servers: [] }, "authorization_servers"],
+    [{ authorization_servers: ["http://as.example"] }, "authorization_servers"],
+  ]) {
+    const fetch = answering({ ...document, ...more });
+    const error = await failure(backend.discoverResource({ resource, fetch }));
+    assert.deepEqual([error.code, error.at], ["metadata_invalid", at]);
+  }
+  const unknown = await failure(backend.discoverResource({ resource, fetsh: fetch }));
+  assert.deepEqual([unknown.code, unknown.at], ["config_invalid", "fetsh"]);
+});

@@ -51,6 +51,7 @@ const MODULES = [
     "outcome",
     "possession",
     "relay",
+    "resource",
     "storage",
     "tend",
     "verdicts",

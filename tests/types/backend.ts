@@ -4,6 +4,7 @@ import {
   clientCredentials,
   createClient,
   createLogoutReceiver,
+  discoverResource,
   wrapFetch,
 } from "gatepass/backend";
 import type {
@@ -119,3 +120,9 @@ void answer;
 await receiver.receive(request);
 // @ts-expect-error an unknown option
 await createLogoutReceiver({ issuer: "https://as.example", clientId: "machine", audience: "x" });
+
+// Whose tokens an API takes.
+const { authorizationServers } = await discoverResource({ resource: "https://api.example" });
+proof<Equal<typeof authorizationServers, readonly string[]>>();
+// @ts-expect-error the resource is required
+await discoverResource({});

@@ -9,6 +9,7 @@ mod bound;
 mod device;
 mod grant;
 mod granted;
+mod protected_resource;
 mod request;
 pub(super) mod request_object;
 
@@ -16,6 +17,7 @@ pub use auth_config::AuthConfig;
 pub use device::{DeviceLogin, DevicePrompt, DeviceStart};
 pub use grant::Grant;
 pub use granted::{Granted, TokenSet};
+pub use protected_resource::{DiscoverResource, ProtectedResource};
 pub use request::GrantRequest;
 
 use crate::client::Client;

@@ -1,0 +1,133 @@
+// What crosses the boundary of the installed package, and what outlives an isolate.
+
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+
+import { importInstalled, installPackage } from "../support/installed.mjs";
+import { makeProvider } from "../support/provider.mjs";
+
+let project;
+before(() => {
+  ({ project } = installPackage("crossing"));
+});
+
+const failure = (promise) =>
+  promise.then(
+    () => assert.fail("it was accepted"),
+    (error) => error,
+  );
+
+test("wsm_21 what comes out is plain data, exact, with null where null was", async () => {
+  const { createClient } = await importInstalled(project, "gatepass");
+  const text =
+    '{"sub":"alice","big":9007199254740993,"small":7,"half":0.5,"nothing":null,' +
+    '"deep":{"list":[1,{"x":true}]},"__proto__":{"admin":true}}';
+  const type = { "content-type": "application/json" };
+  const answer = (url) => (url.endsWith("/me") ? new Response(text, { headers: type }) : undefined);
+  const provider = await makeProvider({ answer });
+  const { issuer, clientId, redirectUri, fetch } = provider;
+  // A symbol is no name of an option, and what is undefined is not given.
+  const options = { issuer, clientId, redirectUri, fetch, scope: undefined, [Symbol("x")]: 1 };
+  const client = await createClient(options);
+  await client.handleCallback(provider.signInAt(await client.signInUrl()));
+  const user = await client.userinfo();
+  assert.equal(Object.getPrototypeOf(user), Object.prototype);
+  assert.equal(Object.getPrototypeOf(user.deep), Object.prototype);
+  assert.ok(Array.isArray(user.deep.list));
+  // What a double would round comes as text.
+  assert.deepEqual(
+    [user.big, user.small, user.half, user.nothing, user.deep],
+    ["9007199254740993", 7, 0.5, null, { list: [1, { x: true }] }],
+  );
+  assert.ok(Object.hasOwn(user, "__proto__"));
+  assert.equal({}.admin, undefined);
+  assert.ok(!("absent" in user));
+  const error = await failure(createClient({ issuer, clientId, scope: null }));
+  assert.deepEqual([error.code, error.at], ["config_invalid", "scope"]);
+  client.dispose();
+});
+
+test("wsm_23 a sign-in that began in one isolate ends in another", async () => {
+  // Two instances that share nothing but the store, one of them the translation.
+  const [here, there] = await Promise.all([
+    importInstalled(project, "gatepass/backend"),
+    importInstalled(project, "gatepass/backend/js"),
+  ]);
+  const kept = new Map();
+  const transactionStore = {
+    get: async (key) => kept.get(key) ?? null,
+    set: async (key, value) => void kept.set(key, value),
+  };
+  const provider = await makeProvider();
+  const { issuer, clientId, redirectUri, fetch } = provider;
+  const options = { issuer, clientId, redirectUri, fetch, transactionStore };
+  const first = await here.createClient(options);
+  const callback = provider.signInAt(await first.signInUrl({ returnTo: "/inbox" }));
+  first.dispose();
+  const second = await there.createClient(options);
+  const { user, returnTo } = await second.handleCallback(callback);
+  assert.deepEqual([user.sub, returnTo], ["alice", "/inbox"]);
+  // It is used up for all of them.
+  const third = await here.createClient(options);
+  assert.equal((await failure(third.handleCallback(callback))).code, "flow_reused");
+  second.dispose();
+  third.dispose();
+});
+
+test("wsm_26 a module is compiled whatever media type its response has", async () => {
+  const { readFileSync } = await import("node:fs");
+  const { join } = await import("node:path");
+  const slim = await importInstalled(project, "gatepass/slim");
+  const file = join(project, "node_modules/gatepass/dist/wasm/client.wasm");
+  const headers = { "content-type": "text/html" };
+  // Streaming compilation refuses it for its type.
+  await assert.rejects(WebAssembly.compileStreaming(new Response("", { headers })));
+  await slim.init(new Response(readFileSync(file), { headers }));
+  const provider = await makeProvider();
+  const { issuer, clientId, redirectUri, fetch } = provider;
+  const client = await slim.createClient({ issuer, clientId, redirectUri, fetch });
+  await client.handleCallback(provider.signInAt(await client.signInUrl()));
+  assert.equal(client.state().signedIn, true);
+  client.dispose();
+});
+
+test("cfg_11 the one switch that takes a check away says so by its name and reaches no further", async () => {
+  const { createClient } = await importInstalled(project, "gatepass");
+  for (const name of [
+    "allowHttp",
+    "allowHttpLoopback",
+    "skipIssuerCheck",
+    "skipAudience",
+    "skipNonce",
+    "insecure",
+    "lenient",
+    "dangerouslyAllowHttp",
+    "dangerouslySkipIssuerCheck",
+  ]) {
+    const error = await failure(
+      createClient({ issuer: "https://as.example", clientId: "spa", [name]: true }),
+    );
+    assert.deepEqual([error.code, error.at], ["config_invalid", name]);
+  }
+  const dangerouslyAllowHttpLoopback = true;
+  for (const issuer of ["http://as.example", "http://192.168.0.1", "http://localhost.example"]) {
+    const error = await failure(
+      createClient({ issuer, clientId: "spa", dangerouslyAllowHttpLoopback }),
+    );
+    assert.equal(error.code, "url_insecure", issuer);
+  }
+  // What it lets through is seen in the events.
+  const seen = [];
+  const client = await createClient({
+    issuer: "http://127.0.0.1:9",
+    clientId: "spa",
+    redirectUri: "https://app.example/callback",
+    dangerouslyAllowHttpLoopback,
+    fetch: () => Promise.reject(new TypeError("nobody is there")),
+    onEvent: (event) => event.type === "request" && seen.push(event.url),
+  });
+  await failure(client.signInUrl());
+  assert.ok(seen.every((url) => url.startsWith("http://127.0.0.1:9/")));
+  assert.ok(seen.length > 0);
+  client.dispose();
+});
