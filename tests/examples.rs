@@ -109,6 +109,8 @@ fn header(head: &str, name: &str) -> Option<String> {
     Some(value.trim().to_owned())
 }
 
+/// Also S3-01 and S3-18: the example is a native program. S3-03: what is sent and read is told from
+/// the sending by `Driver`, which is not of the crate.
 #[test]
 fn s3_07_s3_08_client_credentials_asks_on_first_use_and_once() {
     use client_credentials::driver::Driver;

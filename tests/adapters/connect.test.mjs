@@ -57,7 +57,7 @@ const collect = async (stream) => {
 };
 
 for (const [kind, of] of Object.entries(KINDS)) {
-  test(`${kind}: the token goes along, and is renewed once for all who are refused`, async (t) => {
+  test(`S3-21 ${kind}: the token goes along, and is renewed once for all who are refused`, async (t) => {
     const { provider, url, client, signIn } = await open(t);
     await signIn();
     const [create, more] = of(url);

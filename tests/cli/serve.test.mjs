@@ -504,3 +504,112 @@ test("S4-28 two instances behind one balancer give the same answers", async (t) 
   }
   assert.equal(turn, 8);
 });
+
+test("S4-02 S4-19 what UserInfo says is added where one wants it: asked after introspection, and once while the answer is kept", async (t) => {
+  const asked = [];
+  const provider = await startProvider(t, {
+    answer: (url) => {
+      const { pathname, origin } = new URL(url);
+      if (pathname === "/introspect") {
+        asked.push("introspect");
+        return Response.json({
+          active: true,
+          iss: origin,
+          sub: "alice",
+          aud: AUDIENCE,
+          scope: "openid read",
+          exp: Math.floor(Date.now() / 1000) + 300,
+        });
+      }
+      if (pathname !== "/me") return undefined;
+      asked.push("userinfo");
+      return Response.json({ sub: "alice", email: "alice@example.com" });
+    },
+  });
+  const { origin } = await gatepass.serve(t, ["--userinfo", "--audience", AUDIENCE], {
+    env: sidecar(provider),
+  });
+  const { claims, ...first } = await (await ask(origin, "a-token")).json();
+  assert.equal(first.authenticated, true);
+  assert.equal(claims.email, "alice@example.com");
+  assert.deepEqual(asked, ["introspect", "userinfo"]);
+  await ask(origin, "a-token");
+  assert.deepEqual(asked, ["introspect", "userinfo"]);
+
+  const without = await gatepass.serve(t, ["--audience", AUDIENCE], { env: sidecar(provider) });
+  const plain = await (await ask(without.origin, "a-token")).json();
+  assert.equal(plain.claims.email, undefined);
+});
+
+test("S4-04 S4-11 everything can be set by the environment, and a secret by the file that holds it", async (t) => {
+  const provider = await startProvider(t);
+  const secret = join(gatepass.project, "oauth-secret");
+  writeFileSync(secret, `${SECRET}\n`);
+  const { OAUTH_CLIENT_SECRET: _, ...rest } = sidecar(provider);
+  const env = { ...rest, GATEPASS_LOG_LEVEL: "error", GATEPASS_METRICS: "1" };
+  const { origin } = await gatepass.serve(t, [], {
+    env: { ...env, OAUTH_CLIENT_SECRET_FILE: secret },
+  });
+  assert.equal(
+    (await (await ask(origin, provider.opaqueToken({ aud: undefined }))).json()).authenticated,
+    true,
+  );
+  assert.equal((await fetch(`${origin}/metrics`)).status, 200);
+  // Without any secret nothing can be asked: signed tokens are checked by their signatures.
+  const unnamed = await gatepass.serve(t, ["--audience", AUDIENCE], { env });
+  const signed = await provider.accessToken();
+  assert.equal((await (await ask(unnamed.origin, signed)).json()).authenticated, true);
+});
+
+test("S4-08 S4-20 one request that waits for the provider holds no other one up", async (t) => {
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  const provider = await startProvider(t, {
+    before: (url) => (url.endsWith("/introspect") && isHeld ? held : undefined),
+  });
+  let isHeld = false;
+  const { origin } = await gatepass.serve(t, [], { env: sidecar(provider) });
+  const known = provider.opaqueToken({ aud: undefined });
+  assert.equal((await ask(origin, known)).status, 200);
+  isHeld = true;
+  const waiting = ask(origin, provider.opaqueToken({ aud: undefined }));
+  assert.equal((await fetch(`${origin}/health`)).status, 200);
+  assert.equal((await (await ask(origin, known)).json()).authenticated, true);
+  release();
+  isHeld = false;
+  assert.equal((await (await waiting).json()).authenticated, true);
+});
+
+test("S4-33 a provider is spoken to over https only, or on this machine itself", async () => {
+  const { code, stderr } = await gatepass.run(["serve"], {
+    env: { AUTH_SERVER_URL: "http://auth.example.com", OAUTH_CLIENT_SECRET: "x" },
+  });
+  assert.equal(code, 2);
+  assert.match(stderr, /url_insecure|must be https|https/);
+});
+
+test("S4-36 a token ends when the provider says so, also while its answer is kept", async (t) => {
+  const provider = await startProvider(t);
+  const { origin } = await gatepass.serve(t, [], { env: sidecar(provider) });
+  const exp = Math.floor(Date.now() / 1000) - 60;
+  const over = await (await ask(origin, provider.opaqueToken({ aud: undefined, exp }))).json();
+  assert.deepEqual([over.authenticated, over.error], [false, "token_expired"]);
+});
+
+test("S4-23 S4-26 S4-24 S4-25 the metrics tell the provider's time from one's own, and the memory that is used", async (t) => {
+  const provider = await startProvider(t);
+  const { origin } = await gatepass.serve(t, ["--metrics"], { env: sidecar(provider) });
+  for (let at = 0; at < 5; at++) await ask(origin, provider.opaqueToken({ aud: undefined }));
+  const families = parsePrometheus(await (await fetch(`${origin}/metrics`)).text());
+  const names = families.map(({ name }) => name);
+  // What npm run bench:serve computes its figures from; figures themselves are no test.
+  assert.ok(
+    names.some((name) => /provider_request.*seconds/.test(name)),
+    names.join(" "),
+  );
+  assert.ok(
+    names.some((name) => /decision.*seconds/.test(name)),
+    names.join(" "),
+  );
+  assert.ok(names.includes("process_resident_memory_bytes"));
+});

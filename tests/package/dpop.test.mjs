@@ -77,7 +77,7 @@ const codeOf = (promise) =>
     ({ code }) => code,
   );
 
-test("a request carries the token as DPoP with a proof of its own", async () => {
+test("S3-14 a request carries the token as DPoP with a proof of its own", async () => {
   const { client, seen, signIn } = await world();
   await signIn();
   const answers = [await client.fetch(`${API}/a?b=c`), await client.fetch(`${API}/a?b=c`)];
