@@ -43,15 +43,17 @@ impl GuardLimits {
             let count = options.count(name, range, default)?;
             Ok::<_, Error>(usize::try_from(count).unwrap_or(usize::MAX))
         };
-        let mut token = TokenLimits::default();
-        token.bytes = limit("maxTokenBytes", KIB..=64 * KIB, 16 * KIB)?;
-        token.header = limit("maxHeaderBytes", 256..=16 * KIB, 4 * KIB)?;
-        token.depth = limit("maxJsonDepth", 4..=128, 64)?;
-        let mut answers = AnswerLimits::default();
-        answers.keys = limit("maxKeys", 1..=1000, 100)?;
-        answers.key_set = limit("maxKeySetBytes", KIB..=4 * MIB, 512 * KIB)?;
-        answers.metadata = limit("maxMetadataBytes", KIB..=4 * MIB, MIB)?;
-        answers.answer = limit("maxAnswerBytes", KIB..=4 * MIB, MIB)?;
+        let token = TokenLimits {
+            bytes: limit("maxTokenBytes", KIB..=64 * KIB, 16 * KIB)?,
+            header: limit("maxHeaderBytes", 256..=16 * KIB, 4 * KIB)?,
+            depth: limit("maxJsonDepth", 4..=128, 64)?,
+        };
+        let answers = AnswerLimits {
+            keys: limit("maxKeys", 1..=1000, 100)?,
+            key_set: limit("maxKeySetBytes", KIB..=4 * MIB, 512 * KIB)?,
+            metadata: limit("maxMetadataBytes", KIB..=4 * MIB, MIB)?,
+            answer: limit("maxAnswerBytes", KIB..=4 * MIB, MIB)?,
+        };
         Ok(Self { token, answers })
     }
 }
