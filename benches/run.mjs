@@ -1,11 +1,12 @@
 // The contest in this runtime (Node, Deno or Bun); prints one line of JSON.
 //
-//   node benches/run.mjs [contest] [curves] [memory=COUNT]
+//   node benches/run.mjs [contest] [curves] [overhead] [memory=COUNT]
 
 import { createGuard } from "../dist/guard.js";
 import { makeProvider } from "../tests/support/provider.mjs";
 import { compare, contenders, repeat } from "./contest.mjs";
 import { coldRequests, curves, memory } from "./curves.mjs";
+import { overhead } from "./overhead.mjs";
 
 const optional = (name) => import(name).catch(() => undefined);
 const nodeCrypto = globalThis.process?.getBuiltinModule?.("node:crypto");
@@ -38,6 +39,9 @@ if (wanted.includes("contest")) {
 if (wanted.includes("curves")) {
   results.curves = await curves(createGuard, makeProvider, measure);
   results.coldRequests = await coldRequests(createGuard, makeProvider);
+}
+if (wanted.includes("overhead")) {
+  results.overhead = await overhead(createGuard, makeProvider, nodeCrypto, libraries.jose);
 }
 const count = wanted.find((word) => word.startsWith("memory="))?.slice("memory=".length);
 if (count) results.memory = await memory(createGuard, makeProvider, nodeCrypto, Number(count));

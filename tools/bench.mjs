@@ -2,7 +2,7 @@
 // prints medians and ratios as a table and as JSON.
 //
 //   npm run bench                      contest and curves in every runtime that is there
-//   npm run bench -- workerd cold      some of it: names of runtimes, cold, curves
+//   npm run bench -- workerd cold      some of it: names of runtimes, cold, curves, overhead
 //   npm run bench -- --memory          also a million distinct tokens through one guard
 //
 // Deno and Bun come with the libraries, from npm; on a machine that they do not run on they are
@@ -207,6 +207,15 @@ await runMain(async () => {
       process.stdout.write(`  ${line.padEnd(10)}${text}\n`);
     }
     process.stdout.write(`  first requests that come together: ${JSON.stringify(coldRequests)}\n`);
+  }
+  if (isWanted("overhead")) {
+    ({ overhead: report.overhead } = JSON.parse(node.run("overhead")));
+    const parts = Object.entries(report.overhead).map(
+      ([name, us]) => `${name} ${us.toFixed(1)} us`,
+    );
+    process.stdout.write(
+      `\n${bold("Beside the signature, Node, ES256")}\n  ${parts.join("   ")}\n`,
+    );
   }
   if (process.argv.includes("--memory")) {
     ({ memory: report.memory } = JSON.parse(node.run("memory=1000000")));

@@ -209,6 +209,11 @@ export interface GuardOptions {
   readonly clockTolerance?: number;
   /** How long one request to the provider may take, in seconds, 1 to 120. @defaultValue 5 */
   readonly timeout?: number;
+  /**
+   * How large what comes in may be. What is larger is refused before it is read.
+   * @defaultValue each member's own
+   */
+  readonly limits?: GuardLimits;
   /** Sends the requests in place of the runtime's `fetch`. */
   readonly fetch?: typeof fetch;
   /** Is told of everything that happens; never of a token. */
@@ -221,6 +226,27 @@ export interface GuardOptions {
   readonly waitUntil?: (work: Promise<unknown>) => void;
   /** Accepts http for 127.0.0.1, [::1] and localhost. For development only. @defaultValue false */
   readonly dangerouslyAllowHttpLoopback?: boolean;
+}
+
+/** How large tokens and answers may be, in bytes where nothing else is said. */
+export interface GuardLimits {
+  /** A token, 1 KiB to 64 KiB; beyond that `token_too_large`. @defaultValue 16 KiB */
+  readonly maxTokenBytes?: number;
+  /** The header of a token as it came, 256 bytes to 16 KiB. @defaultValue 4 KiB */
+  readonly maxHeaderBytes?: number;
+  /**
+   * How deep arrays and objects of a token may stand in each other, 4 to 128; deeper ones are
+   * `token_malformed`. @defaultValue 64
+   */
+  readonly maxJsonDepth?: number;
+  /** How many keys a set may have, 1 to 1,000; beyond that `jwks_invalid`. @defaultValue 100 */
+  readonly maxKeys?: number;
+  /** A set of keys, 1 KiB to 4 MiB; beyond that `response_too_large`. @defaultValue 512 KiB */
+  readonly maxKeySetBytes?: number;
+  /** A provider's metadata, 1 KiB to 4 MiB. @defaultValue 1 MiB */
+  readonly maxMetadataBytes?: number;
+  /** An answer about a token, or of UserInfo, 1 KiB to 4 MiB. @defaultValue 1 MiB */
+  readonly maxAnswerBytes?: number;
 }
 
 /** How much a guard remembers, once for `check` and once for `verify`. */

@@ -94,8 +94,8 @@ export class Engine<G extends Glue> {
 
 type Call = (...args: unknown[]) => unknown;
 
-/** What only moves memory and what is called with every token that comes again: neither traps. */
-const UNWATCHED = /^(?:__wbindgen_(?:add|exn|malloc|realloc)|guard_recall$)/;
+/** What only keeps a number, and what is called with every token that comes again: neither traps. */
+const UNWATCHED = /^(?:__wbindgen_(?:add|exn)|guard_recall$)/;
 
 /** What the host calls when objects are gone; where there is no memory any more there is no need. */
 const FREES = /^(?:__wbg_\w+_free$|__wbindgen_destroy_closure$)/;

@@ -10,7 +10,7 @@ use crate::guard::{
     BearerToken, Guard, Need, Principal, Refusal, RequestFacts, Verdict, access_token, binding,
 };
 use crate::issuer::{KeyTrials, Replays, Verify};
-use crate::jose::{DpopProof, MAX_TOKEN, Unverified, base64url_encode};
+use crate::jose::{DpopProof, Unverified, base64url_encode};
 use crate::time::Timestamp;
 
 /// The flow that checks one token.
@@ -109,7 +109,7 @@ impl Check {
                     // Everything that can be refused without a key is refused before one is fetched.
                     let token = Unverified::parse_with(
                         token.expose(),
-                        MAX_TOKEN,
+                        guard.config.limits.token,
                         &guard.config.algorithms,
                         &guard.headers,
                     )?;

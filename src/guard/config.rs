@@ -2,9 +2,11 @@
 
 use crate::error::{Error, Phase};
 use crate::guard::opaque::Introspection;
+use crate::guard::places::Places;
 use crate::guard::profile::Profiles;
 use crate::guard::{
-    ChallengeContext, Dpop, Guard, Need, Profile, ResourceMetadata, Tally, VerdictLimits, secret,
+    ChallengeContext, Dpop, Guard, GuardLimits, Need, Profile, ResourceMetadata, Tally,
+    VerdictLimits, secret,
 };
 use crate::http::Transport;
 use crate::http::json::{Object, Value};
@@ -35,6 +37,8 @@ pub struct GuardConfig {
     pub need: Need,
     /// How much a cache of verdicts may hold.
     pub cache: VerdictLimits,
+    /// How large what comes in may be.
+    pub limits: GuardLimits,
     /// Whether proofs of possession are looked at, and how.
     pub dpop: Dpop,
 }
@@ -65,7 +69,20 @@ impl Guard {
     /// | `resource` | the identifier of this API (RFC 9728 section 1.2) | none |
     /// | `resourceMetadata` | more members of its metadata (RFC 9728 section 2) | none |
     /// | `timeout` | seconds for one request, 1 to 120 | 5 |
+    /// | `limits` | how large what comes in may be, see below | |
     /// | `dangerouslyAllowHttpLoopback` | http to this machine itself | false |
+    ///
+    /// The members of `limits`:
+    ///
+    /// | member | meaning | range | default |
+    /// |---|---|---|---|
+    /// | `maxTokenBytes` | a token | 1 to 64 KiB | 16 KiB |
+    /// | `maxHeaderBytes` | its header as it came | 256 bytes to 16 KiB | 4 KiB |
+    /// | `maxJsonDepth` | how deep its JSON may be nested | 4 to 128 | 64 |
+    /// | `maxKeys` | the keys of a set | 1 to 1,000 | 100 |
+    /// | `maxKeySetBytes` | a set of keys | 1 KiB to 4 MiB | 512 KiB |
+    /// | `maxMetadataBytes` | metadata | 1 KiB to 4 MiB | 1 MiB |
+    /// | `maxAnswerBytes` | an answer about a token or a user | 1 KiB to 4 MiB | 1 MiB |
     ///
     /// The members of `introspection`:
     ///
@@ -112,6 +129,7 @@ fn read(object: &Object) -> Result<Guard, Error> {
             "dpopNonce",
             "introspection",
             "issuer",
+            "limits",
             "maxTokenAge",
             "maxTokenLifetime",
             "profile",
@@ -138,9 +156,11 @@ fn read(object: &Object) -> Result<Guard, Error> {
     let profiles = Profiles::from_options(options.value("profile"), options.value("profiles"))?;
     let tenants = options.strings("tenants")?;
     let issuers = issuers(options.value("issuer"), tenants.as_deref(), &profiles)?;
+    let limits = GuardLimits::from_option(options.object("limits")?)?;
     let mut providers = Vec::with_capacity(issuers.len());
     for (issuer, profile) in issuers {
-        let provider = Provider::from_option(Some(&issuer), transport, timeout)?;
+        let mut provider = Provider::from_option(Some(&issuer), transport, timeout)?;
+        provider.limit(limits.answers);
         providers.push((provider, profile));
     }
     let (mut providers, profiles) = in_order(providers)?;
@@ -193,8 +213,10 @@ fn read(object: &Object) -> Result<Guard, Error> {
             resource,
             need: Need::of_scopes(scopes).ok_or_else(|| invalid("requiredScopes"))?,
             cache: VerdictLimits::from_option(options.value("cache"))?,
+            limits,
             dpop: Dpop::from_options(&options)?,
         },
+        places: Places::of(&providers),
         providers,
         profiles,
         introspection: introspection.map(Box::new),

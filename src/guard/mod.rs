@@ -27,7 +27,9 @@ mod cache;
 mod check;
 mod config;
 mod dpop;
+mod limits;
 mod opaque;
+mod places;
 mod policy;
 mod principal;
 mod profile;
@@ -43,6 +45,7 @@ pub use bearer::BearerToken;
 pub use check::Check;
 pub use config::GuardConfig;
 pub use dpop::{Dpop, DpopMode};
+pub use limits::GuardLimits;
 pub use opaque::IntrospectionTally;
 pub use policy::Need;
 pub use principal::{Principal, PrincipalKind};
@@ -61,6 +64,7 @@ use crate::issuer::{KeyTally, Provider, Replays};
 use crate::jose::{Algorithm, KnownHeaders};
 use crate::options::invalid;
 use opaque::Introspection;
+use places::Places;
 
 /// A guard: what it demands, the issuers it trusts with what is known of them, and its counts.
 #[derive(Debug)]
@@ -68,6 +72,8 @@ pub struct Guard {
     config: GuardConfig,
     /// In the order of their names, none twice.
     providers: Vec<Provider>,
+    /// Where each of them stands.
+    places: Places,
     introspection: Option<Box<Introspection>>,
     replays: Replays,
     headers: KnownHeaders,
@@ -190,10 +196,8 @@ impl Guard {
         error
     }
 
-    /// The provider of this issuer, by its place; the cost grows with the logarithm of their number.
+    /// The provider of this issuer, by its place.
     fn place_of(&self, issuer: &str) -> Option<usize> {
-        self.providers
-            .binary_search_by(|provider| provider.issuer().as_str().cmp(issuer))
-            .ok()
+        self.places.find(issuer, &self.providers)
     }
 }

@@ -403,13 +403,14 @@ const fn place_of(name: &[u8]) -> usize {
 /// Two names for one place would make one of them unknown, which costs time and nothing else; a test
 /// sees to it that there are none.
 #[cfg(feature = "guard")]
-#[allow(clippy::indexing_slicing)] // Computed when this is compiled.
 const fn in_places(names: &[&'static str]) -> [&'static str; PLACES] {
     let mut places = [""; PLACES];
-    let mut at = 0;
-    while at < names.len() {
-        places[place_of(names[at].as_bytes())] = names[at];
-        at += 1;
+    let mut rest = names;
+    while let [name, others @ ..] = rest {
+        if let Some((_, [place, ..])) = places.split_at_mut_checked(place_of(name.as_bytes())) {
+            *place = name;
+        }
+        rest = others;
     }
     places
 }
@@ -641,7 +642,7 @@ pub fn read(text: &[u8], max_bytes: usize) -> Result<Value, Fault> {
         return Err(Fault::TooLarge);
     }
     let text = core::str::from_utf8(text).map_err(|_| Fault::Encoding)?;
-    Reader::read(text).map(|(value, _)| value)
+    Reader::read(text, MAX_DEPTH).map(|(value, _)| value)
 }
 
 /// Reads one JSON object that fills the text.
@@ -656,14 +657,24 @@ pub fn read_object(text: &[u8], max_bytes: usize) -> Result<Object, Fault> {
     }
 }
 
+/// As [`read_object`] for a text that was measured before, with a limit of its own for nesting.
+///
+/// # Errors
+///
+/// As [`read_object`].
+pub(crate) fn read_object_within(text: &[u8], max_depth: usize) -> Result<Object, Fault> {
+    let text = core::str::from_utf8(text).map_err(|_| Fault::Encoding)?;
+    read_object_of(text, max_depth).map(|(object, _)| object)
+}
+
 /// Reads an object that fills a text, and says whether JavaScript reads the same from that text as
 /// from [`Value::to_json`]: it does when no number in it is one that a double would round.
 ///
 /// # Errors
 ///
 /// As [`read_object`].
-pub(crate) fn read_object_of(text: &str) -> Result<(Object, bool), Fault> {
-    match Reader::read(text)? {
+pub(crate) fn read_object_of(text: &str, max_depth: usize) -> Result<(Object, bool), Fault> {
+    match Reader::read(text, max_depth)? {
         (Value::Object(object), rounds) => Ok((object, !rounds)),
         _ => Err(Fault::Syntax),
     }
@@ -673,16 +684,19 @@ struct Reader<'a> {
     text: &'a str,
     /// How many bytes were read; a character ends there.
     at: usize,
+    /// How deep it may be nested.
+    max_depth: usize,
     /// Whether there was a number that a double would round.
     rounds: bool,
 }
 
 impl<'a> Reader<'a> {
     /// Reads one value that fills a text, and whether a double would round a number in it.
-    fn read(text: &'a str) -> Result<(Value, bool), Fault> {
+    fn read(text: &'a str, max_depth: usize) -> Result<(Value, bool), Fault> {
         let mut reader = Self {
             text,
             at: 0,
+            max_depth,
             rounds: false,
         };
         reader.skip_space();
@@ -755,15 +769,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn deeper(depth: usize) -> Result<usize, Fault> {
-        if depth >= MAX_DEPTH {
+    fn deeper(&self, depth: usize) -> Result<usize, Fault> {
+        if depth >= self.max_depth {
             return Err(Fault::TooDeep);
         }
         Ok(depth.saturating_add(1))
     }
 
     fn object(&mut self, depth: usize) -> Result<Value, Fault> {
-        let depth = Self::deeper(depth)?;
+        let depth = self.deeper(depth)?;
         self.expect(b'{')?;
         self.skip_space();
         if self.eat(b'}') {
@@ -786,7 +800,7 @@ impl<'a> Reader<'a> {
     }
 
     fn array(&mut self, depth: usize) -> Result<Value, Fault> {
-        let depth = Self::deeper(depth)?;
+        let depth = self.deeper(depth)?;
         self.expect(b'[')?;
         let mut items = Vec::new();
         self.skip_space();
@@ -980,7 +994,7 @@ mod tests {
 
     #[test]
     fn javascript_reads_the_same_from_a_text_unless_a_number_would_be_rounded() {
-        let same = |text: &str| read_object_of(text).map(|(_, is_same)| is_same);
+        let same = |text: &str| read_object_of(text, MAX_DEPTH).map(|(_, is_same)| is_same);
         for text in [
             "{}",
             r#" {"a" : [1.5, -1e3, "\u0041\n", null, {"__proto__": true}]}"#,

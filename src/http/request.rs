@@ -87,7 +87,7 @@ impl Purpose {
 /// A request as a value.
 ///
 /// Whoever sends it never follows redirects, sends no cookies and no referrer, bypasses caches,
-/// stops reading after [`Purpose::max_body`] bytes and gives up after the timeout.
+/// stops reading after [`HttpRequest::max_body`] bytes and gives up after the timeout.
 #[derive(Clone)]
 pub struct HttpRequest {
     /// What it is for.
@@ -106,6 +106,8 @@ pub struct HttpRequest {
     pub body: Option<Secret<String>>,
     /// How long the whole exchange may take.
     pub timeout: Lifetime,
+    /// The largest answer that is read, in bytes: that of its purpose where nothing else is said.
+    pub max_body: usize,
 }
 
 impl HttpRequest {
@@ -120,6 +122,7 @@ impl HttpRequest {
             dpop: None,
             body: None,
             timeout,
+            max_body: purpose.max_body(),
         }
     }
 
@@ -139,6 +142,7 @@ impl HttpRequest {
             dpop: None,
             body: Some(body),
             timeout,
+            max_body: purpose.max_body(),
         }
     }
 }

@@ -51,11 +51,12 @@ impl Discover {
 
     fn ask(&self, provider: &Provider) -> Result<Step<()>, Error> {
         match self.places.first() {
-            Some(url) => Ok(Step::Send(HttpRequest::get(
-                Purpose::Discovery,
-                url.clone(),
-                provider.timeout,
-            ))),
+            Some(url) => {
+                let mut request =
+                    HttpRequest::get(Purpose::Discovery, url.clone(), provider.timeout);
+                request.max_body = provider.limits.metadata;
+                Ok(Step::Send(request))
+            }
             None => Err(ErrorKind::FlowMisused.into()),
         }
     }
@@ -125,7 +126,7 @@ fn failed(provider: &Provider, error: Error) -> Result<Step<()>, Error> {
 fn read(answer: Result<HttpResponse, Unreachable>, provider: &Provider) -> Result<Metadata, Error> {
     let document = answer?.json(
         &["application/json"],
-        Purpose::Discovery.max_body(),
+        provider.limits.metadata,
         ErrorKind::ResponseMalformed,
     )?;
     Metadata::read(&document, &provider.issuer, provider.transport)

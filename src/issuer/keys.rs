@@ -2,7 +2,8 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::http::json::Object;
-use crate::http::{HttpResponse, Purpose, Unreachable};
+use crate::http::{HttpResponse, Unreachable};
+use crate::issuer::AnswerLimits;
 use crate::issuer::pause::{Pause, is_past};
 #[cfg(feature = "guard")]
 use crate::issuer::shared_keys::{KeyTally, SharedKeys, Sharing};
@@ -180,9 +181,10 @@ impl KeyCache {
         &mut self,
         answer: Result<HttpResponse, Unreachable>,
         asked_at: Timestamp,
+        limits: &AnswerLimits,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let read = read(answer);
+        let read = read(answer, limits);
         #[cfg(feature = "guard")]
         self.notes.fetched(read.is_ok());
         match read {
@@ -249,12 +251,13 @@ impl KeyCache {
     pub(super) fn absorb_shared(
         &mut self,
         answer: Result<Option<String>, Unreachable>,
+        limits: &AnswerLimits,
         now: Timestamp,
     ) {
         let Some(sharing) = &mut self.notes.sharing else {
             return;
         };
-        let read = sharing.read(answer, now);
+        let read = sharing.read(answer, limits, now);
         let is_fresh = matches!(&read, Ok(Some(set)) if set.is_fresh(now));
         let tally = &mut self.notes.tally;
         let count = match &read {
@@ -340,17 +343,16 @@ impl Fetched {
     }
 }
 
-fn read(answer: Result<HttpResponse, Unreachable>) -> Result<(Object, JwkSet, Lifetime), Error> {
+fn read(
+    answer: Result<HttpResponse, Unreachable>,
+    limits: &AnswerLimits,
+) -> Result<(Object, JwkSet, Lifetime), Error> {
     let response = answer.map_err(|cause| match cause {
         Unreachable::Network => ErrorKind::KeysUnavailable.into(),
         cause => Error::from(cause),
     })?;
     let object = response
-        .json(
-            MEDIA_TYPES,
-            Purpose::Keys.max_body(),
-            ErrorKind::JwksInvalid,
-        )
+        .json(MEDIA_TYPES, limits.key_set, ErrorKind::JwksInvalid)
         .map_err(|error| match (error.kind(), error.details()) {
             // Any status but 200 means that there are no keys to be had now.
             (ErrorKind::UpstreamStatus, Some(details)) => {
@@ -358,7 +360,7 @@ fn read(answer: Result<HttpResponse, Unreachable>) -> Result<(Object, JwkSet, Li
             }
             _ => error,
         })?;
-    let keys = JwkSet::read(&object)?;
+    let keys = JwkSet::read_within(&object, limits.keys)?;
     let age = response
         .max_age()
         .unwrap_or(DEFAULT_AGE)

@@ -9,6 +9,7 @@ mod ask;
 mod authenticate;
 mod discovery;
 mod keys;
+mod limits;
 mod metadata;
 mod pause;
 mod renew;
@@ -24,6 +25,7 @@ mod verify;
 pub use authenticate::ClientAuthentication;
 pub use discovery::{Discover, well_known_urls};
 pub use keys::{KeyCache, Plan};
+pub use limits::AnswerLimits;
 pub use metadata::{Issuer, Metadata};
 pub use renew::Renew;
 #[cfg(feature = "guard")]
@@ -67,6 +69,7 @@ pub struct Provider {
     issuer: Issuer,
     transport: Transport,
     timeout: Lifetime,
+    limits: AnswerLimits,
     metadata: Option<Metadata>,
     /// When the metadata was fetched; nothing when the program gave it.
     fetched_at: Option<Timestamp>,
@@ -101,6 +104,7 @@ impl Provider {
             issuer,
             transport,
             timeout,
+            limits: AnswerLimits::default(),
             metadata: None,
             fetched_at: None,
             discovery_failure: None,
@@ -142,6 +146,12 @@ impl Provider {
             }
             _ => Err(invalid("issuer")),
         }
+    }
+
+    /// Bounds what is read of its answers.
+    #[cfg(feature = "guard")]
+    pub(crate) fn limit(&mut self, limits: AnswerLimits) {
+        self.limits = limits;
     }
 
     /// Says that it signs with a shared secret: nothing is fetched from it, and no other key is tried.

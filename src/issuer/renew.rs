@@ -36,7 +36,8 @@ impl Renew {
         let metadata = provider.metadata().ok_or(ErrorKind::FlowMisused)?;
         let url = metadata.jwks_uri()?.clone();
         self.asked_at = Some(now);
-        let request = HttpRequest::get(Purpose::Keys, url, provider.timeout);
+        let mut request = HttpRequest::get(Purpose::Keys, url, provider.timeout);
+        request.max_body = provider.limits.key_set;
         Ok(Step::Send(request))
     }
 }
@@ -53,7 +54,9 @@ impl Flow for Renew {
     ) -> Result<Step<()>, Error> {
         if let Some(asked_at) = self.asked_at {
             let answer = event.into_answer()?;
-            provider.keys.absorb(answer, asked_at, now)?;
+            provider
+                .keys
+                .absorb(answer, asked_at, &provider.limits, now)?;
             return Ok(Step::Done(()));
         }
         match (self.discover.take(), event) {

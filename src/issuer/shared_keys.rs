@@ -7,8 +7,9 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, ErrorKind, Phase};
+use crate::http::Unreachable;
 use crate::http::json::{self, Number, Object, Value};
-use crate::http::{Purpose, Unreachable};
+use crate::issuer::AnswerLimits;
 use crate::issuer::keys::{Fetched, MOST_AGE, STALE_AGE};
 use crate::issuer::pause::Pause;
 use crate::jose::{JwkSet, base64url_encode};
@@ -37,8 +38,8 @@ pub struct SharedKeys {
 }
 
 impl SharedKeys {
-    /// The longest text that is looked at.
-    pub const MAX_BYTES: usize = Purpose::Keys.max_body() + FRAME;
+    /// The longest text that is looked at: of the largest set that a program may allow.
+    pub const MAX_BYTES: usize = AnswerLimits::MOST_BYTES + FRAME;
 }
 
 /// How often each thing happened to the keys of a guard.
@@ -154,6 +155,7 @@ impl Sharing {
     pub(super) fn read(
         &mut self,
         answer: Result<Option<String>, Unreachable>,
+        limits: &AnswerLimits,
         now: Timestamp,
     ) -> Result<Option<Fetched>, Error> {
         let text = match answer {
@@ -165,7 +167,7 @@ impl Sharing {
             }
         };
         self.pause.end();
-        text.map(|text| parse(&text, &self.issuer, now).ok_or_else(invalid))
+        text.map(|text| parse(&text, &self.issuer, limits, now).ok_or_else(invalid))
             .transpose()
     }
 
@@ -212,8 +214,9 @@ fn public_keys(document: &Object) -> Value {
 }
 
 /// `None` when it is not a text of ours about this issuer from the last 24 hours.
-fn parse(text: &str, issuer: &str, now: Timestamp) -> Option<Fetched> {
-    let entry = json::read_object(text.as_bytes(), SharedKeys::MAX_BYTES).ok()?;
+fn parse(text: &str, issuer: &str, limits: &AnswerLimits, now: Timestamp) -> Option<Fetched> {
+    let longest = limits.key_set.saturating_add(FRAME);
+    let entry = json::read_object(text.as_bytes(), longest).ok()?;
     let number = |name| entry.get(name)?.as_number().and_then(Number::as_integer);
     if number("version")? != VERSION || entry.get("issuer")?.as_str()? != issuer {
         return None;
@@ -226,7 +229,7 @@ fn parse(text: &str, issuer: &str, now: Timestamp) -> Option<Fetched> {
     {
         return None;
     }
-    let keys = JwkSet::read(&entry).ok()?;
+    let keys = JwkSet::read_within(&entry, limits.keys).ok()?;
     // Where the clocks differ it ends earlier than it says, not later.
     let fetched_at = fetched_at.min(now);
     Some(Fetched {

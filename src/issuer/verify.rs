@@ -119,7 +119,8 @@ impl Verify {
         };
         let url = metadata.jwks_uri()?.clone();
         self.stage = Stage::FetchingKeys(now);
-        let request = HttpRequest::get(Purpose::Keys, url, provider.timeout);
+        let mut request = HttpRequest::get(Purpose::Keys, url, provider.timeout);
+        request.max_body = provider.limits.key_set;
         Ok(Step::Send(request))
     }
 
@@ -165,12 +166,15 @@ impl Flow for Verify {
             }
             #[cfg(feature = "guard")]
             (Stage::Loading, Event::Loaded(answer)) => {
-                provider.keys.absorb_shared(answer, now);
+                provider.keys.absorb_shared(answer, &provider.limits, now);
                 self.begin(provider, now)
             }
             (Stage::Discovering(discover), event) => self.discover(discover, provider, now, event),
             (Stage::FetchingKeys(asked_at), event) => {
-                let absorbed = provider.keys.absorb(event.into_answer()?, asked_at, now);
+                let absorbed =
+                    provider
+                        .keys
+                        .absorb(event.into_answer()?, asked_at, &provider.limits, now);
                 match (self.select(provider, now), absorbed) {
                     (Ok(step), _) => Ok(step),
                     // Why the fetch failed says more than that keys are missing.

@@ -21,10 +21,10 @@ impl Claims {
     /// # Errors
     ///
     /// `token_malformed` when it is no strict JSON object.
-    pub(super) fn read(payload: Vec<u8>) -> Result<Self, Error> {
+    pub(super) fn read(payload: Vec<u8>, max_depth: usize) -> Result<Self, Error> {
         let malformed = || Error::new(ErrorKind::TokenMalformed, "payload");
         let text = String::from_utf8(payload).map_err(|_| malformed())?;
-        let (members, is_same) = json::read_object_of(&text).map_err(|_| malformed())?;
+        let (members, is_same) = json::read_object_of(&text, max_depth).map_err(|_| malformed())?;
         Ok(Self::of(members, is_same.then_some(text)))
     }
 
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     fn claims(text: &str) -> Claims {
-        Claims::read(text.into()).unwrap()
+        Claims::read(text.into(), json::MAX_DEPTH).unwrap()
     }
 
     #[cfg(feature = "guard")]

@@ -1,6 +1,7 @@
 //! The compact serialization (RFC 7515 section 7.1).
 
 use crate::error::{Error, ErrorKind};
+use crate::http::json;
 use crate::jose::base64url;
 
 /// The longest token that is looked at, in bytes. Real access tokens have 1 to 4 KiB; web servers
@@ -10,6 +11,35 @@ pub const MAX_TOKEN: usize = 16 * 1024;
 /// The longest protected header, in base64url characters. Real ones have about 100.
 const MAX_HEADER: usize = 4 * 1024;
 
+/// How large a token may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenLimits {
+    /// The whole token, in bytes.
+    pub bytes: usize,
+    /// Its header, in base64url characters.
+    pub header: usize,
+    /// How deep its JSON may be nested.
+    pub depth: usize,
+}
+
+impl Default for TokenLimits {
+    fn default() -> Self {
+        Self::of_bytes(MAX_TOKEN)
+    }
+}
+
+impl TokenLimits {
+    /// So many bytes, and else as usual.
+    pub(crate) const fn of_bytes(bytes: usize) -> Self {
+        Self {
+            bytes,
+            header: MAX_HEADER,
+            depth: json::MAX_DEPTH,
+        }
+    }
+}
+
 /// A token taken apart into its three segments, none decoded yet.
 #[derive(Clone, Copy)]
 pub struct Compact<'a> {
@@ -18,6 +48,8 @@ pub struct Compact<'a> {
     pub(super) signature: &'a str,
     /// Header and payload with the dot between them: the bytes that were signed.
     pub(super) signing_input: &'a str,
+    /// How deep its JSON may be nested.
+    pub(super) max_depth: usize,
 }
 
 impl<'a> Compact<'a> {
@@ -36,7 +68,16 @@ impl<'a> Compact<'a> {
     /// other number of segments than three and for an empty header. An empty payload is one; it is
     /// no claims set, which [`crate::jose::Unverified`] tells.
     pub fn parse(token: &'a str, max_bytes: usize) -> Result<Self, Error> {
-        if token.len() > max_bytes {
+        Self::parse_within(token, TokenLimits::of_bytes(max_bytes))
+    }
+
+    /// As [`Compact::parse`], with all limits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Compact::parse`].
+    pub fn parse_within(token: &'a str, limits: TokenLimits) -> Result<Self, Error> {
+        if token.len() > limits.bytes {
             return Err(ErrorKind::TokenTooLarge.into());
         }
         let malformed = || Error::from(ErrorKind::TokenMalformed);
@@ -51,7 +92,7 @@ impl<'a> Compact<'a> {
         if header.is_empty() {
             return Err(malformed());
         }
-        if header.len() > MAX_HEADER {
+        if header.len() > limits.header {
             return Err(Error::new(ErrorKind::TokenTooLarge, "header"));
         }
         let signing_input = token
@@ -62,6 +103,7 @@ impl<'a> Compact<'a> {
             payload,
             signature,
             signing_input,
+            max_depth: limits.depth,
         })
     }
 

@@ -93,7 +93,7 @@ impl DpopProof {
             .filter(|key| key.fits(header.algorithm()))
             .ok_or_else(|| invalid("jwk"))?;
         let payload = base64url::decode(compact.payload).ok_or_else(|| invalid("DPoP"))?;
-        let claims = Claims::read(payload).map_err(malformed)?;
+        let claims = Claims::read(payload, compact.max_depth).map_err(malformed)?;
         let signed = Signed::read(&compact).map_err(|_| invalid("signature"))?;
 
         let ends_at = check_claims(&claims, context, now)?;

@@ -30,7 +30,7 @@ impl Header {
     pub(super) fn members(token: &Compact<'_>) -> Result<Object, Error> {
         let malformed = || Error::new(ErrorKind::TokenMalformed, "header");
         let bytes = base64url::decode(token.header).ok_or_else(malformed)?;
-        json::read_object(&bytes, bytes.len()).map_err(|_| malformed())
+        json::read_object_within(&bytes, token.max_depth).map_err(|_| malformed())
     }
 
     /// What the members say, with the checks of [`Header::read`].

@@ -7,7 +7,7 @@ use crate::http::json::{Object, Value};
 use crate::jose::{Header, VerificationKey};
 
 /// The most keys that a set may have. Real sets have two to ten; every token is compared with each.
-const MAX_KEYS: usize = 100;
+pub(crate) const MAX_KEYS: usize = 100;
 
 /// The public keys of an issuer.
 #[derive(Debug)]
@@ -38,12 +38,21 @@ impl JwkSet {
     ///
     /// `jwks_invalid` when there is no array `keys` or it holds more than 100.
     pub fn read(object: &Object) -> Result<Self, Error> {
+        Self::read_within(object, MAX_KEYS)
+    }
+
+    /// As [`JwkSet::read`], with so many keys at the most.
+    ///
+    /// # Errors
+    ///
+    /// As [`JwkSet::read`].
+    pub fn read_within(object: &Object, max_keys: usize) -> Result<Self, Error> {
         let invalid = || Error::new(ErrorKind::JwksInvalid, "keys");
         let keys = object
             .get("keys")
             .and_then(Value::as_array)
             .ok_or_else(invalid)?;
-        if keys.len() > MAX_KEYS {
+        if keys.len() > max_keys {
             return Err(invalid());
         }
         let mut set = Self {

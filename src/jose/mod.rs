@@ -25,11 +25,12 @@ pub mod rust_crypto;
 
 pub use algorithm::{Algorithm, Algorithms, Hash, Kind};
 pub use claims::Claims;
-pub use compact::{Compact, MAX_TOKEN};
+pub use compact::{Compact, MAX_TOKEN, TokenLimits};
 #[cfg(feature = "guard")]
 pub use dpop_proof::{DpopProof, ProofContext};
 pub use header::Header;
 pub use jwk::{Curve, VerificationKey};
+pub(crate) use jwk_set::MAX_KEYS;
 pub use jwk_set::{JwkSet, Selection};
 pub use sign::{KeyName, SigningKey, SigningRequest, TokenNames, UnsignedToken};
 pub use signature::{SignatureCheck, Unverified, Verified};

@@ -9,6 +9,8 @@
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
+#[cfg(feature = "guard")]
+use crate::jose::TokenLimits;
 use crate::jose::base64url;
 use crate::jose::{Algorithm, Algorithms, Claims, Compact, Header, Kind, VerificationKey};
 
@@ -100,11 +102,11 @@ impl Unverified {
     #[cfg(feature = "guard")]
     pub(crate) fn parse_with(
         token: &str,
-        max_bytes: usize,
+        limits: TokenLimits,
         allowed: &Algorithms,
         known: &KnownHeaders,
     ) -> Result<Self, Error> {
-        let token = Compact::parse(token, max_bytes)?;
+        let token = Compact::parse_within(token, limits)?;
         let header = match known.find(token.header) {
             Some(header) => header,
             None => Arc::new(Header::read(&token, allowed)?),
@@ -118,7 +120,7 @@ impl Unverified {
         let signed = Signed::read(token)?;
         Ok(Self {
             header,
-            claims: Claims::read(payload)?,
+            claims: Claims::read(payload, token.max_depth)?,
             signed,
         })
     }
@@ -291,11 +293,10 @@ impl Verified {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jose::MAX_TOKEN;
 
     fn parse(header: &str, known: &KnownHeaders) -> Unverified {
         let token = format!("{}.e30.", base64url::encode(header.as_bytes()));
-        Unverified::parse_with(&token, MAX_TOKEN, &Algorithms::all(), known).unwrap()
+        Unverified::parse_with(&token, TokenLimits::default(), &Algorithms::all(), known).unwrap()
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(super) async fn send(
         None => global_fetch(request.url.as_str(), &init).map(JsValue::from),
     };
     let answer: Answer = deadline.wait(sent).await?.unchecked_into();
-    read(&answer, request.purpose.max_body(), &deadline)
+    read(&answer, request.max_body, &deadline)
         .await
         .map_err(|_| deadline.cause())?
 }

@@ -755,9 +755,7 @@ async fn a_check_that_waits_is_gone_on_with_once() {
     let guard = guard_with(&get(&provider, "fetch"));
     let code = |result: Result<JsValue, JsValue>| text(&result.unwrap_err(), "code");
     assert_eq!(code(guard.resume(1, true)), "flow_misused");
-    let token = run("return a.accessToken()", std::slice::from_ref(&provider))
-        .await
-        .unwrap();
+    let token = run("return a.accessToken()", &[&provider]).await.unwrap();
     // The first one fetches and imports the key.
     assert!(get(&decide(&guard, &token).await, "principal").is_object());
     let header = format!("Bearer {}", token.as_string().unwrap());

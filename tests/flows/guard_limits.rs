@@ -1,11 +1,11 @@
 //! What many, large, interrupted and misleading inputs do to a guard: nothing.
 
 use gatepass::flow::{Event, Step};
-use gatepass::guard::{BearerToken, Check, Need};
+use gatepass::guard::{BearerToken, Check, Guard, Need};
 use gatepass::http::Purpose;
 use serde_json::{Value, json};
 
-use crate::support::{GuardWorld, Reply};
+use crate::support::{GuardWorld, Key, Reply, options};
 
 #[test]
 fn net_38_the_date_of_an_answer_sets_no_clock() {
@@ -173,4 +173,191 @@ fn wsm_10_checks_that_overlap_do_not_disturb_each_other() {
         .map(|index| json!(format!("user-{index}")))
         .collect();
     assert_eq!(subjects, expected);
+}
+
+/// What becomes of a token with a claim like this, and of its header with so many letters more.
+fn with_limits(limits: Value, claim: Value, letters: usize) -> &'static str {
+    let mut world = GuardWorld::with(json!({"limits": limits}));
+    let token = world.edited(|token| {
+        token.claims.set("x", claim);
+        token.header.set("x", json!("x".repeat(letters)));
+    });
+    world.code(&token)
+}
+
+#[test]
+fn a_token_may_be_larger_or_smaller_than_usual_where_the_program_says_so() {
+    let long = |length: usize| json!("x".repeat(length));
+    let code = |limits: Value, length: usize| with_limits(limits, long(length), 0);
+    assert_eq!(code(json!({"maxTokenBytes": 65_536}), 40_000), "accepted");
+    assert_eq!(
+        code(json!({"maxTokenBytes": 65_536}), 60_000),
+        "token_too_large"
+    );
+    assert_eq!(code(json!({"maxTokenBytes": 2048}), 400), "accepted");
+    assert_eq!(
+        code(json!({"maxTokenBytes": 2048}), 2000),
+        "token_too_large"
+    );
+    assert_eq!(code(json!({}), 40_000), "token_too_large");
+}
+
+#[test]
+fn a_header_may_be_larger_or_smaller_than_usual_where_the_program_says_so() {
+    let code = |limits: Value, letters: usize| with_limits(limits, json!(1), letters);
+    assert_eq!(code(json!({}), 4000), "token_too_large");
+    assert_eq!(code(json!({"maxHeaderBytes": 8192}), 4000), "accepted");
+    assert_eq!(code(json!({"maxHeaderBytes": 256}), 300), "token_too_large");
+    assert_eq!(code(json!({"maxHeaderBytes": 256}), 10), "accepted");
+}
+
+#[test]
+fn a_token_may_be_nested_deeper_or_less_than_usual_where_the_program_says_so() {
+    let nested = |depth: usize| (0..depth).fold(json!(1), |inner, _| json!([inner]));
+    let code = |limits: Value, depth: usize| with_limits(limits, nested(depth), 0);
+    // The claims set itself is one level.
+    assert_eq!(code(json!({"maxJsonDepth": 128}), 127), "accepted");
+    assert_eq!(code(json!({"maxJsonDepth": 128}), 128), "token_malformed");
+    assert_eq!(code(json!({"maxJsonDepth": 4}), 3), "accepted");
+    assert_eq!(code(json!({"maxJsonDepth": 4}), 4), "token_malformed");
+    assert_eq!(code(json!({}), 64), "token_malformed");
+}
+
+#[test]
+fn answers_may_be_larger_or_smaller_than_usual_where_the_program_says_so() {
+    let code = |limits: Value, purpose: Purpose, bytes: usize| {
+        let mut world = GuardWorld::with(json!({"limits": limits}));
+        let good = world.good();
+        let mut body = match purpose {
+            Purpose::Keys => world.idp().jwks(),
+            _ => world.idp().metadata.clone(),
+        };
+        body["x"] = json!("x".repeat(bytes));
+        world.idp().always(purpose, Reply::json(body));
+        world.code(&good)
+    };
+    let (keys, metadata) = (Purpose::Keys, Purpose::Discovery);
+    const KIB: usize = 1024;
+    assert_eq!(code(json!({}), keys, 511 * KIB), "accepted");
+    assert_eq!(code(json!({}), keys, 512 * KIB), "response_too_large");
+    assert_eq!(
+        code(json!({"maxKeySetBytes": 1024 * KIB}), keys, 512 * KIB),
+        "accepted"
+    );
+    assert_eq!(
+        code(json!({"maxKeySetBytes": KIB}), keys, KIB),
+        "response_too_large"
+    );
+    assert_eq!(code(json!({}), metadata, 1023 * KIB), "accepted");
+    assert_eq!(code(json!({}), metadata, 1024 * KIB), "response_too_large");
+    assert_eq!(
+        code(
+            json!({"maxMetadataBytes": 2048 * KIB}),
+            metadata,
+            1024 * KIB
+        ),
+        "accepted"
+    );
+    assert_eq!(
+        code(json!({"maxMetadataBytes": KIB}), metadata, KIB),
+        "response_too_large"
+    );
+}
+
+#[test]
+fn a_set_may_have_more_or_fewer_keys_than_usual_where_the_program_says_so() {
+    let code = |limits: Value, count: usize| {
+        let mut world = GuardWorld::with(json!({"limits": limits}));
+        let good = world.good();
+        let mut keys = vec![json!({"kty": "FOO"}); count - 1];
+        keys.push(Key::new("k1", "ES256", 7).jwk());
+        let reply = Reply::json(json!({"keys": keys}));
+        world.idp().always(Purpose::Keys, reply);
+        world.code(&good)
+    };
+    assert_eq!(code(json!({}), 101), "jwks_invalid");
+    assert_eq!(code(json!({"maxKeys": 1000}), 1000), "accepted");
+    assert_eq!(code(json!({"maxKeys": 1000}), 1001), "jwks_invalid");
+    assert_eq!(code(json!({"maxKeys": 1}), 1), "accepted");
+    assert_eq!(code(json!({"maxKeys": 1}), 2), "jwks_invalid");
+}
+
+#[test]
+fn an_answer_about_a_token_may_be_larger_or_smaller_than_usual_where_the_program_says_so() {
+    let code = |limits: Value, bytes: usize| {
+        let mut world = GuardWorld::with(json!({
+            "limits": limits,
+            "introspection": {"clientId": "api", "clientSecret": "secret"},
+        }));
+        let answer = json!({"active": true, "sub": "alice", "aud": "api",
+            "x": "x".repeat(bytes)});
+        world
+            .idp()
+            .always(Purpose::Introspection, Reply::json(answer));
+        world.code("opaque")
+    };
+    assert_eq!(code(json!({}), 1023 * 1024), "accepted");
+    assert_eq!(code(json!({}), 1024 * 1024), "response_too_large");
+    assert_eq!(
+        code(json!({"maxAnswerBytes": 2_097_152}), 1024 * 1024),
+        "accepted"
+    );
+    assert_eq!(
+        code(json!({"maxAnswerBytes": 1024}), 1024),
+        "response_too_large"
+    );
+    // A token that nobody may send is not asked about.
+    let limits = json!({"maxTokenBytes": 1024});
+    let mut world = GuardWorld::with(json!({
+        "limits": limits,
+        "introspection": {"clientId": "api", "clientSecret": "secret"},
+    }));
+    assert_eq!(world.code(&"x".repeat(1025)), "token_too_large");
+    assert!(world.net.sent.is_empty());
+}
+
+#[test]
+fn a_limit_out_of_its_range_is_config_invalid_by_its_name() {
+    for (name, least, most) in [
+        ("maxTokenBytes", 1024, 65_536),
+        ("maxHeaderBytes", 256, 16_384),
+        ("maxJsonDepth", 4, 128),
+        ("maxKeys", 1, 1000),
+        ("maxKeySetBytes", 1024, 4_194_304),
+        ("maxMetadataBytes", 1024, 4_194_304),
+        ("maxAnswerBytes", 1024, 4_194_304),
+    ] {
+        let code = |value: Value| {
+            let given = json!({
+                "issuer": "https://as.example",
+                "audience": "https://api.example",
+                "limits": {name: value},
+            });
+            match Guard::from_options(&options(&given)) {
+                Ok(_) => ("accepted", String::new()),
+                Err(error) => (error.code(), error.at().to_owned()),
+            }
+        };
+        for value in [json!(least), json!(most)] {
+            assert_eq!(code(value).0, "accepted", "{name}");
+        }
+        for value in [
+            json!(least - 1),
+            json!(most + 1),
+            json!(-1),
+            json!("9"),
+            json!(5000.5),
+        ] {
+            assert_eq!(code(value), ("config_invalid", name.to_owned()), "{name}");
+        }
+    }
+    for limits in [json!({"maxBytes": 2048}), json!(5000), json!(null)] {
+        let given = json!({
+            "issuer": "https://as.example",
+            "audience": "https://api.example",
+            "limits": limits,
+        });
+        let error = Guard::from_options(&options(&given)).unwrap_err();
+        assert_eq!(error.code(), "config_invalid");
+    }
 }

@@ -47,6 +47,7 @@ mod guard_rules;
 mod guard_secret;
 mod guard_structure;
 mod guard_userinfo;
+mod guard_vendors;
 mod id_token;
 mod key_cache;
 mod key_renewal;

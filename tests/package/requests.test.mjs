@@ -200,3 +200,78 @@ test("clm_46 a principal says whom its token was issued for", async () => {
   assert.equal((await guard.verify(machine)).kind, "client");
   await assert.rejects(guard.verify(machine, { user: true }), { code: "user_required" });
 });
+
+/** The code with which a guard with these limits answers about a token with such claims. */
+async function codeWithin(limits, claims, provider = {}) {
+  const idp = await makeProvider(provider);
+  const { issuer, audience } = idp;
+  const fetch = async (url, init) => {
+    const response = await idp.fetch(url, init);
+    if (!provider.padding || !String(url).endsWith(provider.path)) return response;
+    return Response.json({ ...(await response.json()), x: "x".repeat(provider.padding) });
+  };
+  const guard = await createGuard({ issuer, audience, fetch, limits });
+  const token = await idp.accessToken(claims);
+  return guard.verify(token).then(
+    () => "accepted",
+    ({ code }) => code,
+  );
+}
+
+test("how large tokens and answers may be is for the program to say, within bounds", async () => {
+  const long = { x: "x".repeat(20_000) };
+  assert.equal(await codeWithin({}, long), "token_too_large");
+  // Longer than what is encoded in one go on its way to the core.
+  assert.equal(await codeWithin({ maxTokenBytes: 65_536 }, long), "accepted");
+  assert.equal(await codeWithin({ maxHeaderBytes: 256 }, {}), "accepted");
+  const deep = { x: Array.from({ length: 10 }).reduce((inner) => [inner], 1) };
+  assert.equal(await codeWithin({ maxJsonDepth: 8 }, deep), "token_malformed");
+  assert.equal(await codeWithin({ maxJsonDepth: 16 }, deep), "accepted");
+  const keys = { path: "/jwks", padding: 600 * 1024 };
+  assert.equal(await codeWithin({}, {}, keys), "response_too_large");
+  assert.equal(await codeWithin({ maxKeySetBytes: 1024 * 1024 }, {}, keys), "accepted");
+  const metadata = { path: "/.well-known/openid-configuration", padding: 600 * 1024 };
+  assert.equal(await codeWithin({}, {}, metadata), "accepted");
+  assert.equal(await codeWithin({ maxMetadataBytes: 65_536 }, {}, metadata), "response_too_large");
+
+  const options = { issuer: "https://login.example", audience: "api" };
+  for (const limits of [
+    { maxTokenBytes: 65_537 },
+    { maxHeaderBytes: 255 },
+    { maxJsonDepth: 129 },
+    { maxKeys: 0 },
+    { maxKeySetBytes: 2 ** 22 + 1 },
+    { maxMetadataBytes: Infinity },
+    { maxAnswerBytes: "1048576" },
+  ]) {
+    const [at] = Object.keys(limits);
+    await assert.rejects(createGuard({ ...options, limits }), { code: "config_invalid", at });
+  }
+});
+
+test("wsm_21 claims are plain frozen data, and a member like every other one", async () => {
+  const { provider: idp, guard } = await world();
+  const given = { n: 9007199254740993n.toString(), deep: { list: [1, { a: null }] }, "": 0 };
+  const token = await idp.accessToken({ ...given, constructor: "c", toString: "t" });
+  const principal = await guard.verify(token);
+  const { claims } = principal;
+  assert.equal(principal.claims, claims);
+  assert.deepEqual(claims.deep, given.deep);
+  assert.deepEqual([claims.n, claims[""], claims.constructor], [given.n, 0, "c"]);
+  assert.equal(Object.getPrototypeOf(claims), Object.prototype);
+  assert.equal(Object.getPrototypeOf(principal), Object.prototype);
+  for (const frozen of [principal, claims, claims.deep, claims.deep.list, claims.deep.list[1]]) {
+    assert.ok(Object.isFrozen(frozen));
+  }
+  assert.ok(Object.keys(principal).includes("claims"));
+  for (const copy of [
+    { ...principal },
+    structuredClone(principal),
+    JSON.parse(JSON.stringify(principal)),
+  ]) {
+    assert.deepEqual(copy.claims, claims);
+  }
+  // Each principal has its own, whoever asks first.
+  const other = await guard.verify(await idp.accessToken({ sub: "bob" }));
+  assert.deepEqual([other.claims.sub, principal.claims.sub], ["bob", "alice"]);
+});

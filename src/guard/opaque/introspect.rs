@@ -115,7 +115,7 @@ impl Introspect {
     ) -> Result<Step<Principal>, Error> {
         match (core::mem::replace(&mut self.stage, Stage::Over), event) {
             (Stage::Ready, Event::Start) => {
-                check_shape(&self.token)?;
+                check_shape(&self.token, parts.config.limits.token.bytes)?;
                 if let Some(known) = self.known(parts, now) {
                     return known.map(Step::Done);
                 }
@@ -222,6 +222,7 @@ impl Introspect {
             Parameters::new().into_body(),
             introspection.timeout,
         );
+        request.max_body = parts.config.limits.answers.answer;
         if introspection.form == Form::Signed {
             request.accept = SIGNED_MEDIA_TYPE;
         }
@@ -275,7 +276,7 @@ impl Introspect {
             Form::Json => {
                 let object = response.json(
                     &["application/json"],
-                    Purpose::Introspection.max_body(),
+                    parts.config.limits.answers.answer,
                     ErrorKind::ResponseMalformed,
                 )?;
                 answer::read(object).map(Read::Answer)
@@ -352,6 +353,7 @@ impl Introspect {
                 .map_err(|error| error.during(Phase::Introspection))?
                 .clone();
             let mut request = HttpRequest::get(Purpose::UserInfo, url, parts.introspection.timeout);
+            request.max_body = parts.config.limits.answers.answer;
             request.accept = "application/json, application/jwt";
             // EXPOSE: it goes to the provider that issued it.
             request.authorization = Some(bearer(self.token.expose()));
@@ -496,10 +498,10 @@ enum Read {
 }
 
 /// Refuses what cannot be a token before anybody is asked about it.
-fn check_shape(token: &BearerToken) -> Result<(), Error> {
+fn check_shape(token: &BearerToken, max_bytes: usize) -> Result<(), Error> {
     // EXPOSE: its characters are looked at.
     let text = token.expose();
-    if text.len() > MAX_TOKEN {
+    if text.len() > max_bytes {
         return Err(ErrorKind::TokenTooLarge.into());
     }
     // RFC 6750 section 2.1, RFC 6749 appendix A.12: no spaces, no letters beyond ASCII.
@@ -556,7 +558,7 @@ fn read_user(
         return response
             .json(
                 &["application/json"],
-                Purpose::UserInfo.max_body(),
+                config.limits.answers.answer,
                 ErrorKind::ResponseMalformed,
             )
             .map(User::Said);
