@@ -20,6 +20,7 @@ import { createInterface } from "node:readline";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
+import { assertGolden } from "../support/golden.mjs";
 import { launch } from "../support/browser.mjs";
 import { CLIENTS, startOidc } from "../support/oidc.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
@@ -810,4 +811,43 @@ test("S2-26 plain http to another machine is refused, and tokens in a work tree 
   const { stderr, code } = await login.exited;
   assert.equal(code, 0, stderr);
   assert.match(stderr, /Not granted: admin\. Granted: openid read\./);
+});
+
+/** Values that are another one each time. */
+const CHANGING = [
+  "state",
+  "nonce",
+  "code_challenge",
+  "code_verifier",
+  "code",
+  "refresh_token",
+  "token",
+];
+
+test("S1-19 the requests of a login, a renewal and a logout, letter by letter", async (t) => {
+  const provider = await startProvider(t);
+  const { settings, tokens, url } = await logIn(t, provider);
+  age(tokens);
+  await gatepass.run(["token"], { env: settings });
+  await gatepass.run(["logout"], { env: settings });
+  const shown = (text) => {
+    const params = new URLSearchParams(text);
+    return [...params]
+      .map(([name, value]) => {
+        const isOwn = name === "redirect_uri";
+        const said = isOwn ? value.replace(/:\d+/, ":PORT") : value;
+        return `  ${name}=${CHANGING.includes(name) ? "..." : said}`;
+      })
+      .join("\n");
+  };
+  const { pathname, search } = new URL(url);
+  const sent = provider.requests
+    .filter(({ init }) => init.method === "POST")
+    .map(({ url, init }) => {
+      const headers = ["authorization", "accept", "content-type"].flatMap((name) =>
+        init.headers[name] === undefined ? [] : [`${name}: ${init.headers[name]}`],
+      );
+      return [`POST ${new URL(url).pathname}`, ...headers, shown(init.body)].join("\n");
+    });
+  assertGolden("wire-login", `${[`GET ${pathname}\n${shown(search)}`, ...sent].join("\n\n")}\n`);
 });
