@@ -47,11 +47,12 @@ function makeHome() {
     /** How many arguments the opener had, and which. */
     async opened() {
       const file = join(home, "opened");
-      for (;;) {
+      for (let looks = 0; looks < 1000; looks++) {
         const lines = existsSync(file) ? readFileSync(file, "utf8").split("\n") : [];
         if (lines.length >= 3) return lines.slice(0, -1);
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
+      assert.fail("nothing was opened");
     },
     tokens: join(home, ".gatepass/default/tokens.json"),
   };
@@ -109,7 +110,7 @@ test("S2-02 S2-01 S2-13 S2-36 S0-06 S0-13 S1-09 login signs in through a real br
   assert.equal(code, 0, stderr);
   assert.match(stderr, /Logged in as alice/);
 
-  // DEV-03: the address is one argument of the opener.
+  // The address is one argument of the opener.
   assert.deepEqual(await opened(), ["1", url]);
 
   // DEV-17: the page has nothing of the request in it and asks for nothing.
@@ -850,4 +851,87 @@ test("S1-19 the requests of a login, a renewal and a logout, letter by letter", 
       return [`POST ${new URL(url).pathname}`, ...headers, shown(init.body)].join("\n");
     });
   assertGolden("wire-login", `${[`GET ${pathname}\n${shown(search)}`, ...sent].join("\n\n")}\n`);
+});
+
+/** A provider whose device endpoint answers so. */
+const startDevice = (t, prompt) =>
+  startProvider(t, {
+    answer: (url) => {
+      const { pathname } = new URL(url);
+      if (pathname === "/device") {
+        return Response.json({
+          device_code: "d",
+          user_code: "ABCD",
+          expires_in: 60,
+          interval: 1,
+          ...prompt,
+        });
+      }
+      const error = "access_denied";
+      return pathname === "/token" ? Response.json({ error }, { status: 400 }) : undefined;
+    },
+  });
+
+test("DEV-03 the complete address of a device login is one argument of the opener, which no shell reads, and https", async (t) => {
+  const uri = "https://login.example/device";
+  const complete = `${uri}?user_code=A;touch$IFS./pwned&x=$(id)'&y=%60id%60`;
+  for (const [given, isOpened] of [
+    [complete, true],
+    ["javascript:alert(1)", false],
+    ["file:///etc/passwd", false],
+  ]) {
+    const provider = await startDevice(t, {
+      verification_uri: uri,
+      verification_uri_complete: given,
+    });
+    const { env, home, opened } = makeHome();
+    const { code, stderr } = await gatepass.run(["login", "--device"], {
+      cwd: home,
+      env: {
+        ...env,
+        GATEPASS_ISSUER: provider.issuer,
+        GATEPASS_DEVICE_URL: `${provider.issuer}/device`,
+        GATEPASS_CLIENT_ID: "spa",
+        GATEPASS_STORE: "file",
+      },
+    });
+    assert.ok(code !== 0, stderr);
+    if (isOpened) {
+      const [argc, first] = await opened();
+      assert.equal(argc, "1");
+      assert.equal(decodeURI(first), decodeURI(new URL(complete).href));
+    } else assert.ok(!existsSync(join(home, "opened")), given);
+    assert.ok(!existsSync(join(home, "pwned")));
+  }
+});
+
+test("a spinner turns on a terminal and nowhere else, and NO_COLOR leaves colours out", async (t) => {
+  const provider = await startProvider(t);
+  const { env } = makeHome();
+  const settings = {
+    ...env,
+    GATEPASS_ISSUER: provider.issuer,
+    GATEPASS_CLIENT_ID: "spa",
+    GATEPASS_STORE: "file",
+  };
+  const args = ["login", "--port", "0", "--timeout", "1"];
+  const piped = await gatepass.run(args, { env: settings });
+  assert.equal(piped.code, 4);
+  assert.doesNotMatch(piped.stderr, /Waiting|\r|\u001b/);
+  const onTerminal = (more) =>
+    new Promise((resolve) => {
+      const command = [process.execPath, gatepass.program, ...args].join(" ");
+      const child = spawn("script", ["-qec", command, "/dev/null"], {
+        env: { ...settings, TERM: "xterm", ...more },
+      });
+      let text = "";
+      child.stdout.on("data", (data) => (text += data));
+      child.once("error", () => resolve(undefined));
+      child.once("close", () => resolve(text));
+    });
+  const shown = await onTerminal({});
+  if (shown === undefined) return t.skip("script (util-linux) is not installed: no terminal");
+  assert.match(shown, /\r[-\\|/] Waiting for the browser/);
+  assert.match(shown, /\u001b\[31mError/);
+  assert.doesNotMatch(await onTerminal({ NO_COLOR: "1" }), /\u001b\[\d+m/);
 });
