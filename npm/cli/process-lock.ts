@@ -36,9 +36,10 @@ export async function alone<T>(
   path: string,
   limitMs: number,
   work: (held: Held) => Promise<T>,
+  staleMs = STALE_MS,
 ): Promise<T> {
   const mine = JSON.stringify({ host: hostname(), pid: process.pid, id: randomUUID() });
-  await take(path, mine, limitMs);
+  await take(path, mine, limitMs, staleMs);
   const isMine = (): boolean => contentOf(path) === mine;
   const beat = setInterval(() => {
     try {
@@ -56,7 +57,7 @@ export async function alone<T>(
   }
 }
 
-async function take(path: string, mine: string, limitMs: number): Promise<void> {
+async function take(path: string, mine: string, limitMs: number, staleMs: number): Promise<void> {
   let seen: string | undefined;
   let since = performance.now();
   const begun = since;
@@ -74,7 +75,7 @@ async function take(path: string, mine: string, limitMs: number): Promise<void> 
       seen = sign;
       since = now;
     }
-    if (content !== undefined && (isGone(content) || now - since > STALE_MS)) remove(path, content);
+    if (content !== undefined && (isGone(content) || now - since > staleMs)) remove(path, content);
     if (now - begun > limitMs) {
       throw new Failure(EXIT.timeout, [`Another process holds ${path} for too long.`]);
     }

@@ -22,6 +22,8 @@ export interface Simulator {
 
 interface Grant {
   readonly scope: string;
+  /** Whoever asks without a secret is a public client. */
+  readonly clientId: string;
   readonly nonce?: string | undefined;
 }
 
@@ -29,11 +31,13 @@ const AUDIENCE = "https://api.example";
 const LIFETIME_S = 3600;
 const CLIENT = { id: "selftest", secret: randomBytes(24).toString("base64url") };
 
+export type SimulatedClient = typeof CLIENT;
+
 const name = (): string => randomBytes(24).toString("base64url");
 const sha256 = (text: string): Buffer => createHash("sha256").update(text).digest();
 const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 
-export async function simulate(): Promise<Simulator> {
+export async function simulate(client: SimulatedClient = CLIENT): Promise<Simulator> {
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const { kty, crv, x, y } = createPublicKey(privateKey).export({ format: "jwk" });
   const keys = [{ kty, crv, x, y, kid: "1", alg: "ES256", use: "sig" }];
@@ -53,19 +57,19 @@ export async function simulate(): Promise<Simulator> {
   const issue = (grant: Grant, isUser = true): object => {
     const now = Math.floor(Date.now() / 1000);
     const times = { iat: now, exp: now + LIFETIME_S };
-    const sub = isUser ? "alice" : CLIENT.id;
-    const { scope, nonce } = grant;
+    const sub = isUser ? "alice" : client.id;
+    const { clientId, scope, nonce } = grant;
     const access_token = jwt(
-      { iss: issuer, aud: AUDIENCE, sub, client_id: CLIENT.id, jti: name(), scope, ...times },
+      { iss: issuer, aud: AUDIENCE, sub, client_id: clientId, jti: name(), scope, ...times },
       "at+jwt",
     );
     accessTokens.set(access_token, grant);
     const answer = { access_token, token_type: "Bearer", expires_in: LIFETIME_S, scope };
     if (!isUser) return answer;
     const refresh_token = name();
-    refreshTokens.set(refresh_token, { scope });
+    refreshTokens.set(refresh_token, { clientId, scope });
     const at_hash = sha256(access_token).subarray(0, 16).toString("base64url");
-    const user = { iss: issuer, aud: CLIENT.id, sub, nonce, at_hash, ...times };
+    const user = { iss: issuer, aud: clientId, sub, nonce, at_hash, ...times };
     const isOpenId = scope.split(" ").includes("openid");
     return { ...answer, refresh_token, ...(isOpenId && { id_token: jwt(user) }) };
   };
@@ -89,7 +93,9 @@ export async function simulate(): Promise<Simulator> {
         return grant ? [200, issue(grant)] : no("invalid_grant");
       }
       case "client_credentials":
-        return isClient ? [200, issue({ scope: text("scope") }, false)] : no("invalid_client", 401);
+        return isClient
+          ? [200, issue({ clientId: client.id, scope: text("scope") }, false)]
+          : no("invalid_client", 401);
       case "urn:ietf:params:oauth:grant-type:device_code": {
         const grant = devices.get(text("device_code"));
         if (!grant) return no("expired_token");
@@ -104,7 +110,8 @@ export async function simulate(): Promise<Simulator> {
 
   function device(form: URLSearchParams): readonly [number, object] {
     const [deviceCode, userCode] = [name(), name().slice(0, 8).toUpperCase()];
-    devices.set(deviceCode, { scope: form.get("scope") ?? "", userCode });
+    const clientId = form.get("client_id") ?? client.id;
+    devices.set(deviceCode, { clientId, scope: form.get("scope") ?? "", userCode });
     return [
       200,
       {
@@ -138,7 +145,7 @@ export async function simulate(): Promise<Simulator> {
     const form = new URLSearchParams(Buffer.concat(chunks).toString());
     const { pathname, searchParams } = new URL(request.url ?? "/", issuer);
     counts.set(pathname, (counts.get(pathname) ?? 0) + 1);
-    const basic = `Basic ${Buffer.from(`${CLIENT.id}:${CLIENT.secret}`).toString("base64")}`;
+    const basic = `Basic ${Buffer.from(`${client.id}:${client.secret}`).toString("base64")}`;
     const isClient = request.headers.authorization === basic;
     const json = (status: number, value: object): void =>
       void response
@@ -166,6 +173,7 @@ export async function simulate(): Promise<Simulator> {
         codes.set(code, {
           challenge: isS256 ? text("code_challenge") : "",
           redirectUri: text("redirect_uri"),
+          clientId: text("client_id"),
           scope: text("scope"),
           nonce: searchParams.get("nonce") ?? undefined,
         });
@@ -200,8 +208,8 @@ export async function simulate(): Promise<Simulator> {
   return {
     issuer,
     audience: AUDIENCE,
-    clientId: CLIENT.id,
-    clientSecret: CLIENT.secret,
+    clientId: client.id,
+    clientSecret: client.secret,
     count: (path) => counts.get(path) ?? 0,
     approve: (userCode) => decide(userCode, true),
     deny: (userCode) => decide(userCode, false),

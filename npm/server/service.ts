@@ -389,14 +389,22 @@ function identityOf({ principal }: Decision): Record<string, string> {
 }
 
 /** The body as text, or nothing when it is longer; the rest of it is thrown away. */
-async function textOf(request: IncomingMessage, longest: number): Promise<string | undefined> {
+function textOf(request: IncomingMessage, longest: number): Promise<string | undefined> {
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length <= longest) chunks.push(chunk);
-  }
-  return length > longest ? undefined : Buffer.concat(chunks).toString("utf8");
+  // By events: going through a stream by `for await` costs more than the decision.
+  return new Promise((resolve, reject) => {
+    request.on("data", (chunk: Buffer) => {
+      length += chunk.length;
+      if (length <= longest) chunks.push(chunk);
+    });
+    request.once("end", () => {
+      const [first] = chunks;
+      const whole = chunks.length === 1 && first ? first : Buffer.concat(chunks);
+      resolve(length > longest ? undefined : whole.toString("utf8"));
+    });
+    request.once("error", reject);
+  });
 }
 
 function send(response: ServerResponse, status: number, body: object): void {

@@ -20,6 +20,7 @@ import { createInterface } from "node:readline";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
+import { assertGolden } from "../support/golden.mjs";
 import { launch } from "../support/browser.mjs";
 import { CLIENTS, startOidc } from "../support/oidc.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
@@ -46,11 +47,12 @@ function makeHome() {
     /** How many arguments the opener had, and which. */
     async opened() {
       const file = join(home, "opened");
-      for (;;) {
+      for (let looks = 0; looks < 1000; looks++) {
         const lines = existsSync(file) ? readFileSync(file, "utf8").split("\n") : [];
         if (lines.length >= 3) return lines.slice(0, -1);
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
+      assert.fail("nothing was opened");
     },
     tokens: join(home, ".gatepass/default/tokens.json"),
   };
@@ -108,7 +110,7 @@ test("S2-02 S2-01 S2-13 S2-36 S0-06 S0-13 S1-09 login signs in through a real br
   assert.equal(code, 0, stderr);
   assert.match(stderr, /Logged in as alice/);
 
-  // DEV-03: the address is one argument of the opener.
+  // The address is one argument of the opener.
   assert.deepEqual(await opened(), ["1", url]);
 
   // DEV-17: the page has nothing of the request in it and asks for nothing.
@@ -810,4 +812,126 @@ test("S2-26 plain http to another machine is refused, and tokens in a work tree 
   const { stderr, code } = await login.exited;
   assert.equal(code, 0, stderr);
   assert.match(stderr, /Not granted: admin\. Granted: openid read\./);
+});
+
+/** Values that are another one each time. */
+const CHANGING = [
+  "state",
+  "nonce",
+  "code_challenge",
+  "code_verifier",
+  "code",
+  "refresh_token",
+  "token",
+];
+
+test("S1-19 the requests of a login, a renewal and a logout, letter by letter", async (t) => {
+  const provider = await startProvider(t);
+  const { settings, tokens, url } = await logIn(t, provider);
+  age(tokens);
+  await gatepass.run(["token"], { env: settings });
+  await gatepass.run(["logout"], { env: settings });
+  const shown = (text) => {
+    const params = new URLSearchParams(text);
+    return [...params]
+      .map(([name, value]) => {
+        const isOwn = name === "redirect_uri";
+        const said = isOwn ? value.replace(/:\d+/, ":PORT") : value;
+        return `  ${name}=${CHANGING.includes(name) ? "..." : said}`;
+      })
+      .join("\n");
+  };
+  const { pathname, search } = new URL(url);
+  const sent = provider.requests
+    .filter(({ init }) => init.method === "POST")
+    .map(({ url, init }) => {
+      const headers = ["authorization", "accept", "content-type"].flatMap((name) =>
+        init.headers[name] === undefined ? [] : [`${name}: ${init.headers[name]}`],
+      );
+      return [`POST ${new URL(url).pathname}`, ...headers, shown(init.body)].join("\n");
+    });
+  assertGolden("wire-login", `${[`GET ${pathname}\n${shown(search)}`, ...sent].join("\n\n")}\n`);
+});
+
+/** A provider whose device endpoint answers so. */
+const startDevice = (t, prompt) =>
+  startProvider(t, {
+    answer: (url) => {
+      const { pathname } = new URL(url);
+      if (pathname === "/device") {
+        return Response.json({
+          device_code: "d",
+          user_code: "ABCD",
+          expires_in: 60,
+          interval: 1,
+          ...prompt,
+        });
+      }
+      const error = "access_denied";
+      return pathname === "/token" ? Response.json({ error }, { status: 400 }) : undefined;
+    },
+  });
+
+test("DEV-03 the complete address of a device login is one argument of the opener, which no shell reads, and https", async (t) => {
+  const uri = "https://login.example/device";
+  const complete = `${uri}?user_code=A;touch$IFS./pwned&x=$(id)'&y=%60id%60`;
+  for (const [given, isOpened] of [
+    [complete, true],
+    ["javascript:alert(1)", false],
+    ["file:///etc/passwd", false],
+  ]) {
+    const provider = await startDevice(t, {
+      verification_uri: uri,
+      verification_uri_complete: given,
+    });
+    const { env, home, opened } = makeHome();
+    const { code, stderr } = await gatepass.run(["login", "--device"], {
+      cwd: home,
+      env: {
+        ...env,
+        GATEPASS_ISSUER: provider.issuer,
+        GATEPASS_DEVICE_URL: `${provider.issuer}/device`,
+        GATEPASS_CLIENT_ID: "spa",
+        GATEPASS_STORE: "file",
+      },
+    });
+    assert.ok(code !== 0, stderr);
+    if (isOpened) {
+      const [argc, first] = await opened();
+      assert.equal(argc, "1");
+      assert.equal(decodeURI(first), decodeURI(new URL(complete).href));
+    } else assert.ok(!existsSync(join(home, "opened")), given);
+    assert.ok(!existsSync(join(home, "pwned")));
+  }
+});
+
+test("a spinner turns on a terminal and nowhere else, and NO_COLOR leaves colours out", async (t) => {
+  const provider = await startProvider(t);
+  const { env } = makeHome();
+  const settings = {
+    ...env,
+    GATEPASS_ISSUER: provider.issuer,
+    GATEPASS_CLIENT_ID: "spa",
+    GATEPASS_STORE: "file",
+  };
+  const args = ["login", "--port", "0", "--timeout", "1"];
+  const piped = await gatepass.run(args, { env: settings });
+  assert.equal(piped.code, 4);
+  assert.doesNotMatch(piped.stderr, /Waiting|\r|\u001b/);
+  const onTerminal = (more) =>
+    new Promise((resolve) => {
+      const command = [process.execPath, gatepass.program, ...args].join(" ");
+      const child = spawn("script", ["-qec", command, "/dev/null"], {
+        env: { ...settings, TERM: "xterm", ...more },
+      });
+      let text = "";
+      child.stdout.on("data", (data) => (text += data));
+      child.once("error", () => resolve(undefined));
+      child.once("close", () => resolve(text));
+    });
+  const shown = await onTerminal({});
+  if (shown === undefined) return t.skip("script (util-linux) is not installed: no terminal");
+  assert.match(shown, /\r[-\\|/] Waiting for the browser/);
+  assert.match(shown, /\u001b\[31mError/);
+  assert.doesNotMatch(await onTerminal({ NO_COLOR: "1" }), /\u001b\[\d+m/);
 });
