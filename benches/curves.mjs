@@ -75,7 +75,7 @@ export async function memory(createGuard, makeProvider, nodeCrypto, count) {
   const { instantiate } = WebAssembly;
   WebAssembly.instantiate = async (...args) => {
     const made = await instantiate.apply(WebAssembly, args);
-    linear = made.instance.exports.memory;
+    linear = (made.instance ?? made).exports.memory;
     return made;
   };
   const provider = await makeProvider();

@@ -631,14 +631,6 @@ const hold = (core: Core): Held => ({ core, life: guardEngine.life, waiting: 0 }
 /** What the core answers: its decision, or a promise of it or of what it waits for. */
 type Decided = string | Promise<string | boolean>;
 
-/** Whether the host says yes. Some reject where others say no. */
-function isYes(answer: Promise<string | boolean>): Promise<boolean> {
-  return answer.then(
-    (fits) => fits === true,
-    () => false,
-  );
-}
-
 class RequestGuard implements Guard {
   /** Makes a core from the options, for the first time and again where its instance has died. */
   readonly #make: (glue: Glue) => Core;
@@ -744,7 +736,9 @@ class RequestGuard implements Guard {
     const needed = readNeed(need);
     if (this.#held?.life.isOver) await guardEngine.ready();
     const known = this.#tokens.find(token, needed.json, this.#holds);
-    const { principal } = known ?? (await this.#decideToken(token, needed.json));
+    const decided = known ?? this.#decideToken(token, needed.json);
+    // What is there already is not waited for, which is a turn of the queue.
+    const { principal } = decided instanceof Promise ? await decided : decided;
     this.#renew();
     if (needed.predicate && !(await saysYes(needed, principal))) {
       await call(() => this.#alive.withdraw());
@@ -777,11 +771,18 @@ class RequestGuard implements Guard {
     try {
       while (typeof answer !== "string") {
         const check = core.waiting();
-        // No number: the core waits itself, and this is its answer.
-        answer =
-          check === 0
-            ? ((await life.of(answer)) as string)
-            : core.resume(check, await isYes(answer));
+        if (check === 0) {
+          // The core waits itself, and this is its answer.
+          answer = (await life.of(answer)) as string;
+          continue;
+        }
+        let fits = false;
+        try {
+          fits = (await answer) === true;
+        } catch {
+          // Some hosts reject where others say no.
+        }
+        answer = core.resume(check, fits);
       }
       return read(answer);
     } catch (thrown) {

@@ -315,7 +315,7 @@ fn is_usable(jwk: &Value) -> bool {
 
 // KEY-27, KEY-29.
 #[test]
-fn key_27_29_cch_11_rsa_below_2048_and_above_8192_bits_is_key_unsuitable() {
+fn cch_11_key_27_29_rsa_below_2048_and_above_8192_bits_is_key_unsuitable() {
     for bits in [512, 1024, 1536, 2041, 2047, 8193, 16_384] {
         let n = json!(base64url(modulus(bits)));
         assert_eq!(member("RS256", "n", n), "key_unsuitable", "{bits}");

@@ -154,6 +154,26 @@ test("wsm_05 wsm_06 a panic costs one request, and the next one on the same isol
   assert.deepEqual(unhandled, []);
 });
 
+test("wsm_06 at the edge the next instance is made at once, from the module that is there", async () => {
+  const copy = `${dist}-${copies++}`;
+  cpSync(dist, copy, { recursive: true });
+  const part = (file) => import(pathToFileURL(join(copy, file)).href);
+  const { guardEngine } = await part("load/guard.js");
+  const { edge } = await part("load/edge.js");
+  const { createGuard } = await part("lib/guard.js");
+  guardEngine.configure(edge(new WebAssembly.Module(panicking())));
+  const provider = await makeProvider();
+  const { issuer, audience, fetch } = provider;
+  const guard = await createGuard({ issuer, audience, fetch });
+  const token = await provider.accessToken();
+  assert.equal((await guard.verify(token)).subject, "alice");
+  assert.equal(await codeOf(guard.verify(PANICS_AT_ONCE)), CRASHED);
+  // Also what cannot wait is answered by the next one.
+  assert.equal(guard.tally().accepted, 0);
+  assert.equal((await guard.verify(token)).subject, "alice");
+  assert.equal(guard.tally().accepted, 1);
+});
+
 test("wsm_06 every guard of a module goes on after a trap in one of them", async () => {
   const { createGuard } = await entryWith(panicking());
   const [one, other] = await Promise.all([makeProvider(), makeProvider()]);

@@ -108,7 +108,7 @@ test("require() gives the same, with one GatepassError for both", () => {
   ]);
 });
 
-test("wsm_13 slim runs what it is given: a module, one of another realm, bytes, a response, a promise", () => {
+test("wsm_13 wsm_26 slim runs what it is given: a module, one of another realm, bytes, a response of no type, a promise", () => {
   const given = {
     module: (file) => `new WebAssembly.Module(readFileSync(${file}))`,
     foreign: (file) =>
