@@ -29,7 +29,11 @@ export function glueModule(name, glue) {
       return `function ${callback}(${args}) {\n    return outlived(() => {\n${work}    });\n}`;
     });
   const isKnown = names.includes("__wbg_set_wasm") && !/^(?:import|export)\b/m.test(body);
-  if (!isKnown || callbacks === 0 || callbacks !== body.split("function wasm_bindgen__").length - 1) {
+  if (
+    !isKnown ||
+    callbacks === 0 ||
+    callbacks !== body.split("function wasm_bindgen__").length - 1
+  ) {
     throw new Failure(
       `${name}: wasm-bindgen writes another glue than before, tools/lib/glue.mjs does not know it.`,
     );
