@@ -385,14 +385,14 @@ pub struct Details {
 }
 
 /// The longest text of a provider that is passed on.
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 const DESCRIPTION_CHARS: usize = 512;
 
 /// What a provider may send as text: printable, on one line, no direction marks, and short.
 ///
 /// See RFC 6749 appendix A.7 and A.8: the values are printable ASCII. Providers do send other
 /// letters; those stay, what could fake a screen does not.
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 pub(crate) fn clean(text: &str) -> String {
     text.chars()
         .filter(|c| {
@@ -448,7 +448,7 @@ impl Error {
 
     /// Says by how much this clock is ahead of the provider's.
     #[must_use]
-    #[cfg(feature = "client")]
+    #[cfg(feature = "flows")]
     pub(crate) fn clock_off(mut self, seconds: i64) -> Self {
         self.0.details.get_or_insert_default().clock_offset = i32::try_from(seconds).ok();
         self
@@ -498,7 +498,7 @@ impl Error {
     /// The hint and, where the circumstances name one, the likely cause.
     pub fn advice(&self) -> String {
         let mut advice = String::from(self.hint());
-        #[cfg(feature = "client")]
+        #[cfg(feature = "flows")]
         if let Some(cause) = self.cause() {
             advice.push(' ');
             advice.push_str(cause);
@@ -516,7 +516,7 @@ impl Error {
     }
 
     /// What is most often behind a refusal, by the provider's code and the part of the conversation.
-    #[cfg(feature = "client")]
+    #[cfg(feature = "flows")]
     fn cause(&self) -> Option<&'static str> {
         let details = self.details()?;
         Some(
@@ -643,7 +643,7 @@ mod tests {
         assert_eq!(Field::option(&"a".repeat(65)).name(), "option");
     }
 
-    #[cfg(feature = "client")]
+    #[cfg(feature = "flows")]
     #[test]
     fn provider_text_is_cut_and_cleaned() {
         assert_eq!(clean("no\r\n\u{202e}way\u{7}"), "noway");

@@ -33,7 +33,7 @@ pub enum Step<T> {
 
 impl<T> Step<T> {
     /// The result, or what a part of a larger flow asks for as a step of the whole.
-    #[cfg(feature = "client")]
+    #[cfg(feature = "flows")]
     #[allow(clippy::result_large_err)] // Both sides are as common and as large.
     pub(crate) fn split<U>(self) -> Result<T, Step<U>> {
         Err(match self {

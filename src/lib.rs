@@ -16,7 +16,7 @@
 
 // Root words: no HTTP, no JSON, no clock.
 pub mod error;
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 pub mod random;
 pub mod secret;
 pub mod time;
@@ -33,7 +33,7 @@ pub mod flow;
 pub mod issuer;
 
 // The two roles; they do not know each other.
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 pub mod client;
 #[cfg(feature = "guard")]
 pub mod guard;

@@ -48,7 +48,7 @@ impl<'a> Options<'a> {
     }
 
     /// A string that must be given.
-    #[cfg(feature = "client")]
+    #[cfg(feature = "flows")]
     pub(crate) fn required_string(&self, name: &'static str) -> Result<&'a str, Error> {
         self.string(name)?.ok_or_else(|| invalid(name))
     }
@@ -149,7 +149,7 @@ mod tests {
         );
     }
 
-    #[cfg(feature = "client")]
+    #[cfg(feature = "flows")]
     #[test]
     fn values_of_the_wrong_type_are_errors() {
         let object = object(

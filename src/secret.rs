@@ -54,7 +54,7 @@ impl<T: Zeroize> From<T> for Secret<T> {
 /// Compares two public strings, such as a state or a hash, in constant time.
 ///
 /// Used wherever an attacker may try values one by one.
-#[cfg(any(feature = "client", feature = "guard"))]
+#[cfg(any(feature = "flows", feature = "guard"))]
 pub(crate) fn ct_eq(left: &str, right: &str) -> bool {
     left.as_bytes().ct_eq(right.as_bytes()).into()
 }

@@ -376,7 +376,8 @@ fn pushed(
     })
 }
 
-fn request(
+/// The parameters of a request and what waits for its callback.
+pub(super) fn request(
     client: &Client,
     options: &SignInOptions,
     now: Timestamp,

@@ -14,7 +14,7 @@ use crate::secret::Secret;
 use crate::time::Timestamp;
 
 /// The longest ID token: providers put groups into them.
-const MAX_ID_TOKEN: usize = 64 * 1024;
+pub(super) const MAX_ID_TOKEN: usize = 64 * 1024;
 
 /// What a completed sign-in tells.
 #[derive(Debug)]
@@ -230,6 +230,15 @@ pub(super) fn verify_id_token(
     token: &Secret<String>,
     provider: &Provider,
 ) -> Result<Box<Verify>, Error> {
+    let token = read_id_token(token, provider)?;
+    Ok(Box::new(Verify::new(token, KeyTrials::One)))
+}
+
+/// An ID token taken apart.
+pub(super) fn read_id_token(
+    token: &Secret<String>,
+    provider: &Provider,
+) -> Result<Unverified, Error> {
     // OpenID Connect Core 3.1.3.7 step 7: an algorithm that the provider says it uses.
     let named = provider
         .metadata()
@@ -245,9 +254,8 @@ pub(super) fn verify_id_token(
         })?,
     };
     // EXPOSE: it is taken apart to be verified.
-    let token = Unverified::parse(token.expose(), MAX_ID_TOKEN, &allowed)
-        .map_err(|error| error.during(Phase::IdToken))?;
-    Ok(Box::new(Verify::new(token, KeyTrials::One)))
+    Unverified::parse(token.expose(), MAX_ID_TOKEN, &allowed)
+        .map_err(|error| error.during(Phase::IdToken))
 }
 
 /// Checks the claims of a verified ID token of this client; with a code, also against what the
@@ -282,18 +290,21 @@ pub(super) fn check(
             now,
         },
     )
-    .map_err(|error| {
-        let is_of_time = matches!(
-            error.kind(),
-            ErrorKind::TokenExpired | ErrorKind::TokenNotActive | ErrorKind::IssuedInFuture
-        );
-        // It was just issued, so the difference is that of the clocks.
-        let error = match issued_at.filter(|_| is_of_time) {
-            Some(issued_at) => error.clock_off(now.seconds().saturating_sub(issued_at.seconds())),
-            None => error,
-        };
-        error.during(Phase::IdToken)
-    })
+    .map_err(|error| explain(error, issued_at, now))
+}
+
+/// The error of an ID token that was just issued, with what it says about the clocks.
+pub(super) fn explain(error: Error, issued_at: Option<Timestamp>, now: Timestamp) -> Error {
+    let is_of_time = matches!(
+        error.kind(),
+        ErrorKind::TokenExpired | ErrorKind::TokenNotActive | ErrorKind::IssuedInFuture
+    );
+    // It was just issued, so the difference is that of the clocks.
+    let error = match issued_at.filter(|_| is_of_time) {
+        Some(issued_at) => error.clock_off(now.seconds().saturating_sub(issued_at.seconds())),
+        None => error,
+    };
+    error.during(Phase::IdToken)
 }
 
 fn finish(

@@ -1,11 +1,11 @@
 //! The token endpoint (RFC 6749 sections 4.1.3, 5 and 6).
 
 use crate::client::dpop::AskProven;
-use crate::client::{CallbackCode, Client, ClientConfig};
+use crate::client::{CallbackCode, Client, ClientConfig, PendingLogin};
 use crate::error::{Error, ErrorKind};
 use crate::http::form::Form;
 use crate::http::json::{Object, Value};
-use crate::http::{HttpResponse, Purpose};
+use crate::http::{HttpResponse, Purpose, Url};
 use crate::secret::Secret;
 use crate::time::Lifetime;
 
@@ -41,32 +41,52 @@ pub struct Tokens {
 
 /// The request that exchanges a code.
 pub(super) fn exchange(client: &Client, callback: &CallbackCode) -> Result<AskProven, Error> {
+    post(
+        client,
+        code_form(callback.code(), callback.login()),
+        Purpose::Token,
+    )
+}
+
+/// What exchanges a code (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
+pub(super) fn code_form(code: &Secret<String>, login: &PendingLogin) -> Form {
     let mut form = Form::new();
     form.push("grant_type", "authorization_code");
     // EXPOSE: code and verifier go to the token endpoint of the provider that issued the code.
-    form.push("code", callback.code().expose());
-    form.push("redirect_uri", &callback.login().redirect_uri);
-    form.push("code_verifier", callback.login().verifier.expose());
-    post(client, form, Purpose::Token)
+    form.push("code", code.expose());
+    form.push("redirect_uri", &login.redirect_uri);
+    form.push("code_verifier", login.verifier.expose());
+    form
 }
 
 /// The request that renews the tokens.
 pub(super) fn refresh(client: &Client, refresh_token: &Secret<String>) -> Result<AskProven, Error> {
+    post(client, refresh_form(refresh_token), Purpose::Refresh)
+}
+
+/// What renews tokens (RFC 6749 section 6).
+pub(super) fn refresh_form(refresh_token: &Secret<String>) -> Form {
     let mut form = Form::new();
     form.push("grant_type", "refresh_token");
     // EXPOSE: it goes to the token endpoint of the provider that issued it.
     form.push("refresh_token", refresh_token.expose());
-    post(client, form, Purpose::Refresh)
+    form
 }
 
-fn post(client: &Client, mut form: Form, purpose: Purpose) -> Result<AskProven, Error> {
-    let provider = client.provider();
-    let metadata = provider.metadata().ok_or(ErrorKind::FlowMisused)?;
+fn post(client: &Client, form: Form, purpose: Purpose) -> Result<AskProven, Error> {
+    let timeout = client.provider().timeout();
+    let (url, form) = addressed(client, form)?;
+    Ok(AskProven::new(purpose, url, form, timeout))
+}
+
+/// The token endpoint, and the form with what every request there says.
+pub(super) fn addressed(client: &Client, mut form: Form) -> Result<(Url, Form), Error> {
+    let metadata = client.provider().metadata();
+    let metadata = metadata.ok_or(ErrorKind::FlowMisused)?;
     for resource in &client.config().resource {
         form.push("resource", resource);
     }
-    let url = metadata.token_endpoint()?.clone();
-    Ok(AskProven::new(purpose, url, form, provider.timeout()))
+    Ok((metadata.token_endpoint()?.clone(), form))
 }
 
 /// Reads a token response.

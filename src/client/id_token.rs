@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use crate::error::{Error, ErrorKind};
-use crate::jose::{Algorithm, Claims, Hash, Verified, base64url_encode};
+use crate::jose::{Algorithm, Claims, Hash, Header, Verified, base64url_encode};
 use crate::secret::ct_eq;
 use crate::time::{Lifetime, Timestamp};
 
@@ -58,100 +58,10 @@ impl IdToken {
     /// `token_expired`, `token_not_active`, `issued_in_future`, `nonce_mismatch`,
     /// `acr_insufficient`, `auth_too_old`, `hash_mismatch`, `typ_mismatch`.
     pub fn check(token: Verified, expected: &IdTokenChecks<'_>) -> Result<Self, Error> {
-        let algorithm = token.header().algorithm();
-        // RFC 8725 section 3.11: a typ, where there is one, must not be that of another token.
-        if token.header().has_type() && !token.header().is_type("JWT") {
-            return Err(ErrorKind::TypMismatch.into());
-        }
+        let signature = token.header().algorithm().check_name();
+        let mut checked = check_claims(token.header(), token.claims(), expected)?;
+        checked.insert(0, signature);
         let claims = token.into_claims();
-        let mut checked = vec![algorithm.check_name()];
-
-        // 1. Encrypted tokens are not asked for and not read: `Compact::parse` refuses them.
-        // 2. The issuer is the one whose metadata was read, letter by letter.
-        if claims.required_string("iss")? != expected.issuer {
-            return Err(ErrorKind::IssuerMismatch.into());
-        }
-        checked.push("iss");
-
-        // 3. This client is an audience, and there is none that is not trusted.
-        let audience = claims.audience()?;
-        let is_trusted = |name: &&str| {
-            *name == expected.client_id
-                || expected
-                    .trusted_audiences
-                    .iter()
-                    .any(|trusted| trusted == name)
-        };
-        if !audience.contains(&expected.client_id) || !audience.iter().all(is_trusted) {
-            return Err(ErrorKind::AudienceMismatch.into());
-        }
-        checked.push("aud");
-
-        // 4. and 5. Beside other audiences the authorized party must be named; it is this client.
-        match claims.string("azp")? {
-            Some(azp) if azp != expected.client_id => return Err(ErrorKind::AzpMismatch.into()),
-            None if audience.len() > 1 => return Err(ErrorKind::AzpMismatch.into()),
-            Some(_) => checked.push("azp"),
-            None => {}
-        }
-
-        // 6. to 8. The signature was checked, also though the token came over TLS, with a key of
-        // the issuer and an algorithm that is allowed; HMAC is not.
-        // 9. and 10. The time: before exp; iat is there and not in the future.
-        claims.check_lifetime(expected.now, expected.clock_tolerance)?;
-        claims.required_date("iat")?;
-        checked.extend(["exp", "iat"]);
-
-        // 11. The nonce is the one that was sent; one that was not sent must not come.
-        match (expected.nonce, claims.string("nonce")?) {
-            (Some(sent), Some(came)) if ct_eq(sent, came) => checked.push("nonce"),
-            (None, None) => {}
-            _ => return Err(ErrorKind::NonceMismatch.into()),
-        }
-
-        // 12. The user signed in in one of the ways that were asked for.
-        if !expected.acr.is_empty() {
-            let acr = claims.string("acr")?;
-            if !acr.is_some_and(|acr| expected.acr.iter().any(|asked| asked == acr)) {
-                return Err(Error::new(ErrorKind::AcrInsufficient, "acr"));
-            }
-            checked.push("acr");
-        }
-        // 13. The user signed in recently enough.
-        check_auth_time(&claims, expected, &mut checked)?;
-
-        // 3.1.3.8 and 3.3.2.11, FAPI 1.0 Advanced section 5.2.2.1: access token, code and state are
-        // those that it was issued with, where it says so.
-        let hashes = [
-            ("at_hash", expected.access_token),
-            ("c_hash", expected.code),
-            ("s_hash", expected.state),
-        ];
-        for (name, hashed) in hashes {
-            let (hash, hashed) = match (claims.string(name)?, hashed) {
-                (Some(hash), Some(hashed)) => (hash, hashed),
-                // It was issued with a token that did not come along.
-                (Some(_), None) if name == "at_hash" => {
-                    return Err(Error::new(ErrorKind::HashMismatch, name));
-                }
-                _ => continue,
-            };
-            if !ct_eq(hash, &half_hash(algorithm, hashed)) {
-                return Err(Error::new(ErrorKind::HashMismatch, name));
-            }
-            checked.push(name);
-        }
-
-        // 2. The subject is there and within its length.
-        let subject = claims.required_string("sub")?;
-        if subject.len() > MAX_SUBJECT || !subject.is_ascii() {
-            return Err(Error::new(ErrorKind::ClaimInvalid, "sub"));
-        }
-        // 3.1.2.1, 5.5: a request that names a user is about no other one.
-        if expected.subject.is_some_and(|asked| asked != subject) {
-            return Err(Error::new(ErrorKind::ClaimInvalid, "sub"));
-        }
-        checked.push("sub");
         Ok(Self { claims, checked })
     }
 
@@ -196,6 +106,111 @@ impl IdToken {
     pub(super) fn into_parts(self) -> (Claims, Vec<&'static str>) {
         (self.claims, self.checked)
     }
+}
+
+/// Checks what an ID token says: all that is to be checked of it but its signature.
+///
+/// # Errors
+///
+/// Those of [`IdToken::check`].
+pub(super) fn check_claims(
+    header: &Header,
+    claims: &Claims,
+    expected: &IdTokenChecks<'_>,
+) -> Result<Vec<&'static str>, Error> {
+    // RFC 8725 section 3.11: a typ, where there is one, must not be that of another token.
+    if header.has_type() && !header.is_type("JWT") {
+        return Err(ErrorKind::TypMismatch.into());
+    }
+    let mut checked = Vec::new();
+
+    // 1. Encrypted tokens are not asked for and not read: `Compact::parse` refuses them.
+    // 2. The issuer is the one whose metadata was read, letter by letter.
+    if claims.required_string("iss")? != expected.issuer {
+        return Err(ErrorKind::IssuerMismatch.into());
+    }
+    checked.push("iss");
+
+    // 3. This client is an audience, and there is none that is not trusted.
+    let audience = claims.audience()?;
+    let is_trusted = |name: &&str| {
+        *name == expected.client_id
+            || expected
+                .trusted_audiences
+                .iter()
+                .any(|trusted| trusted == name)
+    };
+    if !audience.contains(&expected.client_id) || !audience.iter().all(is_trusted) {
+        return Err(ErrorKind::AudienceMismatch.into());
+    }
+    checked.push("aud");
+
+    // 4. and 5. Beside other audiences the authorized party must be named; it is this client.
+    match claims.string("azp")? {
+        Some(azp) if azp != expected.client_id => return Err(ErrorKind::AzpMismatch.into()),
+        None if audience.len() > 1 => return Err(ErrorKind::AzpMismatch.into()),
+        Some(_) => checked.push("azp"),
+        None => {}
+    }
+
+    // 6. to 8. The signature was checked, also though the token came over TLS, with a key of
+    // the issuer and an algorithm that is allowed; HMAC is not.
+    // 9. and 10. The time: before exp; iat is there and not in the future.
+    claims.check_lifetime(expected.now, expected.clock_tolerance)?;
+    claims.required_date("iat")?;
+    checked.extend(["exp", "iat"]);
+
+    // 11. The nonce is the one that was sent; one that was not sent must not come.
+    match (expected.nonce, claims.string("nonce")?) {
+        (Some(sent), Some(came)) if ct_eq(sent, came) => checked.push("nonce"),
+        (None, None) => {}
+        _ => return Err(ErrorKind::NonceMismatch.into()),
+    }
+
+    // 12. The user signed in in one of the ways that were asked for.
+    if !expected.acr.is_empty() {
+        let acr = claims.string("acr")?;
+        if !acr.is_some_and(|acr| expected.acr.iter().any(|asked| asked == acr)) {
+            return Err(Error::new(ErrorKind::AcrInsufficient, "acr"));
+        }
+        checked.push("acr");
+    }
+    // 13. The user signed in recently enough.
+    check_auth_time(claims, expected, &mut checked)?;
+
+    // 3.1.3.8 and 3.3.2.11, FAPI 1.0 Advanced section 5.2.2.1: access token, code and state are
+    // those that it was issued with, where it says so.
+    let hashes = [
+        ("at_hash", expected.access_token),
+        ("c_hash", expected.code),
+        ("s_hash", expected.state),
+    ];
+    for (name, hashed) in hashes {
+        let (hash, hashed) = match (claims.string(name)?, hashed) {
+            (Some(hash), Some(hashed)) => (hash, hashed),
+            // It was issued with a token that did not come along.
+            (Some(_), None) if name == "at_hash" => {
+                return Err(Error::new(ErrorKind::HashMismatch, name));
+            }
+            _ => continue,
+        };
+        if !ct_eq(hash, &half_hash(header.algorithm(), hashed)) {
+            return Err(Error::new(ErrorKind::HashMismatch, name));
+        }
+        checked.push(name);
+    }
+
+    // 2. The subject is there and within its length.
+    let subject = claims.required_string("sub")?;
+    if subject.len() > MAX_SUBJECT || !subject.is_ascii() {
+        return Err(Error::new(ErrorKind::ClaimInvalid, "sub"));
+    }
+    // 3.1.2.1, 5.5: a request that names a user is about no other one.
+    if expected.subject.is_some_and(|asked| asked != subject) {
+        return Err(Error::new(ErrorKind::ClaimInvalid, "sub"));
+    }
+    checked.push("sub");
+    Ok(checked)
 }
 
 fn check_auth_time(

@@ -16,7 +16,8 @@
 //!    [`Client::frontchannel_logout`] hears the provider's own word; [`CheckLogout`] does in a
 //!    backend, without a client.
 //!
-//! What the flows share is a [`Client`]. They never import the guard.
+//! What the flows share is a [`Client`]. They never import the guard. [`Steps`] are the parts of 1 and 2
+//! one by one, for programs that drive a sign-in themselves.
 
 mod authorize;
 mod callback;
@@ -38,6 +39,8 @@ mod push;
 mod refresh;
 mod resource;
 mod session;
+#[cfg(feature = "primitives")]
+mod steps;
 mod userinfo;
 
 pub use authorize::{AuthorizationRequest, Mode, SignIn, SignInOptions};
@@ -59,6 +62,8 @@ pub use pkce::{CodeVerifier, challenge};
 pub use refresh::Refresh;
 pub use resource::{Remedy, remedy};
 pub use session::{Attach, Session};
+#[cfg(feature = "primitives")]
+pub use steps::{Login, StepCode, Steps, decode};
 pub use userinfo::UserInfo;
 
 use crate::error::Error;

@@ -46,7 +46,7 @@ impl PendingLogin {
         &self.state
     }
 
-    fn to_value(&self) -> Value {
+    pub(super) fn to_value(&self) -> Value {
         Object::new()
             .with("state", self.state.as_str())
             .with_some("nonce", self.nonce.as_deref())
@@ -64,7 +64,7 @@ impl PendingLogin {
             .into()
     }
 
-    fn read(value: &Value) -> Option<Self> {
+    pub(super) fn read(value: &Value) -> Option<Self> {
         let object = value.as_object()?;
         let text = |name: &str| object.get(name)?.as_str().map(String::from);
         // Absent is one thing, of another type is another: without its nonce a login would be

@@ -13,7 +13,7 @@ pub struct CodeVerifier(Secret<String>);
 
 impl CodeVerifier {
     /// Makes a verifier from random bytes.
-    pub(super) fn make(bytes: &[u8; VALUE_BYTES]) -> Self {
+    pub(crate) fn make(bytes: &[u8; VALUE_BYTES]) -> Self {
         Self(Secret::new(base64url_encode(bytes)))
     }
 
@@ -26,7 +26,7 @@ impl CodeVerifier {
     }
 
     /// The verifier, for the token request and for storage.
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         // EXPOSE: it is sent to the token endpoint and kept until then.
         self.0.expose()
     }

@@ -51,7 +51,7 @@ impl Challenge {
 }
 
 /// A challenge that was read: a scheme and its parameters.
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand {
     scheme: String,
@@ -59,10 +59,10 @@ pub struct Demand {
 }
 
 /// The longest header that is read; servers send at most some hundred bytes.
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 const MAX_LENGTH: usize = 16 * 1024;
 
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 impl Demand {
     /// Reads the challenges of a `WWW-Authenticate` header, several of which may stand in one
     /// value (RFC 9110 section 11.6.1); `None` when it does not follow the grammar, is too long
@@ -116,20 +116,20 @@ impl Demand {
     }
 }
 
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 fn skip<'a>(text: &'a str, characters: &[char]) -> &'a str {
     text.trim_start_matches(characters)
 }
 
 /// After a parameter or a token68: the end, or a comma.
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 fn separated(text: &str) -> Option<&str> {
     let text = skip(text, &[' ', '\t']);
     (text.is_empty() || text.starts_with(',')).then(|| skip(text, &[',', ' ', '\t']))
 }
 
 /// RFC 9110 section 5.6.2.
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 fn token(text: &str) -> Option<(&str, &str)> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     let end = text.find(|c| !is_part(c)).unwrap_or(text.len());
@@ -138,7 +138,7 @@ fn token(text: &str) -> Option<(&str, &str)> {
 }
 
 /// What follows a token68, if there is one and it cannot be a parameter.
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 fn token68(text: &str) -> Option<&str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
     let body = text.find(|c| !is_part(c)).unwrap_or(text.len());
@@ -152,7 +152,7 @@ fn token68(text: &str) -> Option<&str> {
 }
 
 /// A token or a quoted string (RFC 9110 section 5.6.4).
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 fn parameter_value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         return token(text).map(|(value, rest)| (value.into(), rest));
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(challenge.as_str(), "Bearer scope=\"aSet-Cookie: x=1\"");
     }
 
-    #[cfg(feature = "client")]
+    #[cfg(feature = "flows")]
     fn read(header: &str) -> Option<Vec<(String, String)>> {
         let flat = |demand: Demand| {
             let parameters: Vec<_> = demand
@@ -205,7 +205,7 @@ mod tests {
         Demand::read(header).map(|list| list.into_iter().map(flat).collect())
     }
 
-    #[cfg(feature = "client")]
+    #[cfg(feature = "flows")]
     #[test]
     fn challenges_are_read_one_or_several() {
         let pair =
@@ -250,7 +250,7 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "client")]
+    #[cfg(feature = "flows")]
     #[test]
     fn cch_14_what_does_not_follow_the_grammar_is_no_challenge() {
         for header in [

@@ -37,7 +37,7 @@ impl Form {
     }
 
     /// Adds a parameter unless one of this name, which needs no encoding, is there.
-    #[cfg(any(feature = "client", feature = "guard"))]
+    #[cfg(any(feature = "flows", feature = "guard"))]
     pub(crate) fn push_once(&mut self, name: &str, value: &str) {
         let is_it = |pair: &str| pair.split('=').next() == Some(name);
         if !self.encoded.split('&').any(is_it) {

@@ -9,7 +9,7 @@ mod request;
 mod response;
 #[cfg(feature = "serde")]
 mod serde;
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 mod snippet;
 mod target;
 mod url;

@@ -2,15 +2,15 @@
 
 use core::fmt;
 
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 use crate::error::clean;
 use crate::error::{Details, Error, ErrorKind};
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 use crate::http::challenge::Demand;
 #[cfg(feature = "backend")]
 use crate::http::date;
 use crate::http::json::{self, Object};
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 use crate::http::snippet::snippet;
 #[cfg(feature = "backend")]
 use crate::time::{Lifetime, Timestamp};
@@ -79,8 +79,8 @@ impl HttpResponse {
             .find_map(|(key, value)| (*key == name).then_some(value.as_str()))
     }
 
-    /// The body of an answer that was made of text.
-    #[cfg(all(feature = "guard", target_arch = "wasm32"))]
+    /// The body of an answer that was made of text or read as it.
+    #[cfg(all(any(feature = "guard", feature = "primitives"), target_arch = "wasm32"))]
     pub(crate) fn into_text(self) -> String {
         String::from_utf8(self.body).unwrap_or_default()
     }
@@ -137,7 +137,7 @@ impl HttpResponse {
     fn details(&self) -> Details {
         Details {
             status: Some(self.status),
-            #[cfg(feature = "client")]
+            #[cfg(feature = "flows")]
             snippet: snippet(&self.body),
             ..Details::default()
         }
@@ -165,7 +165,7 @@ impl HttpResponse {
 
     /// The OAuth error of a refusal (RFC 6749 section 5.2), that of its challenge (RFC 6750 section
     /// 3), or what the status alone tells.
-    #[cfg(feature = "client")]
+    #[cfg(feature = "flows")]
     pub(crate) fn refusal(&self) -> Error {
         let mut details = self.details();
         let body = self.object(
@@ -223,7 +223,7 @@ impl HttpResponse {
     }
 
     /// Why an answer with another status than 200 is none: the redirect, or the refusal.
-    #[cfg(feature = "client")]
+    #[cfg(feature = "flows")]
     pub(crate) fn failure(&self) -> Error {
         match self.check_status() {
             Err(error) if self.status < 400 => error,
@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(age("public"), None);
     }
 
-    #[cfg(feature = "client")]
+    #[cfg(feature = "flows")]
     #[test]
     fn a_refusal_keeps_the_code_and_nothing_of_a_page() {
         let refusal = response(

@@ -17,7 +17,7 @@ mod renew;
 mod replay;
 #[cfg(feature = "guard")]
 mod shared_keys;
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 mod userinfo;
 mod verify;
 
@@ -36,7 +36,7 @@ pub use verify::{KeyTrials, Verify};
 pub(crate) use ask::{Ask, Retry};
 #[cfg(any(feature = "backend", feature = "guard"))]
 pub(crate) use replay::Replays;
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 pub(crate) use userinfo::{AskUserInfo, UserInfoRules};
 
 #[cfg(feature = "guard")]

@@ -4,6 +4,8 @@ use core::fmt;
 
 use crate::error::{Error, ErrorKind};
 use crate::http::json::{self, Object, Value};
+#[cfg(feature = "primitives")]
+use crate::jose::{Compact, Header, base64url};
 use crate::time::{Lifetime, Timestamp};
 
 /// The members of a token's payload. Its `Debug` shows nothing of them.
@@ -39,7 +41,7 @@ impl Claims {
     }
 
     /// Claims that were checked before and kept since, such as those of a stored session.
-    #[cfg(feature = "client")]
+    #[cfg(feature = "flows")]
     pub(crate) fn kept(members: Object) -> Self {
         Self::of(members, None)
     }
@@ -190,6 +192,20 @@ impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Claims([redacted])")
     }
+}
+
+/// Header and claims as they came, read strictly and not verified at all.
+///
+/// # Errors
+///
+/// `token_too_large`, `token_malformed`.
+#[cfg(feature = "primitives")]
+pub(crate) fn decode(token: &str, max_bytes: usize) -> Result<(Object, Object), Error> {
+    let token = Compact::parse(token, max_bytes)?;
+    let header = Header::members(&token)?;
+    let payload = base64url::decode(token.payload)
+        .ok_or_else(|| Error::new(ErrorKind::TokenMalformed, "payload"))?;
+    Ok((header, Claims::read(payload, token.max_depth)?.members))
 }
 
 #[cfg(test)]

@@ -38,10 +38,12 @@ pub use thumbprint::Thumbprint;
 
 #[cfg(any(feature = "backend", feature = "guard"))]
 pub(crate) use base64url::decode as base64url_decode;
-#[cfg(any(feature = "client", feature = "guard"))]
+#[cfg(any(feature = "flows", feature = "guard"))]
 pub(crate) use base64url::encode as base64url_encode;
 #[cfg(any(feature = "backend", feature = "guard"))]
 pub(crate) use base64url::encode_standard as base64_encode;
+#[cfg(feature = "primitives")]
+pub(crate) use claims::decode;
 #[cfg(any(feature = "backend", feature = "guard"))]
 pub(crate) use hmac::hmac_sha256;
 #[cfg(feature = "guard")]

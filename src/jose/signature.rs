@@ -130,6 +130,13 @@ impl Unverified {
         &self.header
     }
 
+    /// Its claims, which anybody can have written. For a token that came from the token endpoint
+    /// itself over TLS, and for nothing else.
+    #[cfg(feature = "primitives")]
+    pub(crate) fn unchecked_claims(&self) -> &Claims {
+        &self.claims
+    }
+
     /// The issuer that the token claims to have: good for choosing among configured issuers, for
     /// nothing else.
     ///

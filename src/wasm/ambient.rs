@@ -1,8 +1,11 @@
 //! What the surroundings give: the clock, randomness, and what the runtime's fetch understands.
 
+#[cfg(any(feature = "client", feature = "guard"))]
+use js_sys::Function;
 #[cfg(feature = "backend")]
 use js_sys::Promise;
-use js_sys::{Function, Reflect};
+use js_sys::Reflect;
+#[cfg(any(feature = "client", feature = "guard"))]
 use wasm_bindgen::prelude::*;
 #[cfg(feature = "backend")]
 use wasm_bindgen_futures::JsFuture;
@@ -34,7 +37,7 @@ pub(super) fn now() -> Result<Timestamp, Error> {
 /// # Errors
 ///
 /// `config_invalid` at [`NO_RANDOMNESS`] when there is none.
-#[cfg(feature = "client")]
+#[cfg(feature = "flows")]
 pub(super) fn entropy() -> Result<crate::random::Entropy, Error> {
     let mut bytes = [0; crate::random::Entropy::BYTES];
     getrandom::fill(&mut bytes).map_err(|_| Error::new(ErrorKind::ConfigInvalid, NO_RANDOMNESS))?;
@@ -102,6 +105,7 @@ pub(super) async fn sleep(lifetime: Lifetime) {
 /// # Errors
 ///
 /// `unsupported_host` when there is none, as in pages without a secure context.
+#[cfg(any(feature = "client", feature = "guard"))]
 pub(super) fn subtle() -> Result<web_sys::SubtleCrypto, Error> {
     let subtle = Reflect::get(&js_sys::global(), &"crypto".into())
         .and_then(|crypto| Reflect::get(&crypto, &"subtle".into()));
@@ -113,6 +117,7 @@ pub(super) fn subtle() -> Result<web_sys::SubtleCrypto, Error> {
 
 /// `node:crypto`, where the runtime has it built in. Asked for when it is used, so that no bundler
 /// sees an import.
+#[cfg(any(feature = "client", feature = "guard"))]
 pub(super) fn node_crypto() -> Option<super::subtle::NodeCrypto> {
     let process = Reflect::get(&js_sys::global(), &"process".into()).ok()?;
     let load = Reflect::get(&process, &"getBuiltinModule".into()).ok()?;
@@ -134,6 +139,7 @@ pub(super) fn is_deno() -> bool {
 
 /// Whether one request may await a promise that another one made. On Cloudflare Workers it hangs
 /// or is refused there.
+#[cfg(any(feature = "client", feature = "guard"))]
 pub(super) fn shares_promises() -> bool {
     let agent = Reflect::get(&js_sys::global(), &"navigator".into())
         .and_then(|navigator| Reflect::get(&navigator, &"userAgent".into()));

@@ -11,13 +11,19 @@
 #[cfg(feature = "backend")]
 mod abort;
 mod ambient;
+#[cfg(any(feature = "client", feature = "guard"))]
 mod drive;
 mod error;
 mod fetch;
+#[cfg(any(feature = "client", feature = "guard"))]
 mod flight;
+#[cfg(feature = "primitives")]
+mod primitives;
 #[cfg(any(feature = "backend", feature = "guard"))]
 mod private_key;
+#[cfg(any(feature = "client", feature = "guard"))]
 mod sign;
+#[cfg(any(feature = "client", feature = "guard"))]
 mod subtle;
 #[cfg(feature = "wipe")]
 mod wipe;
@@ -49,6 +55,11 @@ pub use guard::JsGuard;
 pub use logout::JsLogoutReceiver;
 #[cfg(feature = "backend")]
 pub use machine::discover_resource;
+#[cfg(feature = "primitives")]
+pub use primitives::{
+    authorization_url, check_claims, create_pkce, decode_jwt, discover, exchange_code,
+    parse_callback, refresh_tokens,
+};
 #[cfg(feature = "guard")]
 pub use subtle::check_signature;
 
