@@ -16,7 +16,7 @@ use crate::http::json::{self, Object, Value};
 use crate::jose::{KeyName, TokenNames};
 use crate::secret::Secret;
 use crate::time::Lifetime;
-use crate::wasm::drive::Host;
+use crate::wasm::drive::{ClientHost, Host};
 use crate::wasm::error::to_js;
 use crate::wasm::keep::{Found, Keep};
 use crate::wasm::keyring::{JsKeyring, Keyring};
@@ -32,7 +32,7 @@ pub struct JsClient(pub(super) Rc<State>);
 
 pub(super) struct State {
     pub(super) client: RefCell<Client>,
-    pub(super) host: Host,
+    pub(super) host: ClientHost,
     /// Where sign-ins wait for their callback.
     logins: Place,
     /// Where sign-outs wait for the user's return.
@@ -339,13 +339,26 @@ impl JsClient {
         lock: Option<Function>,
     ) -> Result<Self, JsValue> {
         let client = Client::from_options(options).map_err(|error| to_js(&error))?;
+        #[cfg(feature = "backend")]
+        let host = Rc::new(host);
+        Ok(Self::with(client, host, logins, session, lock))
+    }
+
+    /// A client, and what it has of its surroundings.
+    pub(super) fn with(
+        client: Client,
+        host: ClientHost,
+        logins: JsStore,
+        session: Option<JsStore>,
+        lock: Option<Function>,
+    ) -> Self {
         let key = |what: &str| {
             let (issuer, client_id) = (client.provider().issuer(), &client.config().client_id);
             ["gatepass:", what, ":", issuer.as_str(), " ", client_id].concat()
         };
         let keyring = Keyring::new(key("dpop"));
         let place = session.map(|store| Place::new(store, key("session")));
-        Ok(Self(Rc::new(State {
+        Self(Rc::new(State {
             logouts: Place::new(logins.clone(), key("logouts")),
             logins: Place::new(logins, key("logins")),
             keep: Keep::new(place, lock, key("session")),
@@ -358,7 +371,7 @@ impl JsClient {
             machine: Machine::default(),
             failures: Cell::default(),
             keyring,
-        })))
+        }))
     }
 }
 

@@ -41,6 +41,13 @@ pub(super) struct Host {
     shared_cache: RefCell<Option<SharedCache>>,
 }
 
+/// The surroundings of a client: shared with its siblings where there are any.
+#[cfg(feature = "backend")]
+pub(super) type ClientHost = std::rc::Rc<Host>;
+/// The surroundings of a client.
+#[cfg(all(feature = "client", not(feature = "backend")))]
+pub(super) type ClientHost = Host;
+
 /// How far a flow came without waiting.
 pub(super) enum Progress<T> {
     /// It waits for the answer to this request.

@@ -63,6 +63,7 @@ mod request_object;
 mod response_mode;
 mod session;
 mod shared_keys;
+mod sibling;
 mod sign_in;
 mod sign_in_options;
 mod sign_out;

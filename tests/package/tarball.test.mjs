@@ -38,6 +38,7 @@ const MODULES = [
   ...[
     "backend",
     "client",
+    "cookies",
     "database",
     "errors",
     "events",
@@ -52,6 +53,8 @@ const MODULES = [
     "possession",
     "relay",
     "resource",
+    "seal",
+    "sessions",
     "storage",
     "tend",
     "verdicts",

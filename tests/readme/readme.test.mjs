@@ -10,7 +10,9 @@ import { before, test } from "node:test";
 import { build } from "esbuild";
 import { logoutToken } from "../package/logout-scenario.mjs";
 import { launch, serve } from "../support/browser.mjs";
+import { makeCookieBrowser } from "../support/cookie-browser.mjs";
 import { startWorker } from "../support/edge.mjs";
+import { askHttp } from "../support/http.mjs";
 import { installPackage, testFile } from "../support/installed.mjs";
 import { makeProvider } from "../support/provider.mjs";
 
@@ -41,7 +43,7 @@ test("every block of JavaScript is tested", () => {
   const blocks = readme.match(/```(js|ts|javascript|typescript)\n/g) ?? [];
   const tested = readme.match(/<!-- test: \w+ -->/g) ?? [];
   assert.equal(blocks.length, tested.length);
-  assert.equal(blocks.length, 8);
+  assert.equal(blocks.length, 9);
 });
 
 test("the errors block prints what it says", () => {
@@ -160,6 +162,32 @@ test("the logout block ends a session in workerd", async (t) => {
   const answer = await post(await logoutToken(provider));
   assert.deepEqual([answer.status, answer.headers.get("cache-control")], [200, "no-store"]);
   assert.equal(await sessions.get("s-1"), null);
+});
+
+test("the cookies block signs a browser in and out in workerd", async (t) => {
+  const provider = await makeProvider({ ...NAMES, clientId: "my-app" });
+  writeFileSync(join(project, "cookies.mjs"), block("cookies"));
+  const worker = await startWorker(project, "cookies.mjs", {
+    bindings: { CLIENT_SECRET: "s3cret", COOKIE_KEY: "7".repeat(64) },
+    outboundService: async (request) => {
+      const { Response } = await import("miniflare");
+      if (request.url === "https://api.example.com/reports") {
+        return Response.json(request.headers.get("authorization")?.startsWith("Bearer ") === true);
+      }
+      const [body, headers] = [await request.text(), Object.fromEntries(request.headers)];
+      const answer = await provider.fetch(request.url, { body, headers });
+      return new Response(await answer.text(), answer);
+    },
+  });
+  t.after(() => worker.dispose());
+  const browser = makeCookieBrowser("https://app.example.com", askHttp(await worker.ready));
+  const first = await browser.navigate("/");
+  const away = await browser.navigate(first.headers.get("location"));
+  await browser.navigate(provider.signInAt(away.headers.get("location")), "cross-site");
+  assert.deepEqual(await (await browser.navigate("/")).json(), { hello: "Alice", reports: true });
+  assert.equal((await browser.send("/", { method: "POST" })).status, 403);
+  await browser.submit("/logout");
+  assert.equal((await browser.fetch("/")).status, 401);
 });
 
 test("the worker block answers in workerd", async (t) => {
