@@ -20,7 +20,7 @@ import { createInterface } from "node:readline";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { assertGolden } from "../support/golden.mjs";
+import { assertGolden, showParameters, showPosted } from "../support/golden.mjs";
 import { launch } from "../support/browser.mjs";
 import { CLIENTS, startOidc } from "../support/oidc.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
@@ -814,43 +814,55 @@ test("S2-26 plain http to another machine is refused, and tokens in a work tree 
   assert.match(stderr, /Not granted: admin\. Granted: openid read\./);
 });
 
-/** Values that are another one each time. */
-const CHANGING = [
-  "state",
-  "nonce",
-  "code_challenge",
-  "code_verifier",
-  "code",
-  "refresh_token",
-  "token",
-];
-
 test("S1-19 the requests of a login, a renewal and a logout, letter by letter", async (t) => {
   const provider = await startProvider(t);
   const { settings, tokens, url } = await logIn(t, provider);
   age(tokens);
   await gatepass.run(["token"], { env: settings });
   await gatepass.run(["logout"], { env: settings });
-  const shown = (text) => {
-    const params = new URLSearchParams(text);
-    return [...params]
-      .map(([name, value]) => {
-        const isOwn = name === "redirect_uri";
-        const said = isOwn ? value.replace(/:\d+/, ":PORT") : value;
-        return `  ${name}=${CHANGING.includes(name) ? "..." : said}`;
-      })
-      .join("\n");
-  };
   const { pathname, search } = new URL(url);
-  const sent = provider.requests
-    .filter(({ init }) => init.method === "POST")
-    .map(({ url, init }) => {
-      const headers = ["authorization", "accept", "content-type"].flatMap((name) =>
-        init.headers[name] === undefined ? [] : [`${name}: ${init.headers[name]}`],
-      );
-      return [`POST ${new URL(url).pathname}`, ...headers, shown(init.body)].join("\n");
+  const asked = `GET ${pathname}\n${showParameters(search)}`;
+  assertGolden("wire-login", `${[asked, ...showPosted(provider)].join("\n\n")}\n`);
+});
+
+test("S1-19 the requests of a device login, letter by letter", async (t) => {
+  for (const [name, secret] of [
+    ["wire-device", {}],
+    ["wire-device-secret", { GATEPASS_CLIENT_SECRET: "secret-of-the-tool-0123456789" }],
+  ]) {
+    let polls = 0;
+    const provider = await startProvider(t, {
+      answer: (url) => {
+        const { pathname } = new URL(url);
+        if (pathname === "/device") {
+          return Response.json({
+            ...{ device_code: "GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS", user_code: "WDJB-MJHT" },
+            ...{ verification_uri: "https://login.example/device", expires_in: 60, interval: 1 },
+          });
+        }
+        if (pathname !== "/token") return undefined;
+        return ++polls === 1
+          ? Response.json({ error: "authorization_pending" }, { status: 400 })
+          : Response.json({ access_token: "a", token_type: "Bearer", expires_in: 60 });
+      },
     });
-  assertGolden("wire-login", `${[`GET ${pathname}\n${shown(search)}`, ...sent].join("\n\n")}\n`);
+    const { env, home } = makeHome();
+    const run = await gatepass.run(["login", "--device", "--no-browser"], {
+      cwd: home,
+      env: {
+        ...env,
+        ...secret,
+        GATEPASS_ISSUER: provider.issuer,
+        GATEPASS_DEVICE_URL: `${provider.issuer}/device`,
+        GATEPASS_CLIENT_ID: "tool",
+        GATEPASS_SCOPES: "read write",
+        GATEPASS_STORE: "file",
+      },
+    });
+    assert.equal(run.code, 0, run.stderr);
+    assert.equal(polls, 2);
+    assertGolden(name, `${showPosted(provider).join("\n\n")}\n`);
+  }
 });
 
 /** A provider whose device endpoint answers so. */
