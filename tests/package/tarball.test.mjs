@@ -41,6 +41,7 @@ const MODULES = [
     "database",
     "errors",
     "events",
+    "fedcm",
     "fetch",
     "form",
     "guard",
