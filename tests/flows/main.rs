@@ -31,6 +31,7 @@ mod device;
 mod discovery;
 mod dpop;
 mod exchange;
+mod fedcm;
 mod guard_claims;
 mod guard_header;
 mod guard_introspection;

@@ -42,6 +42,7 @@ const MODULES = [
     "database",
     "errors",
     "events",
+    "fedcm",
     "fetch",
     "form",
     "guard",

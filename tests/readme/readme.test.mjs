@@ -12,6 +12,7 @@ import { logoutToken } from "../package/logout-scenario.mjs";
 import { launch, serve } from "../support/browser.mjs";
 import { makeCookieBrowser } from "../support/cookie-browser.mjs";
 import { startWorker } from "../support/edge.mjs";
+import { startFedCm } from "../support/fedcm.mjs";
 import { askHttp } from "../support/http.mjs";
 import { installPackage, testFile } from "../support/installed.mjs";
 import { makeProvider } from "../support/provider.mjs";
@@ -315,4 +316,45 @@ test("the callback block hands over a popup's callback and handles the page's ow
   await page.click("#back");
   await page.waitForFunction(() => window.client?.state().signedIn === true);
   assert.equal(page.url(), redirectUri);
+});
+
+test("the fedcm block signs in by the browser's own account chooser", async (t) => {
+  // The provider's address is the only word of it that is not the test's.
+  const code = block("fedcm").replace('"https://accounts.example', 'PROVIDER + "');
+  writeFileSync(
+    join(project, "fedcm.mjs"),
+    `import { createClient } from "gatepass";
+     const client = await createClient({
+       issuer: PROVIDER, clientId: "spa", redirectUri: location.origin + "/callback",
+       dangerouslyAllowHttpLoopback: true,
+     });
+     document.getElementById("go").onclick = async () => {
+       ${code}
+       window.signedIn = signedIn;
+     };
+     window.isReady = true;`,
+  );
+  const { outputFiles } = await build({
+    entryPoints: [join(project, "fedcm.mjs")],
+    bundle: true,
+    format: "esm",
+    write: false,
+    logLevel: "error",
+  });
+  const site = await startFedCm(outputFiles[0].text);
+  t.after(() => site.close());
+  const browser = await launch();
+  t.after(() => browser.close());
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const devtools = await context.newCDPSession(page);
+  await devtools.send("FedCm.enable", { disableRejectionDelay: true });
+  devtools.on("FedCm.dialogShown", ({ dialogId }) => {
+    void devtools.send("FedCm.selectAccount", { dialogId, accountIndex: 0 });
+  });
+  await page.goto(`${site.origin}/`);
+  await page.waitForFunction(() => window.isReady === true);
+  await page.click("#go");
+  await page.waitForFunction(() => window.signedIn !== undefined);
+  assert.equal(await page.evaluate(() => window.signedIn.user.sub), "alice");
 });
