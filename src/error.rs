@@ -136,6 +136,8 @@ error_kinds! {
         FlowMisused "flow_misused" "The flow got an event that does not fit its state; send each step's answer once, to the flow that asked."
         /// A defect of gatepass itself.
         Internal "internal_error" "gatepass failed inside; please report this with the versions of gatepass and the runtime."
+        /// The browser's account chooser cannot be used here.
+        FedCmUnavailable "fedcm_unavailable" "The browser has no FedCM for this page: it lacks it, a Permissions-Policy forbids identity-credentials-get, mode active needs a click, or another request is open; sign in by redirect."
         /// The browser did not let a popup open.
         PopupBlocked "popup_blocked" "The browser blocked the popup; call signInPopup() directly in the handler of a click, or let it go on as a redirect."
         /// Provider and page share no site.
@@ -210,6 +212,8 @@ error_kinds! {
         FlowReused "flow_reused" "This callback was used before (reload, back button or second click); start a new sign-in."
         /// The popup was closed before the provider sent it back.
         PopupClosed "popup_closed" "The popup was closed before the sign-in was complete; offer to start it again."
+        /// The browser's account chooser gave no token, and browsers do not say why.
+        FedCmDismissed "fedcm_dismissed" "The browser gave no token and says why in its console alone: the user closed the dialog now or lately, or is not signed in at the provider, or the provider's configuration is wrong; sign in by redirect."
         /// No login waits for this callback.
         FlowUnknown "flow_unknown" "No sign-in of this browser waits for this callback; it was started in another tab or browser, or storage was cleared. Start it again from this page."
         /// The callback's issuer is another one (RFC 9207).

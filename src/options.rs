@@ -18,6 +18,7 @@ impl<'a> Options<'a> {
     /// # Errors
     ///
     /// `config_invalid` at the unknown name.
+    #[inline(never)]
     pub(crate) fn new(object: &'a Object, known: &[&str]) -> Result<Self, Error> {
         match object.iter().find(|(name, _)| !known.contains(name)) {
             Some((name, _)) => Err(Error::new(ErrorKind::ConfigInvalid, Field::option(name))),
@@ -43,6 +44,7 @@ impl<'a> Options<'a> {
     }
 
     /// A string that is not empty.
+    #[inline(never)]
     pub(crate) fn string(&self, name: &'static str) -> Result<Option<&'a str>, Error> {
         self.typed(name, |value| value.as_str().filter(|text| !text.is_empty()))
     }
@@ -54,6 +56,7 @@ impl<'a> Options<'a> {
     }
 
     /// A string or a list of strings, none empty; an empty list is an error.
+    #[inline(never)]
     pub(crate) fn strings(&self, name: &'static str) -> Result<Option<Vec<&'a str>>, Error> {
         self.typed(name, |value| {
             let list = match value {
@@ -70,11 +73,13 @@ impl<'a> Options<'a> {
     }
 
     /// A boolean with its default.
+    #[inline(never)]
     pub(crate) fn choice(&self, name: &'static str, default: bool) -> Result<bool, Error> {
         Ok(self.typed(name, Value::as_bool)?.unwrap_or(default))
     }
 
     /// Whole seconds within a range.
+    #[inline(never)]
     pub(crate) fn whole_seconds(
         &self,
         name: &'static str,
@@ -88,6 +93,7 @@ impl<'a> Options<'a> {
 
     /// A whole number within a range.
     #[cfg(feature = "guard")]
+    #[inline(never)]
     pub(crate) fn count(
         &self,
         name: &'static str,
@@ -102,6 +108,7 @@ impl<'a> Options<'a> {
     }
 
     /// Seconds, possibly with a fraction, within a range.
+    #[inline(never)]
     pub(crate) fn seconds(
         &self,
         name: &'static str,
@@ -126,6 +133,7 @@ impl<'a> Options<'a> {
 }
 
 /// The error of an option.
+#[inline(never)]
 pub(crate) fn invalid(name: &'static str) -> Error {
     Error::new(ErrorKind::ConfigInvalid, name)
 }

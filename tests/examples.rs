@@ -27,13 +27,16 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use gatepass::client::Client;
-use gatepass::client::machine::AuthConfig;
-use gatepass::http::{Method, Purpose};
-use gatepass::time::Lifetime;
+use gatepass::client::machine::{AuthConfig, Grant, GrantRequest};
+use gatepass::flow::{Event, Flow as _, Step};
+use gatepass::http::json::Object;
+use gatepass::http::{HttpResponse, Method, Purpose};
+use gatepass::time::{Lifetime, Timestamp};
 use serde_json::json;
 use support::{Idp, Reply, Sent, options};
 
@@ -109,8 +112,150 @@ fn header(head: &str, name: &str) -> Option<String> {
     Some(value.trim().to_owned())
 }
 
-/// Also S3-01 and S3-18: the example is a native program. S3-03: what is sent and read is told from
-/// the sending by `Driver`, which is not of the crate.
+/// Builds what is asked for and reads what is answered; nothing here can send.
+#[test]
+fn s3_03_requests_for_tokens_are_built_and_answers_read_without_sending() {
+    let config = AuthConfig::new("https://as.example", "my-client", "my-secret");
+    let config = config
+        .with_scopes(["all"])
+        .with_audience("https://api.example");
+    let mut client = config.client().unwrap();
+    let grant = Grant::client_credentials(&Object::new(), &client).unwrap();
+    let mut flow = GrantRequest::new(grant.clone(), [7; 32]);
+    let now = Timestamp::from_seconds(1_700_000_000).unwrap();
+
+    let metadata = json!({
+        "issuer": "https://as.example", "token_endpoint": "https://as.example/token",
+    });
+    let answered = json!({"access_token": "a-token", "token_type": "Bearer", "expires_in": 300});
+    let mut event = Event::Start;
+    let mut asked = Vec::new();
+    let granted = loop {
+        match flow.step(&mut client, now, event).unwrap() {
+            Step::Send(request) => {
+                let answer = match request.purpose {
+                    Purpose::Token => &answered,
+                    _ => &metadata,
+                };
+                let headers = vec![("content-type", "application/json".to_owned())];
+                let body = serde_json::to_vec(answer).unwrap();
+                event = Event::Answer(HttpResponse::new(200, headers, body));
+                asked.push(request);
+            }
+            Step::Done(granted) => break granted,
+            other => panic!("no {other:?} is called for"),
+        }
+    };
+    drop(granted);
+    let request = asked.last().unwrap();
+    assert_eq!(request.method, Method::Post);
+    assert_eq!(request.url.as_str(), "https://as.example/token");
+    assert_eq!(
+        request.body.as_ref().unwrap().expose(),
+        "grant_type=client_credentials&audience=https%3A%2F%2Fapi.example&scope=all"
+    );
+    // my-client:my-secret
+    assert_eq!(
+        request.authorization.as_ref().unwrap().expose(),
+        "Basic bXktY2xpZW50Om15LXNlY3JldA=="
+    );
+    assert!(client.granted(&grant, now).unwrap().ct_eq("a-token"));
+    let nearly = now.after(Lifetime::from_seconds(299));
+    assert!(client.granted(&grant, nearly).is_none(), "its end is near");
+}
+
+/// A token of the provider over a socket, asked for once and kept in the client.
+#[test]
+fn s3_01_a_native_program_gets_a_token_and_keeps_it() {
+    use client_credentials::driver::{Driver, now};
+    let (issuer, sent) = serve(|_| {});
+    let mut client = AuthConfig::new(issuer, "my-client", "my-secret")
+        .client()
+        .unwrap();
+    let driver = Driver::new();
+    let grant = Grant::client_credentials(&Object::new(), &client).unwrap();
+    assert!(client.granted(&grant, now()).is_none());
+    let mut flow = GrantRequest::new(grant.clone(), client_credentials::driver::seed());
+    driver.run(&mut flow, &mut client).unwrap();
+    let header = client_credentials::authorization(&driver, &mut client).unwrap();
+    assert_eq!(
+        header.strip_prefix("Bearer "),
+        client
+            .granted(&grant, now())
+            .map(|token| token.expose().as_str())
+    );
+    let tokens = sent
+        .try_iter()
+        .filter(|sent| sent.purpose == Purpose::Token);
+    assert_eq!(tokens.count(), 1);
+}
+
+/// An example as a program of its own, as `cargo test` builds it beside the tests.
+fn example(name: &str) -> Command {
+    let own = std::env::current_exe().unwrap();
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let program = own.parent().unwrap().with_file_name("examples").join(file);
+    if !program.exists() {
+        // Only this file was asked for.
+        let mut build = Command::new(env!("CARGO"));
+        let built = build.args(["build", "--all-features", "--example", name]);
+        assert!(built.status().unwrap().success());
+    }
+    let mut command = Command::new(program);
+    command.env_clear();
+    command
+}
+
+fn ran(command: &mut Command) -> (bool, String) {
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn s3_18_s3_17_client_credentials_runs_with_the_variables_of_its_documentation() {
+    let (issuer, sent) = serve(|_| {});
+    let mut command = example("client_credentials");
+    command
+        .env("FLYTE_ENDPOINT", issuer)
+        .env("FLYTE_CLIENT_ID", "my-client");
+    let (is_good, said) = ran(&mut command);
+    assert!(!is_good && said.contains("config_invalid"), "{said}");
+    let (is_good, said) = ran(command.env("FLYTE_CLIENT_SECRET", "my-secret"));
+    assert!(is_good, "{said}");
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    for line in lines {
+        assert!(line.starts_with("authorization: Bearer and "), "{said}");
+    }
+    assert!(!said.contains("my-secret") && !said.contains("access-"));
+    let tokens = sent
+        .try_iter()
+        .filter(|sent| sent.purpose == Purpose::Token);
+    assert_eq!(tokens.count(), 1);
+}
+
+#[test]
+fn s3_18_device_login_runs_and_says_who_signed_in() {
+    let (issuer, _sent) = serve(|idp| {
+        let mut answer = idp.device_authorization();
+        answer.set(
+            "verification_uri",
+            json!(format!("{}/activate", idp.issuer)),
+        );
+        answer.set("interval", 0);
+        idp.reply(Purpose::DeviceAuthorization, Reply::json(answer));
+    });
+    let mut command = example("device_login");
+    let command = command
+        .env("OIDC_ISSUER", &issuer)
+        .env("OIDC_CLIENT_ID", "my-device");
+    let (is_good, said) = ran(command);
+    assert!(is_good, "{said}");
+    let expected = format!("Go to {issuer}/activate\nand type WDJB-MJHT\nSigned in as user-1\n");
+    assert_eq!(said, expected);
+}
+
 #[test]
 fn s3_07_s3_08_client_credentials_asks_on_first_use_and_once() {
     use client_credentials::driver::Driver;

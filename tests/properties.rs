@@ -704,7 +704,7 @@ fn access_token_of(client: &Client) -> Option<String> {
     // EXPOSE: the test compares it.
     let token = client
         .session()
-        .map(|session| session.access_token().expose());
+        .and_then(|session| Some(session.access_token()?.expose()));
     token.cloned()
 }
 

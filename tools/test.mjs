@@ -86,6 +86,7 @@ const SUITES = [
         ["--no-default-features", "--features=client"],
         ["--no-default-features", "--features=backend"],
         ["--no-default-features", "--features=guard"],
+        ["--no-default-features", "--features=primitives"],
       ].map((features) =>
         cargo(
           env,

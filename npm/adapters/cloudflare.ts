@@ -5,7 +5,7 @@
  */
 import type { Need, Principal } from "../lib/guard.js";
 import type { Connection } from "../lib/possession.js";
-import { type GuardSource, guardOf } from "./guard-source.js";
+import { type GuardSource, madeOnce } from "./guard-source.js";
 
 export type { GuardSource } from "./guard-source.js";
 export { cacheApiSharedCache, kvSharedCache } from "./shared-cache.js";
@@ -58,7 +58,7 @@ export function protect<E>(
   ) => Response | Promise<Response>,
   need?: Need,
 ): Fetching<E> {
-  const guard = guardOf(source);
+  const guard = madeOnce(source);
   return {
     async fetch(request, env, context) {
       const made = await guard(env);

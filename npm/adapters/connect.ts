@@ -17,7 +17,7 @@ import type {
 import type { Client } from "../lib/client.js";
 import { GatepassError } from "../lib/errors.js";
 import type { Principal, Refusal } from "../lib/guard.js";
-import { type GuardSource, type GuardedOptions, guardOf } from "./guard-source.js";
+import { type GuardSource, type GuardedOptions, madeOnce } from "./guard-source.js";
 
 export type { GuardSource, GuardedOptions } from "./guard-source.js";
 
@@ -128,7 +128,7 @@ export function guarded(
   source: GuardSource<AnyRequest>,
   options: GuardedOptions<AnyRequest> = {},
 ): Interceptor {
-  const guard = guardOf(source);
+  const guard = madeOnce(source);
   return (next) => async (request) => {
     const { need, connection } = options;
     const { header, url, requestMethod } = request;

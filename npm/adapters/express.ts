@@ -1,13 +1,19 @@
 /**
- * The guard for Express and for plain `node:http`.
+ * The guard and sessions in cookies for Express and for plain `node:http`.
  *
  * @packageDocumentation
  */
 import type { Principal } from "../lib/guard.js";
 import type { GuardedRequest } from "../lib/possession.js";
-import { type GuardSource, type GuardedOptions, guardOf } from "./guard-source.js";
+import type { CookieSession, ProtectSessionOptions } from "../lib/sessions.js";
+import {
+  type GuardSource,
+  type GuardedOptions,
+  type SessionSource,
+  madeOnce,
+} from "./guard-source.js";
 
-export type { GuardSource, GuardedOptions } from "./guard-source.js";
+export type { GuardSource, GuardedOptions, SessionSource } from "./guard-source.js";
 
 /** What is read of a request of `node:http`, `node:https` or Express. */
 export interface NodeRequest {
@@ -61,7 +67,7 @@ export function guarded<Q extends NodeRequest>(
   source: GuardSource<Q>,
   options: GuardedOptions<Q> = {},
 ): (request: Q, response: NodeResponse, next: (error?: unknown) => void) => Promise<void> {
-  const guard = guardOf(source);
+  const guard = madeOnce(source);
   return async (request, response, next) => {
     let principal: Principal | undefined;
     try {
@@ -121,14 +127,89 @@ export function protect<Q extends NodeRequest, S extends NodeResponse>(
   };
 }
 
+/** What is written to of a response by {@link withSession}. */
+export interface SessionResponse extends NodeResponse {
+  /** Writes status and headers. */
+  writeHead(...given: never[]): unknown;
+  /** Adds a header to those of its name. */
+  appendHeader(name: string, value: string): unknown;
+  /** Ends the response, with a body. */
+  end(body?: Uint8Array): unknown;
+}
+
+const browserSessions = new WeakMap<object, CookieSession>();
+
+/**
+ * The session of a request that {@link withSession} has seen; `undefined` for others. It is kept beside
+ * the request, so nothing else that writes to `req` can change it.
+ */
+export function sessionOf(request: object): CookieSession | undefined {
+  return browserSessions.get(request);
+}
+
+/**
+ * A middleware of Express (4 and 5) that signs browsers in and out: it answers `/login`, the callback and
+ * `/logout`, and lets requests with a session pass. Handlers find it by {@link sessionOf}; its cookies are
+ * added when the headers of the answer are written.
+ *
+ * Use it for all paths, `app.use(withSession(sessions))`, or the callback is not met. `X-Forwarded-Host`
+ * and the like are never looked at: where the application is says its `redirectUri`.
+ *
+ * What `next` is called with is a {@link GatepassError}: those of `createCookieSessions`.
+ */
+export function withSession<Q extends NodeRequest>(
+  source: SessionSource<Q>,
+  { requireLogin = true }: ProtectSessionOptions = {},
+): (request: Q, response: SessionResponse, next: (error?: unknown) => void) => Promise<void> {
+  const made = madeOnce(source);
+  return async (request, response, next) => {
+    let answer: Response | undefined;
+    try {
+      const sessions = await made(request);
+      const { method = "GET", originalUrl, url = "/" } = request;
+      const path = originalUrl ?? url;
+      // Of the address only the path counts; bodies are left to whom they are for.
+      const address = `http://localhost${path.startsWith("/") ? path : "/"}`;
+      const asked = new Request(address, { method, headers: headersOf(request) });
+      answer = await sessions.handle(asked);
+      if (!answer) {
+        const session = await sessions.session(asked);
+        const isNeeded = requireLogin || session.refusal !== undefined;
+        answer = isNeeded ? sessions.requireLogin(asked, session) : undefined;
+        browserSessions.set(request, session);
+        if (!answer) addCookies(response, session);
+      }
+      if (answer) return await write(answer, response);
+    } catch (error) {
+      return next(error);
+    }
+    next();
+  };
+}
+
+/** Adds a session's cookies at the last moment: using the session may change them. */
+function addCookies(response: SessionResponse, session: CookieSession): void {
+  const writeHead = response.writeHead;
+  response.writeHead = function (this: SessionResponse, ...given) {
+    response.writeHead = writeHead;
+    session.apply(new Response()).headers.forEach((value, name) => {
+      if (name === "cache-control") response.setHeader(name, value);
+      else response.appendHeader(name, value);
+    });
+    return writeHead.apply(this, given);
+  };
+}
+
+async function write(answer: Response, response: SessionResponse): Promise<void> {
+  response.statusCode = answer.status;
+  answer.headers.forEach((value, name) => response.appendHeader(name, value));
+  response.end(new Uint8Array(await answer.arrayBuffer()));
+}
+
 /** A request as guards look at it. */
-function asSeen({ method, url, originalUrl, rawHeaders, socket }: NodeRequest): GuardedRequest {
-  const headers = new Headers();
-  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-    const [name = "", value = ""] = [rawHeaders[at], rawHeaders[at + 1]];
-    // HTTP/2 has lines that are none, such as ":path".
-    if (!name.startsWith(":")) headers.append(name, value);
-  }
+function asSeen(request: NodeRequest): GuardedRequest {
+  const { method, url, originalUrl, socket } = request;
+  const headers = headersOf(request);
   const origin = `${"encrypted" in socket ? "https" : "http"}://${headers.get("host") ?? ""}`;
   const path = originalUrl ?? url ?? "";
   // A host that is none, or a path that is a whole URL, gives no URL, which DPoP then misses.
@@ -138,4 +219,19 @@ function asSeen({ method, url, originalUrl, rawHeaders, socket }: NodeRequest): 
     ...(method === undefined ? {} : { method }),
     ...(isWhole ? { url: origin + path } : {}),
   };
+}
+
+/** The header lines as they came: one that came twice shows. */
+function headersOf({ rawHeaders }: NodeRequest): Headers {
+  const headers = new Headers();
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const [name = "", value = ""] = [rawHeaders[at], rawHeaders[at + 1]];
+    // HTTP/2 has lines that are none, such as ":path".
+    if (name.startsWith(":")) continue;
+    const known = name.toLowerCase() === "cookie" ? headers.get(name) : null;
+    // RFC 9113 section 8.2.3: the parts of one line.
+    if (known !== null) headers.set(name, `${known}; ${value}`);
+    else headers.append(name, value);
+  }
+  return headers;
 }

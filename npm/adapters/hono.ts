@@ -1,14 +1,20 @@
 /**
- * The guard as a middleware of Hono, in every runtime that Hono runs in.
+ * The guard and sessions in cookies as middlewares of Hono, in every runtime that Hono runs in.
  *
  * @packageDocumentation
  */
 import type { Context, MiddlewareHandler } from "hono";
 
 import type { Principal } from "../lib/guard.js";
-import { type GuardSource, type GuardedOptions, guardOf } from "./guard-source.js";
+import type { CookieSession, ProtectSessionOptions } from "../lib/sessions.js";
+import {
+  type GuardSource,
+  type GuardedOptions,
+  type SessionSource,
+  madeOnce,
+} from "./guard-source.js";
 
-export type { GuardSource, GuardedOptions } from "./guard-source.js";
+export type { GuardSource, GuardedOptions, SessionSource } from "./guard-source.js";
 
 /** What the middleware leaves for the handlers that follow. */
 export interface GuardedEnv {
@@ -33,7 +39,7 @@ export function guarded(
   source: GuardSource<Context>,
   options: GuardedOptions<Context> = {},
 ): MiddlewareHandler<GuardedEnv> {
-  const guard = guardOf(source);
+  const guard = madeOnce(source);
   return async (c, next) => {
     const { need, connection } = options;
     const checked = await (await guard(c)).check(c.req.raw, need, connection?.(c));
@@ -42,6 +48,45 @@ export function guarded(
     await next();
     // RFC 9449 section 8.2: what the client's next proof must carry.
     if (checked.dpopNonce !== undefined) c.header("dpop-nonce", checked.dpopNonce);
+    return undefined;
+  };
+}
+
+/** What {@link withSession} leaves for the handlers that follow. */
+export interface SessionEnv {
+  /** Hono's variables: `c.get("session")` and `c.var.session`. */
+  Variables: {
+    /** The session of the browser that sent the request. */
+    session: CookieSession;
+  };
+}
+
+/**
+ * Signs browsers in and out: answers `/login`, the callback and `/logout`, and lets requests with a
+ * session pass. Handlers find it under `session`; the cookies are added to what they answer.
+ *
+ * Use it for all paths, `app.use(withSession(sessions))`, or the callback is not met. The source is
+ * asked at the first request and may read `c.env`.
+ *
+ * @throws {@link GatepassError} to Hono's `onError`: those of `createCookieSessions`.
+ */
+export function withSession(
+  source: SessionSource<Context>,
+  { requireLogin = true }: ProtectSessionOptions = {},
+): MiddlewareHandler<SessionEnv> {
+  const made = madeOnce(source);
+  return async (c, next) => {
+    const sessions = await made(c);
+    const answer = await sessions.handle(c.req.raw);
+    if (answer) return answer;
+    const session = await sessions.session(c.req.raw);
+    const isNeeded = requireLogin || session.refusal !== undefined;
+    const refused = isNeeded ? sessions.requireLogin(c.req.raw, session) : undefined;
+    if (refused) return refused;
+    c.set("session", session);
+    await next();
+    const applied = session.apply(c.res);
+    if (applied !== c.res) c.res = applied;
     return undefined;
   };
 }

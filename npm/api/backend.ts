@@ -29,6 +29,15 @@ export type {
   LogoutReceiverOptions,
   LogoutToken,
 } from "../lib/logout.js";
+export { createCookieSessions } from "../lib/sessions.js";
+export type {
+  CookieKey,
+  CookieSession,
+  CookieSessionOptions,
+  CookieSessionPaths,
+  CookieSessions,
+  ProtectSessionOptions,
+} from "../lib/sessions.js";
 export { discoverResource } from "../lib/resource.js";
 export type { DiscoverResourceOptions, ProtectedResource } from "../lib/resource.js";
 export type { ReplayStore } from "../lib/possession.js";

@@ -9,6 +9,7 @@ import type { Call } from "./command.js";
 import type { Configuration } from "./configuration.js";
 import { EXIT, Failure } from "./failure.js";
 import { alone, type Held } from "./process-lock.js";
+import { renewable } from "./preset.js";
 import { findProvider } from "./provider.js";
 import type { Provider } from "./provider.js";
 import type { SettingName } from "./setting.js";
@@ -41,6 +42,7 @@ export const ACCOUNT_SETTINGS = [
   "store",
   "storePath",
   "refreshSkew",
+  "timeout",
 ] as const satisfies readonly SettingName[];
 
 /** Shows what is sent and received. */
@@ -58,6 +60,8 @@ export interface Saved {
   readonly issued_at?: string;
   readonly issuer?: string;
   readonly client_id?: string;
+  /** What the program's own token was asked for: one for something else is another token. */
+  readonly asked_for?: string;
   readonly scope?: string;
   readonly user?: { readonly sub?: unknown };
   readonly [name: string]: unknown;
@@ -207,8 +211,12 @@ export class Account {
 
   /** The token of the program itself. */
   async #ownToken(used?: string): Promise<string> {
+    const askedFor = this.#askedFor();
     const isGood = (saved: Saved | undefined): saved is Saved =>
-      saved !== undefined && saved.access_token !== used && this.#livesOn(saved);
+      saved !== undefined &&
+      saved.access_token !== used &&
+      saved.asked_for === askedFor &&
+      this.#livesOn(saved);
     if (this.vault.kind !== "none") {
       const saved = this.saved();
       if (isGood(saved)) return saved.access_token;
@@ -228,6 +236,7 @@ export class Account {
           ...(lifetime > 0 && { expires_at: iso(issuedAt + 1000 * lifetime) }),
           issued_at: iso(issuedAt),
           client_id: this.configuration.text("clientId") ?? "",
+          asked_for: askedFor,
           ...(typeof answer["scope"] === "string" && { scope: answer["scope"] }),
         };
         if (held.isMine()) this.vault.write(`${JSON.stringify(kept, null, 2)}\n`);
@@ -238,6 +247,27 @@ export class Account {
         client.dispose();
       }
     });
+  }
+
+  /** Where the program's own token is asked for, and what it is to be good for. */
+  #askedFor(): string {
+    const { configuration } = this;
+    const asked = new URLSearchParams();
+    for (const name of [
+      "provider",
+      "domain",
+      "tenant",
+      "issuer",
+      "endpoint",
+      "tokenUrl",
+    ] as const) {
+      const value = configuration.text(name);
+      if (value !== undefined) asked.append(name, value);
+    }
+    for (const name of ["scopes", "audience", "resources", "params"] as const) {
+      for (const value of configuration.list(name)) asked.append(name, value);
+    }
+    return asked.toString();
   }
 
   /** Whether a kept token is of this client and not near its end. */
@@ -286,8 +316,12 @@ export class Account {
     configuration.check();
     const audience = configuration.list("audience");
     const resources = configuration.list("resources");
-    const params = configuration.pairs("params");
+    const timeout = configuration.integer("timeout");
     const isProgram = this.flow === "client_credentials";
+    const params = {
+      ...(!isProgram && renewable(configuration.text("provider"))),
+      ...configuration.pairs("params"),
+    };
     const scope = this.scope(provider);
     const { issuer } = provider;
     const { onTokens } = own;
@@ -299,6 +333,7 @@ export class Account {
       clientAuth,
       fetch: onTokens ? overhearing(provider.fetch, onTokens) : provider.fetch,
       refreshSkew: configuration.integer("refreshSkew") ?? DEFAULT_SKEW_S,
+      ...(timeout !== undefined && { timeout }),
       onEvent: (event) => void this.#events.set(event.type, event),
       ...(own.store && { store: own.store }),
       ...(own.redirectUri !== undefined && { redirectUri: own.redirectUri }),
@@ -382,7 +417,7 @@ export class SessionStore {
   held: Held | undefined;
   /** Whether the vault holds the tokens of another client. */
   isForeign = false;
-  /** What went wrong while storing: the tokens are then not handed out. */
+  /** What went wrong with the vault: tokens are then not handed out. */
   #problem: unknown;
   /** What was written last, with what the core calls it: it compares letter by letter. */
   #last: { readonly kept: string; readonly text: string } | undefined;
@@ -393,7 +428,13 @@ export class SessionStore {
   ) {}
 
   get(): string | undefined {
-    const kept = this.vault.read();
+    let kept: string | undefined;
+    try {
+      kept = this.vault.read();
+    } catch (error) {
+      this.#problem = error;
+      throw error;
+    }
     if (kept === undefined) return undefined;
     if (this.#last?.kept === kept) return this.#last.text;
     return this.#toCore(kept);

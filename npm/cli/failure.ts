@@ -6,6 +6,8 @@ export const EXIT = {
   notLoggedIn: 3,
   timeout: 4,
   refused: 5,
+  /** As a shell says of a program that SIGINT ended. */
+  interrupted: 130,
 } as const;
 
 /** An end that the user can understand: its lines are shown without a stack. */

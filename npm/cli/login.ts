@@ -24,7 +24,8 @@ export const login: Command = {
     "code elsewhere; with --no-browser one opens the address oneself and may paste the address to which",
     "the browser was sent back.",
   ],
-  settings: ACCOUNT_SETTINGS,
+  // A flag of its own has this name.
+  settings: ACCOUNT_SETTINGS.filter((name) => name !== "timeout"),
   flags: [
     { name: "device", help: "Signs in with a code on another device (RFC 8628)." },
     { name: "no-browser", help: "Opens no browser; reads the address that it ends at." },
@@ -226,7 +227,11 @@ async function byDevice({ account, call, store, provider, limitMs }: Asks): Prom
     isLate = true;
     end.abort();
   }, limitMs);
-  const interrupt = (): void => end.abort();
+  let isInterrupted = false;
+  const interrupt = (): void => {
+    isInterrupted = true;
+    end.abort();
+  };
   process.once("SIGINT", interrupt);
   try {
     const prompt = await client.deviceLogin();
@@ -257,6 +262,7 @@ async function byDevice({ account, call, store, provider, limitMs }: Asks): Prom
     return client;
   } catch (error) {
     client.dispose();
+    if (isInterrupted) throw new Failure(EXIT.interrupted, ["Interrupted. Nobody was logged in."]);
     if (isLate) throw timedOut(`Nobody typed the code within ${limitMs / 1000} seconds.`);
     if (!(error instanceof GatepassError)) throw error;
     if (error.code === "flow_expired") throw timedOut("The code has expired. Try again.");

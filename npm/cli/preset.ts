@@ -19,3 +19,8 @@ export function preset(
       return { issuer: "https://accounts.google.com" };
   }
 }
+
+/** What a provider wants to see when a user is to be asked, so that a refresh token comes of it. */
+export function renewable(provider: string | undefined): Readonly<Record<string, string>> {
+  return provider === "google" ? { access_type: "offline", prompt: "consent" } : {};
+}

@@ -48,7 +48,7 @@ async function refused(work: Promise<unknown>, code: string): Promise<void> {
 
 const STEPS: readonly Step[] = [
   {
-    name: "code flow with PKCE through a page on 127.0.0.1",
+    name: "code flow with PKCE through a page on 127.0.0.1, renewed, and revoked",
     async run(simulator) {
       const loopback = await listen("http://127.0.0.1:0/callback");
       const { redirectUri } = loopback;

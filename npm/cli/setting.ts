@@ -217,7 +217,7 @@ export const SETTINGS = [
     help: "How long one request to the provider may take.",
     unit: "SECONDS",
     range: [1, 120],
-    fallback: 5,
+    fallback: "10 for tokens, 5 for questions about them",
     perServer: true,
   },
   {

@@ -278,7 +278,20 @@ export function wrapFetch(
   return own ? fetchWith(own, send) : wrapPlain(source, send);
 }
 
+/**
+ * The core of a client that was made here.
+ *
+ * @internal
+ */
+export function coreOf(client: BackendClient): Core {
+  return MachineClient.coreOf(client as MachineClient);
+}
+
 class MachineClient extends PageClient implements BackendClient {
+  static coreOf(client: MachineClient): Core {
+    return client.#core;
+  }
+
   get #core(): Core {
     return this.alive as Core;
   }

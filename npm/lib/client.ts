@@ -4,6 +4,8 @@ import type { Client as Core } from "../wasm/client_bg.js";
 import { GatepassError, call, disposed, translate } from "./errors.js";
 import type { ErrorCode } from "./errors.js";
 import { Listeners } from "./events.js";
+import { FOR_HOST, NoToken, askBrowser, disconnect } from "./fedcm.js";
+import type { Connection, FedCmOptions } from "./fedcm.js";
 import { fetchWith } from "./fetch.js";
 import type { PassSource } from "./fetch.js";
 import { formOf, isRequest } from "./form.js";
@@ -15,9 +17,10 @@ import { defaultStore, isStore, isStoreOption, listen, sessionStore } from "./st
 import type { StoreOption, TransactionStore } from "./storage.js";
 import { keepTending } from "./tend.js";
 import type { Tending } from "./tend.js";
-import { awaitFrame, awaitPopup, openPopup } from "./windows.js";
+import { awaitFrame, awaitPopup, isSignal, openPopup } from "./windows.js";
 import type { Waiting } from "./windows.js";
 
+export type { FedCmOptions } from "./fedcm.js";
 export type { TokenStore, TransactionStore } from "./storage.js";
 
 /** A provider's metadata, given in place of discovery (RFC 8414 section 2). */
@@ -219,8 +222,9 @@ export interface SignInOptions {
 export interface SignOutOptions {
   /**
    * Whether the tokens are ended at the provider too (RFC 7009), where it offers that: the refresh
-   * token, then the access token. It takes 3 seconds at the most and stops nothing when it fails;
-   * then there is the event `revocation_failed`. @defaultValue true
+   * token, then the access token; and the connection, after a sign-in by FedCM. It takes 3 seconds at
+   * the most and stops nothing when it fails; then there is the event `revocation_failed` or
+   * `disconnect_failed`. @defaultValue true
    */
   readonly revoke?: boolean;
   /** `logout_hint`: whom the user wants to sign out, for providers that ask. @defaultValue none */
@@ -382,6 +386,8 @@ export type ClientEvent =
     }
   /** A token may live on at the provider; the session here is over. */
   | { readonly type: "revocation_failed"; readonly code: ErrorCode }
+  /** The browser could not end the connection that FedCM made; the session here is over. */
+  | { readonly type: "disconnect_failed" }
   /** Another tab renewed the shared session or signed in. */
   | { readonly type: "session_changed" }
   /** The store held something that is no session of this client; it was removed. */
@@ -423,6 +429,22 @@ export interface Client {
    * `window_timeout`, and as `signIn` and `handleCallback` do.
    */
   signInSilent(options?: SilentOptions): Promise<SignedIn>;
+  /**
+   * Signs in by the browser's own account chooser (Federated Credential Management, FedCM), where
+   * the browser and the provider have it. The page stays as it is, and no cookie of another site is
+   * needed.
+   *
+   * The ID token that the browser hands over is checked as that of a redirect, against a fresh nonce
+   * that went out in `params` and beside them; its `iss` must be `issuer`. It comes alone: the
+   * session then has a {@link Client.user | user} and no access token, so `accessToken()`,
+   * `userinfo()` and `fetch` to `allowedOrigins` reject with `login_required`, and it is never renewed.
+   * Signing out ends the connection in the browser as well.
+   *
+   * Rejects with `fedcm_unavailable` and `fedcm_dismissed` (see `whenUnavailable`, with which the
+   * call gives `null`), `server_error_response` where the provider refused, `nonce_mismatch` and as
+   * `handleCallback` does for ID tokens, `config_invalid` and `url_insecure`.
+   */
+  signInFedCm(options: FedCmOptions): Promise<SignedIn | null>;
   /**
    * As {@link Client.signIn | signIn}, but leaves going there to you. A URL of a pushed request works
    * once and for about a minute (RFC 9126).
@@ -492,7 +514,8 @@ export interface Client {
   /**
    * Ends the session here at once, in all tabs that share it, and its tokens at the provider; then
    * sends the page to the provider to end its own session (OpenID Connect RP-Initiated Logout 1.0),
-   * if it offers that. Sign-ins that wait in this tab are forgotten.
+   * if it offers that. Sign-ins that wait in this tab are forgotten. After a sign-in by FedCM the
+   * browser forgets the connection, with the user's `sub` as the account's hint.
    */
   signOut(options?: SignOutOptions): Promise<void>;
   /**
@@ -677,6 +700,31 @@ export class PageClient implements Client {
     return this.#complete(await awaitFrame(url, this.#waiting(begun, host.signal)));
   }
 
+  async signInFedCm(options: FedCmOptions): Promise<SignedIn | null> {
+    const { host, rest } = split(options, FOR_HOST);
+    const { mediation, returnTo, signal, whenUnavailable } = host;
+    const request = await call(() => this.alive.fedCmRequest(toJson(rest)));
+    let token;
+    try {
+      token = await askBrowser(JSON.parse(request), {
+        ...(mediation && { mediation }),
+        ...(signal && { signal }),
+      });
+    } catch (thrown) {
+      signal?.throwIfAborted();
+      if (!(thrown instanceof NoToken)) throw thrown;
+      const error = translate(this.alive.fedCmError(thrown.name, thrown.code));
+      if (whenUnavailable !== "redirect" || error.code === "server_error_response") throw error;
+      await this.signIn({
+        ...(rest.loginHint !== undefined && { loginHint: rest.loginHint }),
+        ...(returnTo !== undefined && { returnTo }),
+      });
+      return null;
+    }
+    const completed = await call(() => this.alive.completeFedCm(request, token));
+    return JSON.parse(completed) as SignedIn;
+  }
+
   async handleCallback(callback?: string | URL | Request): Promise<SignedIn> {
     if (isRequest(callback)) return this.#complete(callback.url, await formOf(callback));
     const relayed = callback === undefined ? relay() : undefined;
@@ -749,12 +797,20 @@ export class PageClient implements Client {
   }
 
   async signOutUrl(options: SignOutOptions = {}): Promise<URL | null> {
+    let disconnected: Promise<boolean> | undefined;
     const url = await call(() => {
       const core = this.alive;
       const json = toJson(options);
       this.#callback = undefined;
-      return core.signOut(json);
-    });
+      const connection = core.fedCmConnection();
+      const signedOut = core.signOut(json);
+      if (connection !== undefined) {
+        const given = JSON.parse(connection) as Connection;
+        disconnected = disconnect(options.revoke === false ? undefined : given);
+      }
+      return signedOut;
+    }).finally(() => disconnected);
+    if ((await disconnected) === false) this.#listeners.receive('{"type":"disconnect_failed"}');
     return url === undefined ? null : new URL(url);
   }
 
@@ -801,7 +857,6 @@ interface Begun {
   readonly timeout: number;
 }
 
-const isSignal = (value: unknown): boolean => value instanceof AbortSignal;
 const isWhenBlocked = (value: unknown): boolean => value === "redirect" || value === "error";
 
 /** The page's location, in runtimes that have pages. */

@@ -96,9 +96,15 @@ export interface TokenResponse {
 export interface ClaimsContext {
   /**
    * The login that it answers; with it `nonce`, `acr`, `auth_time` and `sub` are those that were asked
-   * for. @defaultValue none: an ID token that came with a refresh
+   * for. @defaultValue none: a token with a nonce is refused
    */
   readonly login?: string;
+  /**
+   * Whether it came with a refresh: then it need not have the login's nonce, and is not held against
+   * what else the login asked for (OpenID Connect Core section 12.2). Compare `sub` with that of the
+   * sign-in yourself. @defaultValue false
+   */
+  readonly refreshed?: boolean;
   /** The access token beside it, for `at_hash`. @defaultValue a token with `at_hash` is refused */
   readonly accessToken?: string;
   /** The code that it was exchanged for, for `c_hash`. @defaultValue not compared */
@@ -262,7 +268,8 @@ export function checkClaims(
   const login = given(context.login);
   const accessToken = given(context.accessToken);
   const code = given(context.code);
-  return step((glue) => glue.checkClaims(json, text(idToken), login, accessToken, code));
+  const refreshed = context.refreshed === true;
+  return step((glue) => glue.checkClaims(json, text(idToken), login, accessToken, code, refreshed));
 }
 
 /**

@@ -21,6 +21,8 @@ const GONE = 4;
 /** The same where it was lost from sight while somebody was using it. */
 const LOST = 40;
 
+export const isSignal = (value: unknown): boolean => value instanceof AbortSignal;
+
 /** Opens an empty popup; `null` where the browser blocks it. Only the handler of a click may. */
 export function openPopup(): Window | null {
   const [width, height] = [480, 640];

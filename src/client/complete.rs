@@ -1,10 +1,10 @@
-//! From the callback to a session.
+//! From the callback, or from the browser's own account chooser, to a session.
 
 use crate::client::callback::Callback;
 use crate::client::dpop::AskProven;
 use crate::client::{
-    CallbackCode, Client, IdToken, IdTokenChecks, PendingLogin, PendingLogins, Session, Tokens,
-    exchange,
+    CallbackCode, Client, FedCmRequest, IdToken, IdTokenChecks, PendingLogin, PendingLogins,
+    Session, Tokens, exchange,
 };
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
@@ -28,19 +28,32 @@ pub struct SignedIn {
     pub id_token_checked: Vec<&'static str>,
 }
 
-/// The flow from a callback to a session.
+/// The flow from a callback, or from a token of the browser, to a session.
 #[derive(Debug)]
 pub struct Completion {
     stage: Stage,
     /// The login as it was taken, to be given back when the network failed.
-    login: PendingLogin,
+    login: Option<PendingLogin>,
 }
 
 enum Stage {
-    Discovering(Discover, Callback, PendingLogin),
-    Exchanging(Box<AskProven>, CallbackCode),
-    Verifying(Box<Verify>, CallbackCode, Tokens),
+    Discovering(Discover, Came),
+    Exchanging(Box<AskProven>, Box<CallbackCode>),
+    Verifying(Box<Verify>, Given),
     Over,
+}
+
+/// What a completion begins with.
+enum Came {
+    Callback(Box<(Callback, PendingLogin)>),
+    FedCm(FedCmRequest, Secret<String>),
+}
+
+/// What an ID token came with.
+enum Given {
+    Tokens(Box<(CallbackCode, Tokens)>),
+    /// The token came alone.
+    FedCm(FedCmRequest, Secret<String>),
 }
 
 impl core::fmt::Debug for Stage {
@@ -87,6 +100,15 @@ impl Completion {
         Self::begin(url, Some(form), logins, client, now)
     }
 
+    /// A flow for the ID token that the browser gave for this request (FedCM). The session has a user
+    /// and no access token.
+    pub fn fedcm(token: Secret<String>, request: FedCmRequest) -> Self {
+        Self {
+            login: None,
+            stage: Stage::Discovering(Discover::new(), Came::FedCm(request, token)),
+        }
+    }
+
     fn begin(
         url: &str,
         form: Option<&str>,
@@ -98,8 +120,11 @@ impl Completion {
             let callback = Callback::parse_in(url, form, client.config().response_mode)?;
             let login = callback.claim(logins, client, now)?;
             Ok(Self {
-                login: login.clone(),
-                stage: Stage::Discovering(Discover::new(), callback, login),
+                login: Some(login.clone()),
+                stage: Stage::Discovering(
+                    Discover::new(),
+                    Came::Callback(Box::new((callback, login))),
+                ),
             })
         };
         claim().map_err(|error: Error| error.during(Phase::Callback))
@@ -117,36 +142,43 @@ impl Flow for Completion {
         event: Event,
     ) -> Result<Step<SignedIn>, Error> {
         match core::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Discovering(mut discover, callback, login) => {
+            Stage::Discovering(mut discover, came) => {
                 match discover.step(&mut client.provider, now, event)? {
                     Step::Send(request) => {
-                        self.stage = Stage::Discovering(discover, callback, login);
+                        self.stage = Stage::Discovering(discover, came);
                         Ok(Step::Send(request))
                     }
-                    Step::Done(()) => {
-                        let code = CallbackCode::check(&callback, login, client)
-                            .map_err(|error| error.during(Phase::Callback))?;
-                        client.provider.report("callback", code.checked().to_vec());
-                        let ask = exchange::exchange(client, &code)
-                            .map_err(|error| error.during(Phase::Exchange))?;
-                        self.exchange(client, now, Box::new(ask), Event::Start, code)
-                    }
+                    Step::Done(()) => match came {
+                        Came::Callback(came) => {
+                            let (callback, login) = *came;
+                            let code = CallbackCode::check(&callback, login, client)
+                                .map_err(|error| error.during(Phase::Callback))?;
+                            client.provider.report("callback", code.checked().to_vec());
+                            let ask = exchange::exchange(client, &code)
+                                .map_err(|error| error.during(Phase::Exchange))?;
+                            self.exchange(client, now, Box::new(ask), Event::Start, Box::new(code))
+                        }
+                        Came::FedCm(request, token) => {
+                            let verify = verify_id_token(&token, &client.provider)?;
+                            let given = Given::FedCm(request, token);
+                            self.verify(client, now, verify, Event::Start, given)
+                        }
+                    },
                     _ => Err(ErrorKind::FlowMisused.into()),
                 }
             }
             Stage::Exchanging(ask, code) => self.exchange(client, now, ask, event, code),
-            Stage::Verifying(verify, code, tokens) => {
-                self.verify(client, now, verify, event, code, tokens)
-            }
+            Stage::Verifying(verify, given) => self.verify(client, now, verify, event, given),
             Stage::Over => Err(ErrorKind::FlowMisused.into()),
         }
     }
 }
 
 impl Completion {
-    /// The login that this flow took, for [`PendingLogins::give_back`].
-    pub fn login(&self) -> &PendingLogin {
-        &self.login
+    /// The login that this flow took, for [`PendingLogins::give_back`]; none for a token of the
+    /// browser.
+    pub fn login(&self) -> Option<&PendingLogin> {
+        self.login.as_ref()
     }
 
     fn exchange(
@@ -155,7 +187,7 @@ impl Completion {
         now: Timestamp,
         mut ask: Box<AskProven>,
         event: Event,
-        code: CallbackCode,
+        code: Box<CallbackCode>,
     ) -> Result<Step<SignedIn>, Error> {
         let during = |error: Error| error.during(Phase::Exchange);
         let response = match ask.step(client, now, event).map_err(during)?.split() {
@@ -172,8 +204,14 @@ impl Completion {
             .provider
             .report("token_response", tokens.checked.clone());
         match id_token_to_verify(&tokens, &code, &client.provider)? {
-            Some(verify) => self.verify(client, now, verify, Event::Start, code, tokens),
-            None => Ok(Step::Done(finish(client, None, code, tokens, now))),
+            Some(verify) => {
+                let given = Given::Tokens(Box::new((*code, tokens)));
+                self.verify(client, now, verify, Event::Start, given)
+            }
+            None => {
+                let given = Given::Tokens(Box::new((*code, tokens)));
+                Ok(Step::Done(finish(client, None, given, now)))
+            }
         }
     }
 
@@ -183,25 +221,30 @@ impl Completion {
         now: Timestamp,
         mut verify: Box<Verify>,
         event: Event,
-        code: CallbackCode,
-        tokens: Tokens,
+        given: Given,
     ) -> Result<Step<SignedIn>, Error> {
         let step = verify.step(&mut client.provider, now, event);
         match step.map_err(|error| error.during(Phase::IdToken))? {
             Step::Done(verified) => {
-                let nonce = code.login().nonce.as_deref();
-                let id_token = check(client, verified, &tokens, Some(&code), nonce, now)?;
+                let (nonce, code, tokens) = match &given {
+                    Given::Tokens(given) => {
+                        let (code, tokens) = &**given;
+                        (code.login().nonce.as_deref(), Some(code), Some(tokens))
+                    }
+                    Given::FedCm(request, _) => (Some(request.nonce()), None, None),
+                };
+                let id_token = check(client, verified, tokens, code, nonce, now)?;
                 let checked = id_token.checked().to_vec();
                 client.provider.report("id_token", checked);
-                let done = finish(client, Some(id_token), code, tokens, now);
+                let done = finish(client, Some(id_token), given, now);
                 Ok(Step::Done(done))
             }
             Step::Send(request) => {
-                self.stage = Stage::Verifying(verify, code, tokens);
+                self.stage = Stage::Verifying(verify, given);
                 Ok(Step::Send(request))
             }
             Step::Verify(check) => {
-                self.stage = Stage::Verifying(verify, code, tokens);
+                self.stage = Stage::Verifying(verify, given);
                 Ok(Step::Verify(check))
             }
             _ => Err(ErrorKind::FlowMisused.into()),
@@ -259,11 +302,11 @@ pub(super) fn read_id_token(
 }
 
 /// Checks the claims of a verified ID token of this client; with a code, also against what the
-/// sign-in asked for.
+/// sign-in asked for; without tokens for one that came alone.
 pub(super) fn check(
     client: &Client,
     verified: Verified,
-    tokens: &Tokens,
+    tokens: Option<&Tokens>,
     code: Option<&CallbackCode>,
     nonce: Option<&str>,
     now: Timestamp,
@@ -285,7 +328,7 @@ pub(super) fn check(
             code: code.map(|code| code.code().expose().as_str()),
             state: login.map(|login| login.state.as_str()),
             // EXPOSE: at_hash is compared with its hash.
-            access_token: Some(tokens.access_token.expose()),
+            access_token: tokens.map(|tokens| tokens.access_token.expose().as_str()),
             clock_tolerance: config.clock_tolerance,
             now,
         },
@@ -310,12 +353,9 @@ pub(super) fn explain(error: Error, issued_at: Option<Timestamp>, now: Timestamp
 fn finish(
     client: &mut Client,
     id_token: Option<IdToken>,
-    code: CallbackCode,
-    tokens: Tokens,
+    given: Given,
     now: Timestamp,
 ) -> SignedIn {
-    let callback_checked = code.checked().to_vec();
-    let login = code.into_login();
     let (user, id_token_checked) = id_token
         .map(IdToken::into_parts)
         .map_or((None, Vec::new()), |(claims, checked)| {
@@ -324,10 +364,22 @@ fn finish(
     let key = client
         .dpop_key()
         .map(|key| key.thumbprint().as_str().into());
-    let session = Session::new(tokens, user, &login.scope, key, now);
+    let (session, return_to, callback_checked) = match given {
+        Given::Tokens(given) => {
+            let (code, tokens) = *given;
+            let checked = code.checked().to_vec();
+            let login = code.into_login();
+            let session = Session::new(tokens, user, &login.scope, key, now);
+            (session, login.return_to, checked)
+        }
+        Given::FedCm(request, token) => {
+            let session = Session::federated(token, user, request.into_config_url(), key, now);
+            (session, None, Vec::new())
+        }
+    };
     client.set_session(Some(session));
     SignedIn {
-        return_to: login.return_to,
+        return_to,
         callback_checked,
         id_token_checked,
     }

@@ -63,6 +63,18 @@ impl DpopKey {
         })
     }
 
+    /// The same key with the nonces that are known, whose proofs have names of their own.
+    #[cfg(feature = "backend")]
+    pub(super) fn sibling(&self, names: TokenNames) -> Self {
+        Self {
+            key: self.key.clone(),
+            jwk: self.jwk.clone(),
+            thumbprint: self.thumbprint.clone(),
+            names,
+            nonces: self.nonces.clone(),
+        }
+    }
+
     /// The name of the key, by which tokens are bound to it.
     pub fn thumbprint(&self) -> &Thumbprint {
         &self.thumbprint

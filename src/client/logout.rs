@@ -135,10 +135,14 @@ impl SignOut {
     pub fn take_session(&mut self, client: &mut Client) {
         if let Some(session) = client.session() {
             self.id_token = session.id_token().cloned();
-            self.tokens = vec![("access_token", session.access_token().clone())];
-            if let Some(token) = session.refresh_token() {
-                self.tokens.push(("refresh_token", token.clone()));
-            }
+            let tokens = [
+                ("access_token", session.access_token()),
+                ("refresh_token", session.refresh_token()),
+            ];
+            let tokens = tokens.into_iter();
+            self.tokens = tokens
+                .filter_map(|(hint, token)| Some((hint, token?.clone())))
+                .collect();
         }
         client.forget_session();
     }

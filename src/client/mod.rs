@@ -11,6 +11,8 @@
 //!    What an API refuses, [`remedy`] reads.
 //!    With the option `dpop` the tokens are bound to a [`DpopKey`], which [`Prove`] shows.
 //!    [`UserInfo`] asks the provider what it knows of the user.
+//!    With a [`FedCmRequest`] an ID token of the browser's own account chooser takes the place of a
+//!    callback.
 //! 4. [`SignOut`] ends the session here, its tokens at the provider, and makes the URL that ends the
 //!    provider's own session; [`PendingLogouts`] checks the return from there.
 //!    [`Client::frontchannel_logout`] hears the provider's own word; [`CheckLogout`] does in a
@@ -25,6 +27,7 @@ mod complete;
 mod config;
 mod dpop;
 mod exchange;
+mod fedcm;
 mod frontchannel;
 mod id_token;
 mod logout;
@@ -49,6 +52,7 @@ pub use complete::{Completion, SignedIn};
 pub use config::{ClientConfig, Par, ResponseMode};
 pub use dpop::{DpopConfig, DpopKey, Prove};
 pub use exchange::Tokens;
+pub use fedcm::{FedCmRequest, fedcm_error};
 pub use id_token::{IdToken, IdTokenChecks};
 pub use logout::{SignOut, SignOutOptions, SignedOut};
 pub use logout_return::{PendingLogout, PendingLogouts};
@@ -63,7 +67,7 @@ pub use refresh::Refresh;
 pub use resource::{Remedy, remedy};
 pub use session::{Attach, Session};
 #[cfg(feature = "primitives")]
-pub use steps::{Login, StepCode, Steps, decode};
+pub use steps::{Beside, Login, StepCode, Steps, decode};
 pub use userinfo::UserInfo;
 
 use crate::error::Error;

@@ -213,7 +213,7 @@ fn same_user(
             .flatten(),
     };
     let nonce = nonce.map(String::from);
-    let id_token = complete::check(client, verified, tokens, None, nonce.as_deref(), now)?;
+    let id_token = complete::check(client, verified, Some(tokens), None, nonce.as_deref(), now)?;
     if let Some(original) = original {
         id_token.check_same_user(original)?;
     }

@@ -10,7 +10,8 @@ use crate::time::{Lifetime, Timestamp};
 /// The tokens of someone who signed in.
 #[derive(Debug)]
 pub struct Session {
-    access_token: Secret<String>,
+    /// None for someone who signed in by FedCM.
+    access_token: Option<Secret<String>>,
     refresh_token: Option<Secret<String>>,
     /// The ID token as it came, for `id_token_hint`.
     id_token: Option<Secret<String>>,
@@ -22,6 +23,8 @@ pub struct Session {
     authorization_details: Option<Value>,
     /// The name of the key that the tokens are bound to (RFC 9449).
     thumbprint: Option<String>,
+    /// The provider's configuration for FedCM, for someone who signed in by that.
+    fedcm: Option<String>,
     /// By the local clock, from the moment in which the answer came: a clock that is hours off
     /// still measures a lifetime right.
     received_at: Timestamp,
@@ -56,7 +59,7 @@ impl Session {
         now: Timestamp,
     ) -> Self {
         Self {
-            access_token: tokens.access_token,
+            access_token: Some(tokens.access_token),
             refresh_token: tokens.refresh_token,
             id_token: tokens.id_token,
             signed_in_as: user.clone(),
@@ -65,15 +68,39 @@ impl Session {
             scope: tokens.scope.unwrap_or_else(|| asked_scope.into()),
             authorization_details: tokens.authorization_details,
             thumbprint,
+            fedcm: None,
             received_at: now,
             expires_in: tokens.expires_in,
+        }
+    }
+
+    /// The session of someone who signed in by FedCM: an ID token and nothing else.
+    pub(super) fn federated(
+        id_token: Secret<String>,
+        user: Option<Claims>,
+        config_url: String,
+        thumbprint: Option<String>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            access_token: None,
+            refresh_token: None,
+            id_token: Some(id_token),
+            signed_in_as: user.clone(),
+            user,
+            scope: String::new(),
+            authorization_details: None,
+            thumbprint,
+            fedcm: Some(config_url),
+            received_at: now,
+            expires_in: None,
         }
     }
 
     /// This session after a refresh: what the answer leaves out stays (RFC 6749 section 6).
     pub(super) fn renewed(&self, tokens: Tokens, user: Option<Claims>, now: Timestamp) -> Self {
         Self {
-            access_token: tokens.access_token,
+            access_token: Some(tokens.access_token),
             refresh_token: tokens.refresh_token.or_else(|| self.refresh_token.clone()),
             id_token: tokens.id_token.or_else(|| self.id_token.clone()),
             signed_in_as: self.signed_in_as.clone().or_else(|| user.clone()),
@@ -83,6 +110,7 @@ impl Session {
                 .authorization_details
                 .or_else(|| self.authorization_details.clone()),
             thumbprint: self.thumbprint.clone(),
+            fedcm: self.fedcm.clone(),
             received_at: now,
             expires_in: tokens.expires_in,
         }
@@ -97,7 +125,7 @@ impl Session {
             .with("form", FORM)
             .with("issuer", issuer.as_str())
             .with("client_id", config.client_id.as_str())
-            .with("access_token", text(&self.access_token))
+            .with_some("access_token", self.access_token.as_ref().map(text))
             .with_some("refresh_token", self.refresh_token.as_ref().map(text))
             .with_some("id_token", self.id_token.as_ref().map(text))
             .with_some("user", self.user.as_ref().map(claims))
@@ -105,6 +133,7 @@ impl Session {
             .with("scope", self.scope.as_str())
             .with_some("authorization_details", self.authorization_details.clone())
             .with_some("jkt", self.thumbprint.as_deref())
+            .with_some("fedcm", self.fedcm.as_deref())
             .with("received_at", self.received_at.millis())
             .with_some("expires_in", self.expires_in.map(Lifetime::millis));
         Secret::new(Value::from(object).to_json())
@@ -138,21 +167,25 @@ impl Session {
         let is_ours = millis(object.get("form")?)? == FORM
             && required("issuer")? == issuer.as_str()
             && required("client_id")? == config.client_id;
-        if !is_ours {
+        let named = |name: &str| match object.get(name) {
+            None => Some(None),
+            Some(_) => required(name).map(|text| Some(String::from(text))),
+        };
+        let (access_token, fedcm) = (token("access_token")?, named("fedcm")?);
+        // One without an access token is of FedCM and of nothing else.
+        if !is_ours || access_token.is_some() == fedcm.is_some() {
             return None;
         }
         Some(Self {
-            access_token: Secret::new(required("access_token")?.into()),
+            access_token,
             refresh_token: token("refresh_token")?,
             id_token: token("id_token")?,
             user: claims("user")?,
             signed_in_as: claims("signed_in_as")?,
             scope: object.get("scope")?.as_str()?.into(),
             authorization_details: object.get("authorization_details").cloned(),
-            thumbprint: match object.get("jkt") {
-                None => None,
-                Some(_) => Some(required("jkt")?.into()),
-            },
+            thumbprint: named("jkt")?,
+            fedcm,
             received_at: Timestamp::from_millis(millis(object.get("received_at")?)?)?,
             expires_in,
         })
@@ -164,16 +197,17 @@ impl Session {
     /// so that short-lived ones are not renewed at every use; also when the clock was set back
     /// since it came, by more than `clock_tolerance`.
     pub fn attach(&self, config: &ClientConfig, now: Timestamp) -> Attach<'_> {
+        let Some(access_token) = &self.access_token else {
+            return Attach::LoginRequired;
+        };
         let Some(expires_in) = self.expires_in else {
             // RFC 6749 section 5.1 only recommends expires_in; the API will say when it is over.
-            return Attach::Token(&self.access_token);
+            return Attach::Token(access_token);
         };
         match self.refresh_token {
-            _ if self.left(expires_in, config, now).millis() > 0 => {
-                Attach::Token(&self.access_token)
-            }
+            _ if self.left(expires_in, config, now).millis() > 0 => Attach::Token(access_token),
             Some(_) => Attach::Refresh,
-            None if now.since(self.received_at) < expires_in => Attach::Token(&self.access_token),
+            None if now.since(self.received_at) < expires_in => Attach::Token(access_token),
             None => Attach::LoginRequired,
         }
     }
@@ -198,9 +232,15 @@ impl Session {
         Lifetime::from_millis(expires_in.millis().saturating_sub(used))
     }
 
-    /// The access token whatever its age: for one that was just renewed.
-    pub fn access_token(&self) -> &Secret<String> {
-        &self.access_token
+    /// The access token whatever its age: for one that was just renewed. None for someone who signed
+    /// in by FedCM.
+    pub fn access_token(&self) -> Option<&Secret<String>> {
+        self.access_token.as_ref()
+    }
+
+    /// The provider's configuration for FedCM, for someone who signed in by that.
+    pub fn fedcm(&self) -> Option<&str> {
+        self.fedcm.as_deref()
     }
 
     /// The access token while it lives: for a provider that cannot be reached to renew it.
@@ -208,7 +248,8 @@ impl Session {
         let age = now.since(self.received_at);
         self.expires_in
             .is_none_or(|lifetime| age < lifetime)
-            .then_some(&self.access_token)
+            .then_some(self.access_token.as_ref())
+            .flatten()
     }
 
     /// The claims of the user, when `openid` was asked for.
@@ -287,7 +328,7 @@ mod tests {
     fn a_stored_session_reads_the_same() {
         let client = client("https://as.example", "spa");
         let session = read(&stored(), &client).unwrap();
-        assert!(session.access_token().ct_eq("a-token"));
+        assert!(session.access_token().unwrap().ct_eq("a-token"));
         assert!(session.refresh_token().unwrap().ct_eq("r-token"));
         assert!(session.id_token().unwrap().ct_eq("i-token"));
         assert_eq!(
@@ -319,6 +360,11 @@ mod tests {
             ("\"expires_in\":300000", "\"expires_in\":-1"),
             ("\"expires_in\":300000", "\"expires_in\":\"x\""),
             ("\"scope\":\"openid\"", "\"scope\":null"),
+            ("\"access_token\":\"a-token\",", ""),
+            (
+                "\"form\":1",
+                "\"form\":1,\"fedcm\":\"https://as.example/fedcm.json\"",
+            ),
         ] {
             let text = stored().replace(from, to);
             assert_ne!(text, stored(), "{from}");

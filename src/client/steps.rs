@@ -59,6 +59,18 @@ pub struct StepCode {
     pub checked: Vec<&'static str>,
 }
 
+/// What an ID token came with.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::exhaustive_structs)] // Whoever adds a check must be made to give its value everywhere.
+pub struct Beside<'a> {
+    /// The access token.
+    pub access_token: Option<&'a str>,
+    /// The code that it was exchanged for.
+    pub code: Option<&'a str>,
+    /// Whether it was a refresh that it came with.
+    pub refreshed: bool,
+}
+
 impl Login {
     /// Reads what [`Login::to_json`] wrote.
     ///
@@ -240,10 +252,13 @@ impl Steps {
     }
 
     /// Checks all that an ID token says (OpenID Connect Core section 3.1.3.7), against the login where
-    /// there is one, and against the access token and the code that it came with.
+    /// there is one, and against the access token and the code that it came with. One that was
+    /// `refreshed` need not have the login's nonce, and is not held against what else the login asked
+    /// for (section 12.2).
     ///
     /// What it does not check: **the signature**. That may be left out only for a token that came from
-    /// the token endpoint itself over TLS (step 6 there), never for one that somebody handed over.
+    /// the token endpoint itself over TLS (step 6 there), never for one that somebody handed over. And
+    /// of a refreshed one, that it is about the same user.
     ///
     /// # Errors
     ///
@@ -252,26 +267,30 @@ impl Steps {
         &self,
         id_token: &Secret<String>,
         login: Option<&Login>,
-        (access_token, code): (Option<&str>, Option<&str>),
+        beside: &Beside<'_>,
         now: Timestamp,
     ) -> Result<(Claims, Vec<&'static str>), Error> {
         let login = login.map(|login| &login.0);
         let token = complete::read_id_token(id_token, self.0.provider())?;
+        let claims = token.unchecked_claims();
+        let during = |error: Error| error.during(Phase::IdToken);
+        let is_spared = beside.refreshed && claims.string("nonce").map_err(during)?.is_none();
+        let nonce = login.filter(|_| !is_spared);
+        let login = login.filter(|_| !beside.refreshed);
         let expected = IdTokenChecks {
             issuer: self.0.provider().issuer().as_str(),
             client_id: &self.config().client_id,
             trusted_audiences: &self.config().trusted_audiences,
-            nonce: login.and_then(|login| login.nonce.as_deref()),
+            nonce: nonce.and_then(|login| login.nonce.as_deref()),
             max_age: login.and_then(|login| login.max_age),
             acr: login.map_or(&[], |login| &login.acr),
             subject: login.and_then(|login| login.subject.as_deref()),
-            code,
+            code: beside.code,
             state: login.map(PendingLogin::state),
-            access_token,
+            access_token: beside.access_token,
             clock_tolerance: self.config().clock_tolerance,
             now,
         };
-        let claims = token.unchecked_claims();
         let checked = id_token::check_claims(token.header(), claims, &expected)
             .map_err(|error| complete::explain(error, claims.date("iat").ok().flatten(), now))?;
         Ok((claims.clone(), checked))
@@ -482,7 +501,11 @@ mod tests {
             )
         };
         let check = |token: &Secret<String>, login: Option<&Login>| {
-            steps.check_claims(token, login, (Some("a-1"), None), now())
+            let beside = Beside {
+                access_token: Some("a-1"),
+                ..Beside::default()
+            };
+            steps.check_claims(token, login, &beside, now())
         };
         let header = r#"{"alg":"RS256"}"#;
         let good = token(header, &claims(&format!(r#","nonce":"{nonce}""#)));
@@ -494,8 +517,19 @@ mod tests {
             ErrorKind::NonceMismatch,
             "",
         );
-        // In the answer to a refresh there is none.
         assert!(check(&token(header, &claims("")), None).is_ok());
+        // In the answer to a refresh there need not be one; one that is there is the login's.
+        let refreshed = Beside {
+            refreshed: true,
+            ..Beside::default()
+        };
+        let renew = |more: &str| {
+            let token = token(header, &claims(more));
+            steps.check_claims(&token, Some(&login), &refreshed, now())
+        };
+        assert!(renew("").is_ok());
+        assert!(renew(&format!(r#","nonce":"{nonce}""#)).is_ok());
+        refused(renew(r#","nonce":"another""#), ErrorKind::NonceMismatch, "");
         refused(
             check(&token(r#"{"alg":"none"}"#, &claims("")), None),
             ErrorKind::AlgNotAllowed,

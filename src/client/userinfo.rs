@@ -74,7 +74,8 @@ impl UserInfo {
                     audience: vec![client.config().client_id.clone()],
                     clock_tolerance: client.config().clock_tolerance,
                 };
-                let (token, timeout) = (session.access_token(), client.provider.timeout());
+                let token = session.access_token().ok_or(ErrorKind::LoginRequired)?;
+                let timeout = client.provider.timeout();
                 let scheme = client.config().token_type();
                 let (ask, request) =
                     AskUserInfo::new(&client.provider, scheme, token, rules, timeout)?;
@@ -140,7 +141,8 @@ impl UserInfo {
             return Ok(Step::Send(request));
         }
         let session = client.session().ok_or(ErrorKind::LoginRequired)?;
-        let token = session.access_token().clone();
+        let token = session.access_token().ok_or(ErrorKind::LoginRequired)?;
+        let token = token.clone();
         let proof = proof_for(client, &asking.request, Some(&token), now)?;
         let request = proof.request();
         self.stage = Stage::Proving(asking, proof);

@@ -177,6 +177,7 @@ impl Check {
         }
     }
 
+    #[inline(never)]
     fn introspect(
         &mut self,
         mut introspect: Box<Introspect>,
@@ -240,6 +241,7 @@ impl Check {
         }
     }
 
+    #[inline(never)]
     fn proved(
         &mut self,
         guard: &mut Guard,
@@ -277,6 +279,7 @@ impl Check {
         }
     }
 
+    #[inline(never)]
     fn remembered(
         &self,
         guard: &Guard,

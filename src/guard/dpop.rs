@@ -127,6 +127,7 @@ impl Proven {
     ///
     /// `dpop_invalid`, `use_dpop_nonce`; `config_invalid` when the program did not say where the
     /// request goes or nonces have no key.
+    #[inline(never)]
     pub(super) fn read(
         shown: &Shown,
         token: &BearerToken,

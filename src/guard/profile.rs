@@ -239,6 +239,7 @@ impl Profile {
     /// # Errors
     ///
     /// `config_invalid`.
+    #[inline(never)]
     pub(super) fn from_option(value: &Value, at: &'static str) -> Result<Self, Error> {
         match value {
             Value::String(name) => Self::named(name).ok_or_else(|| invalid(at)),

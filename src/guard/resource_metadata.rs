@@ -64,6 +64,7 @@ impl ResourceMetadata {
     ///
     /// `config_invalid` for an identifier with a query or a fragment, and for a member that is unknown,
     /// of the wrong type or written by the guard; `url_insecure` when the identifier is not https.
+    #[inline(never)]
     pub(super) fn new(
         resource: &str,
         issuers: Vec<String>,

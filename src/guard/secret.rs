@@ -22,6 +22,7 @@ const MAX_SECRET: usize = 1024;
 /// # Errors
 ///
 /// `config_invalid`.
+#[inline(never)]
 pub(super) fn from_options(
     secret: &Value,
     algorithms: Option<Vec<&str>>,

@@ -61,7 +61,7 @@ struct Notes {
 }
 
 /// A set and when it came from the provider.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Fetched {
     pub(super) keys: JwkSet,
     pub(super) asked_at: Timestamp,
@@ -70,6 +70,24 @@ pub(super) struct Fetched {
 }
 
 impl KeyCache {
+    /// The same keys for another holder, who shares them with nobody and has nothing to tell.
+    #[cfg(feature = "backend")]
+    pub(super) fn sibling(&self) -> Self {
+        Self {
+            set: self.set.clone(),
+            pause: self.pause.clone(),
+            #[cfg(feature = "guard")]
+            notes: Notes::default(),
+            ..*self
+        }
+    }
+
+    /// When the keys that are there came from the provider.
+    #[cfg(feature = "backend")]
+    pub(super) fn fetched_at(&self) -> Option<Timestamp> {
+        self.set.as_ref().map(|set| set.fetched_at)
+    }
+
     /// Decides for a token with this header.
     ///
     /// # Errors

@@ -116,6 +116,37 @@ impl Provider {
         }
     }
 
+    /// The same provider with what is known of it, for another client.
+    #[cfg(feature = "backend")]
+    pub(crate) fn sibling(&self) -> Self {
+        Self {
+            issuer: self.issuer.clone(),
+            metadata: self.metadata.clone(),
+            fetched_at: self.fetched_at,
+            discovery_failure: self.discovery_failure.clone(),
+            discovery_pause: self.discovery_pause.clone(),
+            keys: self.keys.sibling(),
+            #[cfg(feature = "guard")]
+            secret: self.secret.clone(),
+            reports: Vec::new(),
+            ..*self
+        }
+    }
+
+    /// Takes over what a sibling learnt, unless something newer is here.
+    #[cfg(feature = "backend")]
+    pub(crate) fn learn_from(&mut self, sibling: Self) {
+        if sibling.fetched_at >= self.fetched_at {
+            self.metadata = sibling.metadata;
+            self.fetched_at = sibling.fetched_at;
+            self.discovery_failure = sibling.discovery_failure;
+            self.discovery_pause = sibling.discovery_pause;
+        }
+        if sibling.keys.fetched_at() >= self.keys.fetched_at() {
+            self.keys = sibling.keys;
+        }
+    }
+
     /// From the option `issuer`: an identifier, or a metadata document that replaces discovery.
     ///
     /// # Errors

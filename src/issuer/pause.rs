@@ -6,7 +6,7 @@ use crate::time::{Lifetime, Timestamp};
 const LONGEST: u32 = 60;
 
 /// How many attempts failed since the last that did not, and until when there is none.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pause {
     failures: u32,
     until: Option<Timestamp>,

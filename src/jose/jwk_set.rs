@@ -10,7 +10,7 @@ use crate::jose::{Header, VerificationKey};
 pub(crate) const MAX_KEYS: usize = 100;
 
 /// The public keys of an issuer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct JwkSet {
     keys: Vec<Arc<VerificationKey>>,
     /// The names of keys that were left out.

@@ -8,15 +8,15 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::client::{
-    Attach, Client, Completion, DpopKey, PendingLogins, PendingLogouts, Prove, Refresh, Remedy,
-    SignIn, SignInOptions, SignOut, SignOutOptions, UserInfo, remedy,
+    Attach, Client, Completion, DpopKey, FedCmRequest, PendingLogins, PendingLogouts, Prove,
+    Refresh, Remedy, SignIn, SignInOptions, SignOut, SignOutOptions, UserInfo, fedcm_error, remedy,
 };
 use crate::error::{Error, ErrorKind, Phase};
 use crate::http::json::{self, Object, Value};
 use crate::jose::{KeyName, TokenNames};
 use crate::secret::Secret;
 use crate::time::Lifetime;
-use crate::wasm::drive::Host;
+use crate::wasm::drive::{ClientHost, Host};
 use crate::wasm::error::to_js;
 use crate::wasm::keep::{Found, Keep};
 use crate::wasm::keyring::{JsKeyring, Keyring};
@@ -32,7 +32,7 @@ pub struct JsClient(pub(super) Rc<State>);
 
 pub(super) struct State {
     pub(super) client: RefCell<Client>,
-    pub(super) host: Host,
+    pub(super) host: ClientHost,
     /// Where sign-ins wait for their callback.
     logins: Place,
     /// Where sign-outs wait for the user's return.
@@ -130,16 +130,51 @@ impl JsClient {
     /// `{ user?, returnTo?, checks }` as JSON text.
     #[wasm_bindgen(unchecked_return_type = "Promise<string>")]
     pub fn complete(&self, url: String, form: Option<String>) -> Promise {
-        let state = Rc::clone(&self.0);
         let key = [url.as_str(), "\n", form.as_deref().unwrap_or_default()].concat();
-        let begun = key.clone();
-        self.0.completion.begin(&key, async move {
-            let result = state.complete(&url, form.as_deref()).await;
-            if result.is_err() {
-                state.completion.end(&begun);
-            }
-            result.map(JsValue::from).map_err(|error| to_js(&error))
-        })
+        self.0.completed(key, Came::Callback(url, form))
+    }
+
+    /// What the browser is asked for to sign in by FedCM, and what goes back with its answer:
+    /// the member `identity` as JSON text.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`FedCmRequest::new`].
+    #[wasm_bindgen(js_name = fedCmRequest)]
+    pub fn fedcm_request(&self, options_json: &str) -> Result<String, JsValue> {
+        let entropy = ambient::entropy().map_err(|error| to_js(&error))?;
+        let options = options(options_json)?;
+        let request = FedCmRequest::new(&options, &self.0.client.borrow(), &entropy);
+        let request = request.map_err(|error| to_js(&error))?;
+        Ok(request.to_json())
+    }
+
+    /// Completes a sign-in from the token that the browser gave: as [`Self::complete`]. Without a
+    /// token its answer was none.
+    #[wasm_bindgen(js_name = completeFedCm, unchecked_return_type = "Promise<string>")]
+    pub fn complete_fedcm(&self, request: String, token: Option<String>) -> Promise {
+        self.0
+            .completed(request.clone(), Came::FedCm(request, token))
+    }
+
+    /// Why the browser gave no token, by the name of its exception; a provider's own refusal comes
+    /// with a code.
+    #[wasm_bindgen(js_name = fedCmError)]
+    pub fn fedcm_error(&self, name: &str, code: Option<String>) -> JsValue {
+        to_js(&fedcm_error(name, code.as_deref()))
+    }
+
+    /// The connection that FedCM made for the session, as what `IdentityCredential.disconnect`
+    /// takes, in JSON text.
+    #[wasm_bindgen(js_name = fedCmConnection)]
+    pub fn fedcm_connection(&self) -> Option<String> {
+        let client = self.0.client.borrow();
+        let session = client.session()?;
+        let connection = Object::new()
+            .with("configURL", session.fedcm()?)
+            .with("clientId", client.config().client_id.as_str())
+            .with_some("accountHint", session.user()?.string("sub").ok()?);
+        Some(Value::from(connection).to_json())
     }
 
     /// The error of a popup or frame, by its code.
@@ -339,13 +374,26 @@ impl JsClient {
         lock: Option<Function>,
     ) -> Result<Self, JsValue> {
         let client = Client::from_options(options).map_err(|error| to_js(&error))?;
+        #[cfg(feature = "backend")]
+        let host = Rc::new(host);
+        Ok(Self::with(client, host, logins, session, lock))
+    }
+
+    /// A client, and what it has of its surroundings.
+    pub(super) fn with(
+        client: Client,
+        host: ClientHost,
+        logins: JsStore,
+        session: Option<JsStore>,
+        lock: Option<Function>,
+    ) -> Self {
         let key = |what: &str| {
             let (issuer, client_id) = (client.provider().issuer(), &client.config().client_id);
             ["gatepass:", what, ":", issuer.as_str(), " ", client_id].concat()
         };
         let keyring = Keyring::new(key("dpop"));
         let place = session.map(|store| Place::new(store, key("session")));
-        Ok(Self(Rc::new(State {
+        Self(Rc::new(State {
             logouts: Place::new(logins.clone(), key("logouts")),
             logins: Place::new(logins, key("logins")),
             keep: Keep::new(place, lock, key("session")),
@@ -358,7 +406,7 @@ impl JsClient {
             machine: Machine::default(),
             failures: Cell::default(),
             keyring,
-        })))
+        }))
     }
 }
 
@@ -477,9 +525,30 @@ impl State {
         Ok(Value::from(result).to_json())
     }
 
-    async fn complete(&self, url: &str, form: Option<&str>) -> Result<String, Error> {
+    /// The promise of a completed sign-in, the same for each time that it is asked for.
+    fn completed(self: &Rc<Self>, key: String, came: Came) -> Promise {
+        let state = Rc::clone(self);
+        let begun = key.clone();
+        self.completion.begin(&key, async move {
+            let result = state.complete(came).await;
+            if result.is_err() {
+                state.completion.end(&begun);
+            }
+            result.map(JsValue::from).map_err(|error| to_js(&error))
+        })
+    }
+
+    async fn complete(&self, came: Came) -> Result<String, Error> {
         self.need_key().await?;
-        let mut flow = self.claim(url, form).await?;
+        let mut flow = match came {
+            Came::Callback(url, form) => self.claim(&url, form.as_deref()).await?,
+            Came::FedCm(request, token) => {
+                let token = token.ok_or_else(|| {
+                    Error::new(ErrorKind::ResponseMalformed, "token").during(Phase::IdToken)
+                })?;
+                Completion::fedcm(Secret::new(token), FedCmRequest::read(&request)?)
+            }
+        };
         let signed_in = match self.host.run(&self.client, &mut flow).await {
             Ok(signed_in) => signed_in,
             Err(error) if error.retryable() => {
@@ -577,9 +646,12 @@ impl State {
     }
 
     async fn give_back(&self, flow: &Completion) -> Result<(), Error> {
+        let Some(login) = flow.login() else {
+            return Ok(());
+        };
         let _turn = self.logins_turns.take().await;
         let mut logins = self.load_logins().await?;
-        logins.give_back(flow.login(), ambient::now()?);
+        logins.give_back(login, ambient::now()?);
         self.save_logins(&logins).await
     }
 
@@ -647,7 +719,8 @@ impl State {
         let client = self.client.borrow();
         client
             .session()
-            .is_some_and(|session| session.access_token().ct_eq(token))
+            .and_then(|session| session.access_token())
+            .is_some_and(|own| own.ct_eq(token))
     }
 
     /// The access token after an attempt to renew it.
@@ -655,7 +728,7 @@ impl State {
         let now = ambient::now().map_err(|error| to_js(&error))?;
         let client = self.client.borrow();
         let token = client.session().and_then(|session| match renewal {
-            Ok(()) => Some(session.access_token()),
+            Ok(()) => session.access_token(),
             Err(_) => session.access_token_alive(now),
         });
         match (token, renewal) {
@@ -786,6 +859,14 @@ impl State {
         let left = session.and_then(|session| session.renewal_in(client.config(), now));
         Ok(left.map(Lifetime::millis))
     }
+}
+
+/// What a sign-in is completed from.
+enum Came {
+    /// The URL of a callback, and the form that was posted there.
+    Callback(String, Option<String>),
+    /// The request that the browser got, and the token that it gave (FedCM).
+    FedCm(String, Option<String>),
 }
 
 /// What was tried for one request so far.

@@ -13,7 +13,6 @@ use crate::http::{HttpRequest, HttpResponse, Purpose, Unreachable};
 #[cfg(feature = "guard")]
 use crate::issuer::SharedKeys;
 use crate::jose::{SignatureCheck, SigningRequest};
-#[cfg(feature = "backend")]
 use crate::time::Lifetime;
 #[cfg(feature = "backend")]
 use crate::wasm::abort::Abort;
@@ -41,6 +40,13 @@ pub(super) struct Host {
     #[cfg(feature = "guard")]
     shared_cache: RefCell<Option<SharedCache>>,
 }
+
+/// The surroundings of a client: shared with its siblings where there are any.
+#[cfg(feature = "backend")]
+pub(super) type ClientHost = std::rc::Rc<Host>;
+/// The surroundings of a client.
+#[cfg(all(feature = "client", not(feature = "backend")))]
+pub(super) type ClientHost = Host;
 
 /// How far a flow came without waiting.
 pub(super) enum Progress<T> {
@@ -200,16 +206,7 @@ impl Host {
         let now = ambient::now()?;
         loop {
             let step = flow.step(&mut shared.borrow_mut(), now, event);
-            let reports = shared.borrow_mut().take_reports();
-            for Checked {
-                subject, checks, ..
-            } in reports
-            {
-                let event = Object::new()
-                    .with("type", "checked")
-                    .with("subject", subject);
-                self.emit(event.with("checks", checks));
-            }
+            self.emit_reports(shared);
             self.emit_alerts(shared);
             let step = step?;
             event = match step {
@@ -250,36 +247,74 @@ impl Host {
         let started = ambient::now();
         let answer = fetch::send(self.fetch.as_ref(), request).await;
         if self.listens() {
-            let duration = match (started, ambient::now()) {
-                (Ok(started), Ok(now)) => now.since(started).millis(),
-                _ => 0,
+            let took = match (started, ambient::now()) {
+                (Ok(started), Ok(now)) => now.since(started),
+                _ => Lifetime::from_millis(0),
             };
-            let object = Object::new()
-                .with("type", "request")
-                .with("purpose", request.purpose.name())
-                .with("method", request.method.name())
-                .with("url", request.url.without_query())
-                .with("parameters", request.parameters())
-                .with("durationMs", duration);
-            self.emit(match &answer {
-                Ok(response) => object.with("status", i64::from(response.status())),
-                Err(cause) => object.with("code", Error::from(*cause).code()),
-            });
+            self.emit_request(request, &answer, took);
         }
         answer
+    }
+
+    #[inline(never)]
+    fn emit_request(
+        &self,
+        request: &HttpRequest,
+        answer: &Result<HttpResponse, Unreachable>,
+        took: Lifetime,
+    ) {
+        let event = Object::new()
+            .with("type", "request")
+            .with("purpose", request.purpose.name())
+            .with("method", request.method.name())
+            .with("url", request.url.without_query())
+            .with("parameters", request.parameters())
+            .with("durationMs", took.millis());
+        self.emit(match answer {
+            Ok(response) => event.with("status", i64::from(response.status())),
+            Err(cause) => event.with("code", Error::from(*cause).code()),
+        });
+    }
+
+    /// Tells the program what was checked.
+    fn emit_reports(&self, shared: &RefCell<impl Reports>) {
+        let reports = shared.borrow_mut().take_reports();
+        if self.listens() {
+            for report in reports {
+                self.emit_report(report);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn emit_report(&self, report: Checked) {
+        let Checked {
+            subject, checks, ..
+        } = report;
+        let event = Object::new()
+            .with("type", "checked")
+            .with("subject", subject);
+        self.emit(event.with("checks", checks));
     }
 
     /// Tells the program what its operator should know.
     pub(super) fn emit_alerts(&self, shared: &RefCell<impl Reports>) {
         let alerts = shared.borrow_mut().take_alerts();
-        for alert in alerts {
-            let event = Object::new()
-                .with("type", "alert")
-                .with("code", alert.code())
-                .with_some("phase", alert.phase().map(Phase::name))
-                .with("hint", alert.hint());
-            self.emit(event);
+        if self.listens() {
+            for alert in &alerts {
+                self.emit_alert(alert);
+            }
         }
+    }
+
+    #[inline(never)]
+    fn emit_alert(&self, alert: &Error) {
+        let event = Object::new()
+            .with("type", "alert")
+            .with("code", alert.code())
+            .with_some("phase", alert.phase().map(Phase::name))
+            .with("hint", alert.hint());
+        self.emit(event);
     }
 
     /// Whether anybody wants to be told.
@@ -288,6 +323,7 @@ impl Host {
     }
 
     /// Tells the program. What its listener throws is its own affair.
+    #[inline(never)]
     pub(super) fn emit(&self, event: Object) {
         if let Some(listener) = &self.on_event {
             let _ = listener.call1(&JsValue::UNDEFINED, &Value::from(event).to_json().into());

@@ -135,14 +135,9 @@ impl JsGuard {
                 false => Ok(()),
             };
         }
-        let given = Given::read(key, alg.as_deref(), kid).map_err(|error| to_js(&error))?;
-        let mut guard = self.0.guard.borrow_mut();
-        guard
-            .set_key(given.algorithm(), given.key_id())
-            .map_err(|error| to_js(&error))?;
-        let keys = &self.0.host.signing_keys;
-        keys.hold(KeyName::ClientAssertion, given.into_held());
-        Ok(())
+        self.0
+            .hold_key(key, alg, kid)
+            .map_err(|error| to_js(&error))
     }
 
     /// Has these functions share keys with other guards: `(key) => string | null | undefined` and
@@ -433,6 +428,7 @@ fn text(bytes: Vec<u8>) -> String {
 }
 
 /// What a request shows besides its `Authorization` header.
+#[inline(never)]
 fn shown(facts: RequestFacts, json: &str) -> Result<RequestFacts, JsValue> {
     let object = options(json)?;
     let text = |name: &str| object.get(name).and_then(Value::as_str);
@@ -471,6 +467,21 @@ impl State {
         if self.guard.borrow().lacks_seed() {
             self.guard.borrow_mut().give_seed(ambient::random_key()?);
         }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn hold_key(
+        &self,
+        key: JsValue,
+        alg: Option<String>,
+        kid: Option<String>,
+    ) -> Result<(), Error> {
+        let given = Given::read(key, alg.as_deref(), kid)?;
+        let mut guard = self.guard.borrow_mut();
+        guard.set_key(given.algorithm(), given.key_id())?;
+        let keys = &self.host.signing_keys;
+        keys.hold(KeyName::ClientAssertion, given.into_held());
         Ok(())
     }
 

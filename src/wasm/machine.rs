@@ -7,7 +7,9 @@ use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use crate::client::machine::{DeviceLogin, DeviceStart, DiscoverResource, Grant, GrantRequest};
+use crate::client::machine::{
+    DeviceLogin, DeviceStart, DiscoverResource, Grant, GrantRequest, Renewal,
+};
 use crate::client::{Remedy, remedy};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::http::json::{Object, Value};
@@ -19,6 +21,7 @@ use crate::wasm::drive::Host;
 use crate::wasm::error::to_js;
 use crate::wasm::private_key::Given;
 use crate::wasm::share::promise;
+use crate::wasm::store::JsStore;
 use crate::wasm::{ambient, options};
 
 /// What a client has besides, where it is a machine.
@@ -111,6 +114,39 @@ impl JsClient {
         let keys = &state.host.signing_keys;
         keys.hold(KeyName::RequestObject, given.into_held());
         Ok(())
+    }
+
+    /// A client for the session of one request, with stores and a lock as the constructor's. It knows
+    /// of the provider what this one knows, and signs with the same keys. With `late` it renews an
+    /// access token when that is over and not before.
+    ///
+    /// # Errors
+    ///
+    /// `config_invalid` where there is no randomness.
+    pub fn sibling(
+        &self,
+        logins: JsStore,
+        session: JsStore,
+        lock: Function,
+        late: bool,
+    ) -> Result<Self, JsValue> {
+        let seed = ambient::random_key().map_err(|error| to_js(&error))?;
+        let renewal = if late { Renewal::Late } else { Renewal::Early };
+        let client = self.0.client.borrow().sibling(renewal, seed);
+        let host = Rc::clone(&self.0.host);
+        Ok(Self::with(client, host, logins, Some(session), Some(lock)))
+    }
+
+    /// Takes over what a sibling learnt of the provider. The sibling is of no use afterwards.
+    #[wasm_bindgen(js_name = learnFrom)]
+    pub fn learn_from(&self, sibling: Self) {
+        // What it began and nobody waits for may hold it still: then the next one learns that.
+        if let Ok(state) = Rc::try_unwrap(sibling.0) {
+            self.0
+                .client
+                .borrow_mut()
+                .learn_from(state.client.into_inner());
+        }
     }
 
     /// What a request carries for client credentials, as [`JsClient::pass_for`].

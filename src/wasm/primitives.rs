@@ -6,7 +6,7 @@ use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
-use crate::client::{CodeVerifier, Login, SignInOptions, Steps, decode};
+use crate::client::{Beside, CodeVerifier, Login, SignInOptions, Steps, decode};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow as _, Step};
 use crate::http::json::{Object, Value};
@@ -141,14 +141,19 @@ pub fn check_claims(
     login: Option<String>,
     access_token: Option<String>,
     code: Option<String>,
+    refreshed: bool,
 ) -> Result<String, JsValue> {
     let check = |client: &Object| {
         let login = login.as_deref().map(Login::read).transpose()?;
-        let beside = (access_token.as_deref(), code.as_deref());
+        let beside = Beside {
+            access_token: access_token.as_deref(),
+            code: code.as_deref(),
+            refreshed,
+        };
         let steps = Steps::from_options(client)?;
         let token = Secret::new(id_token);
         let (claims, checks) =
-            steps.check_claims(&token, login.as_ref(), beside, ambient::now()?)?;
+            steps.check_claims(&token, login.as_ref(), &beside, ambient::now()?)?;
         let object = Object::new().with("claims", claims.as_object().clone());
         Ok::<_, Error>(object.with("checks", checks))
     };

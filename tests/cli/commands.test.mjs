@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 
+import { assertGolden, showPosted } from "../support/golden.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 
 let gatepass;
@@ -104,6 +105,21 @@ test("S4-37 introspect prints the provider's answer and the verdict", async (t) 
       assert.ok(!(stdout + stderr).includes(secret));
     }
   }
+});
+
+test("S1-19 the requests of an introspection, letter by letter", async (t) => {
+  const provider = await startProvider(t, {
+    answer: (url) =>
+      url.endsWith("/introspect")
+        ? Response.json({ active: true, aud: AUDIENCE, sub: "alice" })
+        : undefined,
+  });
+  for (const auth of ["client_secret_basic", "client_secret_basic_raw", "client_secret_post"]) {
+    const env = { ...ours(provider), GATEPASS_CLIENT_ID: "rs/1", GATEPASS_CLIENT_AUTH: auth };
+    const run = await gatepass.run(["introspect", "-"], { env, input: "a-token" });
+    assert.equal(run.code, 0, run.stderr);
+  }
+  assertGolden("wire-introspection", `${showPosted(provider).join("\n\n")}\n`);
 });
 
 test("S4-44 doctor names what is reached, masks secrets, and ends with 0 when all is well", async (t) => {

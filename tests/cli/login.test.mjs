@@ -5,7 +5,6 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readdirSync,
   statSync,
@@ -13,50 +12,27 @@ import {
 } from "node:fs";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { request as httpRequest } from "node:http";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { assertGolden } from "../support/golden.mjs";
+import { assertGolden, showParameters, showPosted } from "../support/golden.mjs";
 import { launch } from "../support/browser.mjs";
+import { ADDRESS, age, iso, loginsOf, makeHome, raw, read } from "../support/login.mjs";
 import { CLIENTS, startOidc } from "../support/oidc.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 
 let gatepass;
+let begin;
+let logIn;
 let browser;
 before(async () => {
   gatepass = installProgram("cli-login");
+  ({ begin, logIn } = loginsOf(gatepass));
   browser = await launch();
 });
 after(() => browser?.close());
-
-/** A home of its own, and a program that "opens the browser": it writes down what it was given. */
-function makeHome() {
-  const home = mkdtempSync(join(tmpdir(), "gatepass-home-"));
-  const bin = join(home, "bin");
-  mkdirSync(bin);
-  const opener = join(bin, "xdg-open");
-  writeFileSync(opener, `#!/bin/sh\nprintf '%s\\n' "$#" "$@" > "${home}/opened"\n`);
-  chmodSync(opener, 0o755);
-  return {
-    home,
-    env: { HOME: home, PATH: `${bin}:${process.env["PATH"]}`, BROWSER: "test" },
-    /** How many arguments the opener had, and which. */
-    async opened() {
-      const file = join(home, "opened");
-      for (let looks = 0; looks < 1000; looks++) {
-        const lines = existsSync(file) ? readFileSync(file, "utf8").split("\n") : [];
-        if (lines.length >= 3) return lines.slice(0, -1);
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-      assert.fail("nothing was opened");
-    },
-    tokens: join(home, ".gatepass/default/tokens.json"),
-  };
-}
 
 async function freePort() {
   const server = createServer();
@@ -65,8 +41,6 @@ async function freePort() {
   await new Promise((resolve) => server.close(resolve));
   return port;
 }
-
-const ADDRESS = /^ {2}(http\S+)$/m;
 
 /** What the user does at oidc-provider's pages. */
 async function signIn(url, user = "alice") {
@@ -83,7 +57,6 @@ async function signIn(url, user = "alice") {
   return { page, context, seen };
 }
 
-const read = (file) => JSON.parse(readFileSync(file, "utf8"));
 const mode = (path) => (statSync(path).mode & 0o777).toString(8);
 
 test("S2-02 S2-01 S2-13 S2-36 S0-06 S0-13 S1-09 login signs in through a real browser without a secret", async (t) => {
@@ -251,43 +224,6 @@ test("S0-04 the tokens are kept in the system's keyring where there is one, and 
   assert.equal((await gatepass.run(["logout"], { env: settings })).code, 0);
   assert.equal((await gatepass.run(["token"], { env: settings })).code, 3);
 });
-
-/** A request as it is written, to an address of this machine. */
-const raw = (url, headers = {}, host = "127.0.0.1") =>
-  new Promise((resolve, reject) => {
-    const { port, pathname, search } = new URL(url);
-    const options = { host, port, path: pathname + search, headers, agent: false };
-    const request = httpRequest(options, async (response) => {
-      let text = "";
-      for await (const chunk of response) text += chunk;
-      resolve({ status: response.statusCode, headers: response.headers, text });
-    });
-    request.once("error", reject).end();
-  });
-
-/** A login at the simulated provider, up to the address that is shown. */
-async function begin(t, provider, args = [], env = {}, { ready = ADDRESS } = {}) {
-  const home = makeHome();
-  const settings = {
-    ...home.env,
-    GATEPASS_ISSUER: provider.issuer,
-    GATEPASS_CLIENT_ID: provider.clientId,
-    GATEPASS_STORE: "file",
-    ...env,
-  };
-  const login = gatepass.start(t, ["login", "--port", "0", ...args], { env: settings });
-  const [, url] = await login.said(ready);
-  return { ...home, settings, login, url, callback: () => provider.signInAt(url) };
-}
-
-/** A login at the simulated provider, to its end. */
-async function logIn(t, provider, env = {}) {
-  const begun = await begin(t, provider, [], env);
-  await fetch(begun.callback());
-  const { code, stderr } = await begun.login.exited;
-  assert.equal(code, 0, stderr);
-  return begun;
-}
 
 test("DEV-14 S2-35 the page on this machine takes one answer, for its own name and this login only", async (t) => {
   const provider = await startProvider(t);
@@ -616,18 +552,6 @@ test("S2-23 S2-15 S0-15 S0-16 a token is renewed 300 s before its end, but not i
   assert.notEqual(read(tokens).access_token, before.access_token);
 });
 
-const iso = (fromNow) => new Date(Date.now() + fromNow).toISOString();
-
-/** As if the token had been issued an hour ago. */
-function age(tokens) {
-  const saved = read(tokens);
-  writeFileSync(
-    tokens,
-    JSON.stringify({ ...saved, issued_at: iso(-3600e3), expires_at: iso(-1000) }),
-  );
-  return saved;
-}
-
 test("S2-24 without a refresh token an expired login is over, and it says since when", async (t) => {
   const provider = await startProvider(t);
   const { settings, tokens } = await logIn(t, provider);
@@ -814,43 +738,55 @@ test("S2-26 plain http to another machine is refused, and tokens in a work tree 
   assert.match(stderr, /Not granted: admin\. Granted: openid read\./);
 });
 
-/** Values that are another one each time. */
-const CHANGING = [
-  "state",
-  "nonce",
-  "code_challenge",
-  "code_verifier",
-  "code",
-  "refresh_token",
-  "token",
-];
-
 test("S1-19 the requests of a login, a renewal and a logout, letter by letter", async (t) => {
   const provider = await startProvider(t);
   const { settings, tokens, url } = await logIn(t, provider);
   age(tokens);
   await gatepass.run(["token"], { env: settings });
   await gatepass.run(["logout"], { env: settings });
-  const shown = (text) => {
-    const params = new URLSearchParams(text);
-    return [...params]
-      .map(([name, value]) => {
-        const isOwn = name === "redirect_uri";
-        const said = isOwn ? value.replace(/:\d+/, ":PORT") : value;
-        return `  ${name}=${CHANGING.includes(name) ? "..." : said}`;
-      })
-      .join("\n");
-  };
   const { pathname, search } = new URL(url);
-  const sent = provider.requests
-    .filter(({ init }) => init.method === "POST")
-    .map(({ url, init }) => {
-      const headers = ["authorization", "accept", "content-type"].flatMap((name) =>
-        init.headers[name] === undefined ? [] : [`${name}: ${init.headers[name]}`],
-      );
-      return [`POST ${new URL(url).pathname}`, ...headers, shown(init.body)].join("\n");
+  const asked = `GET ${pathname}\n${showParameters(search)}`;
+  assertGolden("wire-login", `${[asked, ...showPosted(provider)].join("\n\n")}\n`);
+});
+
+test("S1-19 the requests of a device login, letter by letter", async (t) => {
+  for (const [name, secret] of [
+    ["wire-device", {}],
+    ["wire-device-secret", { GATEPASS_CLIENT_SECRET: "secret-of-the-tool-0123456789" }],
+  ]) {
+    let polls = 0;
+    const provider = await startProvider(t, {
+      answer: (url) => {
+        const { pathname } = new URL(url);
+        if (pathname === "/device") {
+          return Response.json({
+            ...{ device_code: "GmRhmhcxhwAzkoEqiMEg_DnyEysNkuNhszIySk9eS", user_code: "WDJB-MJHT" },
+            ...{ verification_uri: "https://login.example/device", expires_in: 60, interval: 1 },
+          });
+        }
+        if (pathname !== "/token") return undefined;
+        return ++polls === 1
+          ? Response.json({ error: "authorization_pending" }, { status: 400 })
+          : Response.json({ access_token: "a", token_type: "Bearer", expires_in: 60 });
+      },
     });
-  assertGolden("wire-login", `${[`GET ${pathname}\n${shown(search)}`, ...sent].join("\n\n")}\n`);
+    const { env, home } = makeHome();
+    const run = await gatepass.run(["login", "--device", "--no-browser"], {
+      cwd: home,
+      env: {
+        ...env,
+        ...secret,
+        GATEPASS_ISSUER: provider.issuer,
+        GATEPASS_DEVICE_URL: `${provider.issuer}/device`,
+        GATEPASS_CLIENT_ID: "tool",
+        GATEPASS_SCOPES: "read write",
+        GATEPASS_STORE: "file",
+      },
+    });
+    assert.equal(run.code, 0, run.stderr);
+    assert.equal(polls, 2);
+    assertGolden(name, `${showPosted(provider).join("\n\n")}\n`);
+  }
 });
 
 /** A provider whose device endpoint answers so. */

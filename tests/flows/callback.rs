@@ -166,7 +166,7 @@ fn a_login_that_was_given_back_can_be_finished() {
         code(world.net.run(&mut flow, &mut world.client)),
         "upstream_unreachable"
     );
-    world.logins.give_back(flow.login(), now);
+    world.logins.give_back(flow.login().unwrap(), now);
     assert_eq!(code(world.finish(&callback)), "accepted");
 }
 

@@ -120,7 +120,15 @@ fn a_refresh_that_is_downgraded_keeps_the_session_and_not_the_token() {
         Reply::json(r#"{"access_token":"x","token_type":"Bearer"}"#),
     );
     assert_eq!(code(world.refresh()), "token_type_unsupported");
-    assert!(!world.client.session().unwrap().access_token().ct_eq("x"));
+    assert!(
+        !world
+            .client
+            .session()
+            .unwrap()
+            .access_token()
+            .unwrap()
+            .ct_eq("x")
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 
+import { makeFormBrowser } from "../support/form-browser.mjs";
 import { importInstalled, installPackage } from "../support/installed.mjs";
 
 const APP = "https://app.example";
@@ -108,52 +109,12 @@ async function makeProvider() {
   }
 }
 
-/** A browser as far as the provider's own pages need one; it stops where the application begins. */
-function makeBrowser() {
-  const cookies = new Map();
-  const go = async (url, init = {}) => {
-    for (let hops = 0; hops < 12; hops += 1) {
-      if (url.startsWith(APP)) return { url, html: "" };
-      const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join("; ");
-      const response = await fetch(url, { ...init, headers: { cookie }, redirect: "manual" });
-      for (const line of response.headers.getSetCookie()) {
-        const [, name, value] = /^([^=]+)=([^;]*)/.exec(line);
-        if (value === "") cookies.delete(name);
-        else cookies.set(name, value);
-      }
-      const location = response.headers.get("location");
-      if (location === null) return { url, html: await response.text() };
-      url = new URL(location, url).href;
-      init = {};
-    }
-    throw new Error("redirected too often");
-  };
-  /** Fills in form after form, until the application is reached. */
-  return async (start) => {
-    let page = await go(start);
-    for (let forms = 0; forms < 6 && !page.url.startsWith(APP); forms += 1) {
-      const action = /<form[^>]*action="([^"]*)"/.exec(page.html)?.[1];
-      assert.ok(action, `no way on from ${page.html.slice(0, 2000)}`);
-      const fields = new URLSearchParams();
-      for (const [input] of page.html.matchAll(/<input[^>]*>/g)) {
-        const name = /name="([^"]*)"/.exec(input)?.[1];
-        if (name !== undefined) fields.set(name, /value="([^"]*)"/.exec(input)?.[1] ?? "");
-      }
-      if (fields.has("login")) fields.set("login", "alice");
-      if (fields.has("password")) fields.set("password", "any");
-      if (page.html.includes('name="logout"')) fields.set("logout", "yes");
-      page = await go(new URL(action, page.url).href, { method: "POST", body: fields });
-    }
-    return page.url;
-  };
-}
-
 test("a server signs a user in by a signed and pushed request, and hears of the sign-out", async () => {
   const dpop = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, [
     "sign",
     "verify",
   ]);
-  const browse = makeBrowser();
+  const browse = makeFormBrowser(APP);
   const client = await backend.createClient({
     issuer: origin,
     clientId: "web",

@@ -31,16 +31,23 @@ const CLAUSES = {
     "redirectLoop",
   ],
   "rfr_16 an Authorization header of the program's stays": ["ownHeader"],
-  "rfr_09 a token that is not good any more is renewed and the request sent once more": [
+  "S3-09 rfr_09 a token that is not good any more is renewed and the request sent once more": [
     "renewed",
     "renewedSent",
     "stays401",
   ],
-  "rfr_10 a refusal that says nothing of a token renews nothing": ["noChallenge", "otherScheme"],
-  "rfr_11 a body that can be sent once is sent once": ["stream", "requestObject"],
-  "a token that somebody renewed meanwhile is not renewed again": ["late"],
-  "rfr_01 fifty refusals together make one renewal": ["fifty"],
-  "rfr_13 what renewing cannot help is a typed error and no loop": ["scope", "stepUp", "forbidden"],
+  "S3-09 rfr_10 a refusal that says nothing of a token renews nothing": [
+    "noChallenge",
+    "otherScheme",
+  ],
+  "S3-09 rfr_11 a body that can be sent once is sent once": ["stream", "requestObject"],
+  "S3-09 a token that somebody renewed meanwhile is not renewed again": ["late"],
+  "S3-09 rfr_01 fifty refusals together make one renewal": ["fifty"],
+  "S3-09 rfr_13 what renewing cannot help is a typed error and no loop": [
+    "scope",
+    "stepUp",
+    "forbidden",
+  ],
   "without a session nothing is sent to the API, and everything elsewhere": [
     "signedOut",
     "signedOutElsewhere",

@@ -9,6 +9,8 @@ import { join } from "node:path";
 import { before, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
+import { parse } from "yaml";
+
 import { installPackage } from "../support/installed.mjs";
 import { makeProvider } from "../support/provider.mjs";
 
@@ -17,11 +19,15 @@ const ISSUER = "https://as.example";
 const API = "https://api.example";
 
 let backend;
+let project;
 before(async () => {
-  const { project } = installPackage("seeds");
+  ({ project } = installPackage("seeds"));
   const file = join(project, "node_modules/gatepass/dist/backend.js");
   backend = await import(pathToFileURL(file).href);
 });
+
+const importGuard = () =>
+  import(pathToFileURL(join(project, "node_modules/gatepass/dist/guard.js")).href);
 
 /** A provider of tokens for programs, and what it was sent. */
 function makeTokens(answer = {}) {
@@ -247,76 +253,160 @@ test("S3-05 S3-10 S3-11 S3-15 fifty requests that are refused together make one 
   client.dispose();
 });
 
-/** All sources of tests, to be searched. */
-function sourcesOfTests() {
-  const texts = [];
-  const walk = (folder) => {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      const path = join(folder, entry.name);
-      if (entry.isDirectory()) walk(path);
-      else if (/\.(rs|mjs)$/.test(entry.name) && !path.endsWith("seeds.test.mjs")) {
-        texts.push(readFileSync(path, "utf8"));
-      }
-    }
-  };
-  walk(join(root, "tests"));
-  walk(join(root, "src"));
-  return texts.join("\n");
+/** The folders that .gitignore names: everything in them is made by a command. */
+const MADE = ["node_modules", "target", "dist", "pkg"];
+
+/** Everything else below a folder, but for what a version control keeps for itself. */
+function sourcesBelow(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (MADE.includes(entry.name) || entry.name === ".git") return [];
+    return entry.isDirectory() ? sourcesBelow(path) : [path];
+  });
 }
 
-/** The rules of RFC 9700 for clients, each with the test that holds it. */
-const RULES = {
-  "2.1 redirect URIs are compared exactly": "cbk_43_return_to_stays_on_the_own_origin",
-  "2.1.1 PKCE with S256": "req_02_the_challenge_is_the_hash_of_the_verifier_that_is_sent_later",
-  "2.1.1 a provider without S256 gets no request":
-    "req_05_a_provider_that_rules_out_s256_gets_no_request",
-  "2.1.2 no implicit grant": "req_09_the_response_type_is_code_and_cannot_be_another",
-  "2.2.1 tokens bound to their sender": "a request carries the token as DPoP",
-  "2.3 tokens for one audience":
-    "none to another, and none after a redirect there|other origins get no token",
-  "2.4 no password grant": "everything of the page's entry is here too",
-  "2.6 metadata is of the issuer that was asked":
-    "net_06_another_issuer_in_the_metadata_is_refused_and_nothing_of_it_used",
-  "4.4 mix-up: iss in the response": "cbk_12_another_iss_is_iss_mismatch",
-  "4.7 state and nonce against CSRF":
-    "req_07_state_nonce_and_challenge_have_43_characters_and_never_repeat",
-  "4.14 refresh tokens are used once": "S1-07 twenty processes that need a refresh make one",
-  "4.2 nothing of the callback leaks": "DEV-17 the page shows nothing of the callback",
-};
+test("S3-12 each change is built and tested from nothing by npm test, and nothing that is generated is in the tree", () => {
+  const workflow = parse(readFileSync(join(root, ".github/workflows/check.yml"), "utf8"));
+  // Of every branch, and of whoever proposes a change.
+  assert.deepEqual(workflow.on, { push: null, pull_request: null });
+  const steps = Object.values(workflow.jobs).flatMap((job) => job.steps);
+  assert.match(steps[0].uses, /^actions\/checkout@/);
+  assert.ok(steps.some(({ run }) => run === "npm test"));
+  assert.ok(steps.every((step) => !step["continue-on-error"] && !/cache/.test(step.uses ?? "")));
 
-test("S0-17 each rule of RFC 9700 for clients has a test that is there", () => {
-  const sources = sourcesOfTests();
-  for (const [rule, name] of Object.entries(RULES)) {
-    assert.ok(
-      name.split("|").some((one) => sources.includes(one)),
-      `${rule}: ${name}`,
-    );
+  // What npm test runs when no suite is named.
+  const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  assert.equal(scripts.test, "node tools/test.mjs");
+  const [, list] = /const SUITES = \[\n([^]*?)\n\];/.exec(
+    readFileSync(join(root, "tools/test.mjs"), "utf8"),
+  );
+  const always = list
+    .split(/\n {2}\},\n/)
+    .filter((suite) => !suite.includes("onlyByName"))
+    .map((suite) => /name: "([\w-]+)"/.exec(suite)?.[1]);
+  for (const name of ["clippy", "clippy-wasm", "rust", "build", "package", "types", "publint"]) {
+    assert.ok(always.includes(name), name);
+  }
+
+  const ignored = readFileSync(join(root, ".gitignore"), "utf8").split("\n");
+  for (const folder of MADE) {
+    assert.ok(ignored.includes(`/${folder}/`) || ignored.includes(`${folder}/`), folder);
+  }
+  const mark = new RegExp(
+    ["@", "code ", "automatically "].map((one) => `${one}generated`).join("|"),
+    "i",
+  );
+  for (const path of sourcesBelow(root)) {
+    assert.doesNotMatch(path, /\.(?:wasm|tgz|d\.cts|map)$|_bg\.|\.pb\./, path);
+    if (/\.(?:rs|ts|mjs|js)$/.test(path))
+      assert.doesNotMatch(readFileSync(path, "utf8"), mark, path);
   }
 });
 
-test("S3-12 crate, WebAssembly and package are built and tested by what CI runs, and nothing that is generated is in the tree", async () => {
-  const suites = readFileSync(join(root, "tools/test.mjs"), "utf8");
-  for (const name of ["rust", "build", "package", "clippy-wasm", "boundary-node"]) {
-    assert.ok(suites.includes(`name: "${name}"`), name);
+test("S3-06 a server tells of itself in both well-known places, and an API tells whose tokens it takes", async () => {
+  const issuer = `${ISSUER}/tenant`;
+  const places = {
+    openid: `${issuer}/.well-known/openid-configuration`,
+    oauth: `${ISSUER}/.well-known/oauth-authorization-server/tenant`,
+  };
+  for (const place of Object.values(places)) {
+    const asked = [];
+    const client = await backend.createClient({
+      issuer,
+      clientId: "machine",
+      clientAuth: { method: "client_secret_basic", clientSecret: "machine-S3CRET" },
+      async fetch(url) {
+        asked.push(url);
+        if (url === place) return Response.json({ issuer, token_endpoint: `${issuer}/token` });
+        if (url !== `${issuer}/token`) return new Response("", { status: 404 });
+        return Response.json({ access_token: "a", token_type: "Bearer", expires_in: 60 });
+      },
+    });
+    assert.equal(await client.clientCredentials().accessToken(), "a");
+    assert.ok(asked.includes(place) && asked.every((url) => url.startsWith(ISSUER)), place);
+    client.dispose();
   }
-  const ignored = readFileSync(join(root, ".gitignore"), "utf8");
-  for (const folder of ["dist", "target", "node_modules"])
-    assert.match(ignored, new RegExp(folder));
+
+  // An API says with its 401 where it tells whose tokens it takes.
+  const resource = `${API}/mcp`;
+  const { createGuard } = await importGuard();
+  const guard = await createGuard({ issuer, audience: resource, resource, resourceMetadata: {} });
+  const { response } = await guard.check(new Request(resource));
+  assert.equal(response.status, 401);
+  const [, told] = /resource_metadata="([^"]+)"/.exec(response.headers.get("www-authenticate"));
+  const found = await backend.discoverResource({
+    resource,
+    async fetch(url) {
+      assert.equal(url, told);
+      return guard.metadata(new Request(url));
+    },
+  });
+  assert.deepEqual(found.authorizationServers, [issuer]);
+  guard.dispose();
 });
 
-test("S3-19 no HTTP client and no runtime of one is in what is shipped", () => {
+test("S0-07 a command of any program can require a login: without one it is login_required", async () => {
+  const provider = await makeProvider();
+  const { issuer, clientId, redirectUri, fetch } = provider;
+  const client = await backend.createClient({ issuer, clientId, redirectUri, fetch });
+  const error = await client.accessToken().catch((thrown) => thrown);
+  assert.ok(error instanceof backend.GatepassError);
+  assert.deepEqual([error.code, error.retryable], ["login_required", false]);
+  assert.equal(provider.requests.length, 0);
+  client.dispose();
+});
+
+/** What stands in a table of Cargo.toml. */
+function dependenciesOf(manifest, table) {
+  const [, lines] = manifest.split(`\n[${table}]\n`)[1].match(/^([^]*?)(?:\n\[|$)/);
+  return [...lines.matchAll(/^([\w-]+) = /gm)].map(([, name]) => name);
+}
+
+test("S3-19 no HTTP client is in what is shipped, and what is in it is on a list", () => {
   const manifest = readFileSync(join(root, "Cargo.toml"), "utf8");
-  const [, dependencies] = /\n\[dependencies\]\n([^]*?)\n\[/.exec(manifest);
-  assert.doesNotMatch(dependencies, /reqwest|hyper|tokio|urlencoding/);
+  const wasm = `target.'cfg(target_arch = "wasm32")'.dependencies`;
+  const native = `target.'cfg(not(target_arch = "wasm32"))'.dependencies`;
+  assert.deepEqual(dependenciesOf(manifest, "dependencies"), [
+    ...["base64", "serde", "sha2", "subtle", "zeroize"],
+  ]);
+  assert.deepEqual(dependenciesOf(manifest, wasm), [
+    ...["getrandom", "js-sys", "serde-wasm-bindgen", "wasm-bindgen", "wasm-bindgen-futures"],
+    "web-sys",
+  ]);
+  assert.deepEqual(dependenciesOf(manifest, native), [
+    ...["ed25519-dalek", "hmac", "p256", "p384", "p521", "rsa", "sha2"],
+  ]);
+  // Each is explained where the house is.
+  const architecture = readFileSync(join(root, "ARCHITECTURE.md"), "utf8");
+  const [explained] = /\nLibraries: [^]*?\n\n/.exec(architecture);
+  for (const name of ["base64", "sha2", "subtle", "zeroize", "wasm-bindgen", "rsa"]) {
+    assert.ok(explained.includes(name), name);
+  }
   const { dependencies: npm } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   assert.equal(npm, undefined);
 });
 
-test("S3-20 everything that is public is reached through the package's entries alone", async () => {
+/** Everything that programs can import. A name that goes, or comes, is a change of version. */
+const PUBLIC = {
+  index: ["GatepassError", "createClient", "engine", "relayCallback", "wrapFetch"],
+  backend: [
+    ...["GatepassError", "clientCredentials", "createClient", "createLogoutReceiver"],
+    ...["discoverResource", "engine", "relayCallback", "wrapFetch"],
+  ],
+  guard: [
+    ...["GatepassError", "cacheApiSharedCache", "createGuard", "engine"],
+    ...["kvSharedCache", "redisSharedCache"],
+  ],
+  callback: ["relayCallback"],
+  presets: ["auth0", "cognito", "entra", "google", "keycloak", "okta"],
+};
+
+test("S3-20 everything that is public is reached through the package's entries alone, name by name", async () => {
   const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   assert.ok(Object.keys(exports).every((path) => !path.includes("*")));
   assert.ok(!Object.keys(exports).some((path) => /\/(?:lib|cli|server|load)\//.test(path)));
-  for (const name of ["createClient", "clientCredentials", "wrapFetch", "GatepassError"]) {
-    assert.equal(typeof backend[name], "function", name);
+  for (const [entry, names] of Object.entries(PUBLIC)) {
+    const file = join(project, `node_modules/gatepass/dist/${entry}.js`);
+    assert.deepEqual(Object.keys(await import(pathToFileURL(file).href)), names, entry);
   }
 });

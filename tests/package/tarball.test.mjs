@@ -31,16 +31,18 @@ const MODULES = [
   "schema.json",
   "dist/build.json",
   "dist/cjs/package.json",
-  ...["backend", "guard", "index"].flatMap((entry) =>
+  ...["backend", "guard", "index", "primitives"].flatMap((entry) =>
     [entry, `${entry}.edge`, `${entry}.fallback`, `${entry}.slim`].flatMap(typed),
   ),
   ...["callback", "presets"].flatMap(typed),
   ...[
     "backend",
     "client",
+    "cookies",
     "database",
     "errors",
     "events",
+    "fedcm",
     "fetch",
     "form",
     "guard",
@@ -50,17 +52,28 @@ const MODULES = [
     "options",
     "outcome",
     "possession",
+    "primitives",
     "relay",
     "resource",
+    "seal",
+    "sessions",
     "storage",
     "tend",
     "verdicts",
     "windows",
   ].flatMap((n) => typed(`lib/${n}`)),
-  ...["backend", "client", "edge", "engine", "fallback", "guard", "inline", "slim"].flatMap((n) =>
-    typed(`load/${n}`),
-  ),
-  ...["backend", "client", "guard"].flatMap(artefact),
+  ...[
+    "backend",
+    "client",
+    "edge",
+    "engine",
+    "fallback",
+    "guard",
+    "inline",
+    "primitives",
+    "slim",
+  ].flatMap((n) => typed(`load/${n}`)),
+  ...["backend", "client", "guard", "primitives"].flatMap(artefact),
   ...[
     "account",
     "browser",
@@ -104,7 +117,7 @@ const MODULES = [
     "send",
     "service",
   ].map((n) => program(`server/${n}`)),
-  ...["backend", "client", "guard"].flatMap((n) => typed(`api/${n}`)),
+  ...["backend", "client", "guard", "primitives"].flatMap((n) => typed(`api/${n}`)),
   ...["cloudflare", "connect", "express", "guard-source", "hono", "react", "shared-cache"].flatMap(
     (n) => typed(`adapters/${n}`),
   ),
@@ -163,7 +176,7 @@ test("it says with which tools it was made and what came out", () => {
   for (const name of ["rustc", "wasm-pack", "wasm-bindgen", "binaryen", "esbuild", "typescript"]) {
     assert.match(tools[name], /^\d+\.\d+\.\d+/, name);
   }
-  assert.deepEqual(Object.keys(artefacts), ["client", "backend", "guard"]);
+  assert.deepEqual(Object.keys(artefacts), ["client", "backend", "guard", "primitives"]);
   for (const [name, { sha256 }] of Object.entries(artefacts)) {
     const wasm = readFileSync(join(dist, "wasm", `${name}.wasm`));
     assert.equal(createHash("sha256").update(wasm).digest("hex"), sha256);
@@ -185,6 +198,7 @@ test("no file reachable from an edge entry compiles bytes", () => {
   visit(join(dist, "index.edge.js"));
   visit(join(dist, "backend.edge.js"));
   visit(join(dist, "guard.edge.js"));
+  visit(join(dist, "primitives.edge.js"));
   assert.ok(seen.size >= 10);
 });
 

@@ -6,11 +6,15 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
+import { pathToFileURL } from "node:url";
 
 import { build } from "esbuild";
 import { logoutToken } from "../package/logout-scenario.mjs";
 import { launch, serve } from "../support/browser.mjs";
+import { makeCookieBrowser } from "../support/cookie-browser.mjs";
 import { startWorker } from "../support/edge.mjs";
+import { startFedCm } from "../support/fedcm.mjs";
+import { askHttp } from "../support/http.mjs";
 import { installPackage, testFile } from "../support/installed.mjs";
 import { makeProvider } from "../support/provider.mjs";
 
@@ -41,7 +45,7 @@ test("every block of JavaScript is tested", () => {
   const blocks = readme.match(/```(js|ts|javascript|typescript)\n/g) ?? [];
   const tested = readme.match(/<!-- test: \w+ -->/g) ?? [];
   assert.equal(blocks.length, tested.length);
-  assert.equal(blocks.length, 8);
+  assert.equal(blocks.length, 11);
 });
 
 test("the errors block prints what it says", () => {
@@ -51,6 +55,22 @@ test("the errors block prints what it says", () => {
   const printed = execFileSync(process.execPath, [file], { encoding: "utf8" });
   const [, said] = /console\.log\(.*\); \/\/ (.*)/.exec(code);
   assert.equal(printed.trim(), said);
+});
+
+test("the primitives block signs in", async (t) => {
+  const provider = await makeProvider(NAMES);
+  const real = globalThis.fetch;
+  globalThis.fetch = provider.fetch;
+  t.after(() => {
+    globalThis.fetch = real;
+  });
+  const file = join(project, "primitives.mjs");
+  writeFileSync(file, block("primitives"));
+  const { begin, finish } = await import(pathToFileURL(file).href);
+  const { url, login } = await begin();
+  const { claims, accessToken } = await finish(login, provider.signInAt(url));
+  assert.equal(claims.name, "Alice");
+  assert.equal(typeof accessToken, "string");
 });
 
 test("the block of shared keys puts them into KV in workerd", async (t) => {
@@ -160,6 +180,32 @@ test("the logout block ends a session in workerd", async (t) => {
   const answer = await post(await logoutToken(provider));
   assert.deepEqual([answer.status, answer.headers.get("cache-control")], [200, "no-store"]);
   assert.equal(await sessions.get("s-1"), null);
+});
+
+test("the cookies block signs a browser in and out in workerd", async (t) => {
+  const provider = await makeProvider({ ...NAMES, clientId: "my-app" });
+  writeFileSync(join(project, "cookies.mjs"), block("cookies"));
+  const worker = await startWorker(project, "cookies.mjs", {
+    bindings: { CLIENT_SECRET: "s3cret", COOKIE_KEY: "7".repeat(64) },
+    outboundService: async (request) => {
+      const { Response } = await import("miniflare");
+      if (request.url === "https://api.example.com/reports") {
+        return Response.json(request.headers.get("authorization")?.startsWith("Bearer ") === true);
+      }
+      const [body, headers] = [await request.text(), Object.fromEntries(request.headers)];
+      const answer = await provider.fetch(request.url, { body, headers });
+      return new Response(await answer.text(), answer);
+    },
+  });
+  t.after(() => worker.dispose());
+  const browser = makeCookieBrowser("https://app.example.com", askHttp(await worker.ready));
+  const first = await browser.navigate("/");
+  const away = await browser.navigate(first.headers.get("location"));
+  await browser.navigate(provider.signInAt(away.headers.get("location")), "cross-site");
+  assert.deepEqual(await (await browser.navigate("/")).json(), { hello: "Alice", reports: true });
+  assert.equal((await browser.send("/", { method: "POST" })).status, 403);
+  await browser.submit("/logout");
+  assert.equal((await browser.fetch("/")).status, 401);
 });
 
 test("the worker block answers in workerd", async (t) => {
@@ -287,4 +333,45 @@ test("the callback block hands over a popup's callback and handles the page's ow
   await page.click("#back");
   await page.waitForFunction(() => window.client?.state().signedIn === true);
   assert.equal(page.url(), redirectUri);
+});
+
+test("the fedcm block signs in by the browser's own account chooser", async (t) => {
+  // The provider's address is the only word of it that is not the test's.
+  const code = block("fedcm").replace('"https://accounts.example', 'PROVIDER + "');
+  writeFileSync(
+    join(project, "fedcm.mjs"),
+    `import { createClient } from "gatepass";
+     const client = await createClient({
+       issuer: PROVIDER, clientId: "spa", redirectUri: location.origin + "/callback",
+       dangerouslyAllowHttpLoopback: true,
+     });
+     document.getElementById("go").onclick = async () => {
+       ${code}
+       window.signedIn = signedIn;
+     };
+     window.isReady = true;`,
+  );
+  const { outputFiles } = await build({
+    entryPoints: [join(project, "fedcm.mjs")],
+    bundle: true,
+    format: "esm",
+    write: false,
+    logLevel: "error",
+  });
+  const site = await startFedCm(outputFiles[0].text);
+  t.after(() => site.close());
+  const browser = await launch();
+  t.after(() => browser.close());
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const devtools = await context.newCDPSession(page);
+  await devtools.send("FedCm.enable", { disableRejectionDelay: true });
+  devtools.on("FedCm.dialogShown", ({ dialogId }) => {
+    void devtools.send("FedCm.selectAccount", { dialogId, accountIndex: 0 });
+  });
+  await page.goto(`${site.origin}/`);
+  await page.waitForFunction(() => window.isReady === true);
+  await page.click("#go");
+  await page.waitForFunction(() => window.signedIn !== undefined);
+  assert.equal(await page.evaluate(() => window.signedIn.user.sub), "alice");
 });

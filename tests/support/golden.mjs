@@ -15,3 +15,36 @@ export function assertGolden(name, text) {
   }
   assert.equal(text, readFileSync(file, "utf8"));
 }
+
+/** Values that are another one each time. */
+const CHANGING = [
+  "state",
+  "nonce",
+  "code_challenge",
+  "code_verifier",
+  "code",
+  "refresh_token",
+  "client_assertion",
+  "token",
+];
+
+/** Parameters in the order they are sent in; what changes from run to run is left out. */
+export const showParameters = (text) =>
+  [...new URLSearchParams(text)]
+    .map(([name, value]) => {
+      const said = name === "redirect_uri" ? value.replace(/:\d+/, ":PORT") : value;
+      return `  ${name}=${CHANGING.includes(name) ? "..." : said}`;
+    })
+    .join("\n");
+
+/** What the provider of program.mjs was posted, with every header that a provider could act upon. */
+export const showPosted = ({ requests }) =>
+  requests
+    .filter(({ init }) => init.method === "POST")
+    .map(({ url, init }) => {
+      const headers = ["authorization", "accept", "content-type", "dpop"].flatMap((name) =>
+        init.headers[name] === undefined ? [] : [`${name}: ${init.headers[name]}`],
+      );
+      const { pathname, search } = new URL(url);
+      return [`POST ${pathname}${search}`, ...headers, showParameters(init.body)].join("\n");
+    });

@@ -3,9 +3,16 @@ import { createClient as createRpc, type Transport } from "@connectrpc/connect";
 import type { Client } from "gatepass";
 import { connectionOf, protect } from "gatepass/cloudflare";
 import { authorized, guarded as guardedRpc, principalKey } from "gatepass/connect";
-import { guarded as guardedNode, principalOf, protect as protectNode } from "gatepass/express";
+import type { CookieSession, CookieSessions } from "gatepass/backend";
+import {
+  guarded as guardedNode,
+  principalOf,
+  protect as protectNode,
+  sessionOf,
+  withSession as withSessionNode,
+} from "gatepass/express";
 import type { Guard, Principal } from "gatepass/guard";
-import { guarded } from "gatepass/hono";
+import { guarded, withSession } from "gatepass/hono";
 import { type Auth, GatepassProvider, useAuth, useFetch, useUser } from "gatepass/react";
 import { engine } from "gatepass/js";
 import { init } from "gatepass/guard/slim";
@@ -29,6 +36,16 @@ app.get("/me", guarded(guard, { need: { scopes: "read" } }), (c) => {
 });
 // @ts-expect-error: not a need
 guarded(guard, { need: { scope: "read" } });
+
+declare const sessions: CookieSessions;
+app.get("/who", withSession(sessions, { requireLogin: false }), (c) => {
+  proof<Equal<typeof c.var.session, CookieSession>>();
+  return c.json(c.var.session.user?.sub ?? null);
+});
+// @ts-expect-error: a guard has no sessions
+withSession(guard);
+void withSessionNode(() => Promise.resolve(sessions));
+proof<Equal<ReturnType<typeof sessionOf>, CookieSession | undefined>>();
 
 interface Env {
   ISSUER: string;

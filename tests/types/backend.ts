@@ -3,6 +3,7 @@ import {
   GatepassError,
   clientCredentials,
   createClient,
+  createCookieSessions,
   createLogoutReceiver,
   discoverResource,
   wrapFetch,
@@ -12,9 +13,12 @@ import type {
   BackendOptions,
   Client,
   ClientAuth,
+  CookieSession,
+  CookieSessions,
   DeviceLogin,
   DeviceSignedIn,
   ErrorCode,
+  IdClaims,
   LogoutCheck,
   LogoutReceiver,
   LogoutToken,
@@ -120,6 +124,34 @@ void answer;
 await receiver.receive(request);
 // @ts-expect-error an unknown option
 await createLogoutReceiver({ issuer: "https://as.example", clientId: "machine", audience: "x" });
+
+// Sessions in cookies.
+const sessions: CookieSessions = await createCookieSessions({
+  ...options,
+  redirectUri: "https://app.example/callback",
+  keys: ["x", new Uint8Array(32)],
+  sameSite: "strict",
+  lifetime: 3600,
+  paths: { login: "/in" },
+  signIn: { maxAge: 60 },
+  onError: (error) => new Response(error.code),
+});
+const app = sessions.protect(async (_request, session: CookieSession, env: { name: string }) => {
+  proof<Equal<typeof session.user, IdClaims | null>>();
+  proof<Equal<typeof session.setCookies, readonly string[]>>();
+  const token: string = await session.accessToken();
+  return new Response(token + env.name);
+});
+const page: Response = await app(new Request("https://app.example/"), { name: "x" });
+const served: Response | undefined = await sessions.handle(new Request("https://app.example/"));
+void [page, served];
+// @ts-expect-error what the handler takes besides is required
+await app(new Request("https://app.example/"));
+// @ts-expect-error keys are required
+await createCookieSessions({ ...options, redirectUri: "https://app.example/callback" });
+const redirectUri = "https://app.example/callback";
+// @ts-expect-error there is no store but the cookie
+await createCookieSessions({ ...options, redirectUri, keys: ["x"], store: "memory" });
 
 // Whose tokens an API takes.
 const { authorizationServers } = await discoverResource({ resource: "https://api.example" });

@@ -70,6 +70,11 @@ proof<Equal<Awaited<ReturnType<Client["signInPopup"]>>, SignedIn | null>>();
 await client.signInPopup({ whenBlocked: "error", timeout: 60, signal });
 proof<Equal<Awaited<ReturnType<Client["signInSilent"]>>, SignedIn>>();
 await client.signInSilent({ timeout: 5, signal });
+proof<Equal<Awaited<ReturnType<Client["signInFedCm"]>>, SignedIn | null>>();
+const configUrl = "https://as.example/fedcm.json";
+await client.signInFedCm({ configUrl, mode: "active", whenUnavailable: "redirect", signal });
+// @ts-expect-error somebody must say where the provider's configuration is
+await client.signInFedCm({ mode: "active" });
 await client.handleCallback(new Request("https://app.example/callback", { method: "POST" }));
 proof<Equal<Awaited<ReturnType<typeof relayCallback>>, boolean>>();
 proof<Equal<typeof relayHere, typeof relayCallback>>();

@@ -285,7 +285,7 @@ impl DeviceLogin {
             }
             Ok(verified) => {
                 // There was no nonce to send.
-                let id_token = complete::check(client, verified, &tokens, None, None, now)?;
+                let id_token = complete::check(client, verified, Some(&tokens), None, None, now)?;
                 let id_token = id_token.into_parts();
                 client.provider.report("id_token", id_token.1.clone());
                 Ok(Step::Done(self.finish(tokens, Some(id_token), client, now)))

@@ -12,6 +12,7 @@ mod granted;
 mod protected_resource;
 mod request;
 pub(super) mod request_object;
+mod sibling;
 
 pub use auth_config::AuthConfig;
 pub use device::{DeviceLogin, DevicePrompt, DeviceStart};
@@ -19,6 +20,7 @@ pub use grant::Grant;
 pub use granted::{Granted, TokenSet};
 pub use protected_resource::{DiscoverResource, ProtectedResource};
 pub use request::GrantRequest;
+pub use sibling::Renewal;
 
 use crate::client::Client;
 use crate::error::{Error, Phase};
@@ -63,6 +65,18 @@ impl Machine {
         Self {
             signs_requests,
             ..self
+        }
+    }
+
+    /// The same, to which nothing was granted and whose assertions are not named yet.
+    pub(super) fn sibling(&self) -> Self {
+        Self {
+            authentication: self.authentication.clone(),
+            scope: self.scope.clone(),
+            granted: Granted::default(),
+            names: None,
+            signs_requests: self.signs_requests,
+            request_key: self.request_key.clone(),
         }
     }
 

@@ -26,6 +26,7 @@ impl Introspection {
     ///
     /// `config_invalid` at the member that is unknown, missing, of the wrong type or out of range,
     /// `url_insecure` for an endpoint that is not https.
+    #[inline(never)]
     pub(in crate::guard) fn from_option(
         object: &Object,
         providers: &[Provider],

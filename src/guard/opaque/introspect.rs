@@ -73,6 +73,7 @@ impl Introspect {
     }
 
     /// As [`crate::flow::Flow::step`].
+    #[inline(never)]
     pub(in crate::guard) fn step(
         &mut self,
         guard: &mut Guard,

@@ -1,0 +1,111 @@
+// Sessions in cookies behind Hono and Express.
+
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+
+import { makeCookieBrowser } from "../support/cookie-browser.mjs";
+import { installExample } from "../support/example.mjs";
+import { askHttp } from "../support/http.mjs";
+import { makeProvider } from "../support/provider.mjs";
+
+const APP = "https://app.example";
+
+const HONO = `
+import { withSession } from "gatepass/hono";
+import { Hono } from "hono";
+export function make(sessions) {
+  const app = new Hono();
+  app.get("/health", (c) => c.text("ok"));
+  app.use(withSession(() => sessions));
+  app.get("/me", (c) => c.json(c.var.session.user.sub));
+  app.get("/token", async (c) => c.text(await c.var.session.accessToken()));
+  app.post("/change", (c) => c.text("changed"));
+  return app;
+}`;
+
+const EXPRESS = `
+import express from "express";
+import { sessionOf, withSession } from "gatepass/express";
+export function make(sessions) {
+  const app = express();
+  app.get("/health", (_, response) => response.send("ok"));
+  app.use(withSession(sessions));
+  app.get("/me", (request, response) => response.json(sessionOf(request).user.sub));
+  app.get("/token", async (request, response) => {
+    const token = await sessionOf(request).accessToken();
+    response.cookie("other", "1").send(token);
+  });
+  app.post("/change", (_, response) => response.send("changed"));
+  return app;
+}`;
+
+let load;
+before(() => {
+  const project = installExample("cookie-sessions", ["hono", "express"]);
+  load = async (name, text) => {
+    const file = join(project, `${name}.mjs`);
+    writeFileSync(file, text);
+    return import(pathToFileURL(file).href);
+  };
+});
+
+async function makeSessions(provider) {
+  const { createCookieSessions } = await load("backend", `export * from "gatepass/backend";`);
+  const { issuer, clientId, redirectUri, fetch } = provider;
+  return createCookieSessions({ issuer, clientId, redirectUri, fetch, keys: ["6".repeat(64)] });
+}
+
+async function journey(t, provider, browser) {
+  assert.equal(await (await browser.fetch("/health")).text(), "ok");
+  assert.equal((await browser.fetch("/me")).status, 401);
+  const first = await browser.navigate("/me?x=1");
+  assert.equal(first.headers.get("location"), "/login?returnTo=%2Fme%3Fx%3D1");
+  const away = await browser.navigate(first.headers.get("location"));
+  const callback = provider.signInAt(away.headers.get("location")).slice(APP.length);
+  const back = await browser.navigate(callback, "cross-site");
+  assert.equal(back.headers.get("location"), "/me?x=1");
+  assert.equal(await (await browser.fetch("/me")).json(), "alice");
+  assert.equal((await browser.send("/change", { method: "POST" })).status, 403);
+  assert.equal((await browser.fetch("/change", { method: "POST" })).status, 200);
+  // A renewal in the handler brings the browser its new cookie.
+  const { now } = Date;
+  t.after(() => {
+    Date.now = now;
+  });
+  Date.now = () => now() + 280_000;
+  const renewed = await browser.fetch("/token");
+  assert.match(await renewed.text(), /^ey/);
+  assert.ok(renewed.headers.getSetCookie().some((line) => line.startsWith("__Host-gatepass=1.")));
+  assert.equal(renewed.headers.get("cache-control"), "no-store");
+  assert.equal((await browser.submit("/logout")).status, 303);
+  assert.equal((await browser.fetch("/me")).status, 401);
+}
+
+test("Hono signs browsers in and out", async (t) => {
+  const provider = await makeProvider();
+  const { make } = await load("hono-app", HONO);
+  const app = make(await makeSessions(provider));
+  await journey(
+    t,
+    provider,
+    makeCookieBrowser(APP, (request) => app.fetch(request)),
+  );
+});
+
+test("Express signs browsers in and out", async (t) => {
+  const provider = await makeProvider();
+  const { make } = await load("express-app", EXPRESS);
+  const app = make(await makeSessions(provider));
+  const server = await new Promise((resolve) => {
+    const listening = app.listen(0, "127.0.0.1", () => resolve(listening));
+  });
+  t.after(() => server.close());
+  const ask = askHttp(`http://127.0.0.1:${server.address().port}`);
+  const browser = makeCookieBrowser(APP, ask);
+  await journey(t, provider, browser);
+  // What another middleware sets stays.
+  assert.ok(browser.jar.has("other"));
+});

@@ -1,0 +1,502 @@
+// What the documents ask of the command beyond its usual ways. Each test begins with the rows that it
+// is about.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { before, test } from "node:test";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+
+import { assertGolden, showParameters } from "../support/golden.mjs";
+import { ADDRESS, age, loginsOf, makeHome, read } from "../support/login.mjs";
+import { installProgram, listen, startProvider } from "../support/program.mjs";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const SECRET = "client-secret-0123456789-of-the-rows";
+
+let gatepass;
+let begin;
+let logIn;
+let load;
+before(() => {
+  gatepass = installProgram("cli-rows");
+  ({ begin, logIn } = loginsOf(gatepass));
+  load = (file) =>
+    import(pathToFileURL(join(gatepass.project, "node_modules/gatepass/dist", file)).href);
+});
+
+/** A file that the command loads first, in a process of its own. */
+function preload(name, text) {
+  const file = join(gatepass.project, `${name}.mjs`);
+  writeFileSync(file, text);
+  return { NODE_OPTIONS: `--import=${pathToFileURL(file).href}` };
+}
+
+/** What every file below a folder holds. */
+function contents(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? contents(path) : [readFileSync(path, "utf8")];
+  });
+}
+
+/** A client of the program's own, whose provider answers at its token endpoint as it is told. */
+async function startProgram(t, answer) {
+  const asked = [];
+  const provider = await startProvider(t, {
+    answer: async (url, init) => {
+      if (!url.endsWith("/token")) return undefined;
+      asked.push({ at: Date.now(), headers: init.headers, form: new URLSearchParams(init.body) });
+      return answer(asked.length);
+    },
+  });
+  const { home } = makeHome();
+  const env = {
+    HOME: home,
+    GATEPASS_ISSUER: provider.issuer,
+    GATEPASS_CLIENT_ID: "job",
+    GATEPASS_CLIENT_SECRET: SECRET,
+    GATEPASS_FLOW: "client_credentials",
+  };
+  return { asked, env, home };
+}
+
+const granted = () =>
+  Response.json({ access_token: "a-token", token_type: "Bearer", expires_in: 3600 });
+
+test("S0-03 a device login that is interrupted ends, and asks no more", async (t) => {
+  let polls = 0;
+  const provider = await startProvider(t, {
+    answer: (url) => {
+      const { pathname } = new URL(url);
+      if (pathname === "/device") {
+        return Response.json({
+          ...{ device_code: "d", user_code: "ABCD", expires_in: 600, interval: 1 },
+          verification_uri: "https://login.example/device",
+        });
+      }
+      if (pathname !== "/token") return undefined;
+      polls++;
+      return Response.json({ error: "authorization_pending" }, { status: 400 });
+    },
+  });
+  const { env, tokens } = makeHome();
+  const login = gatepass.start(t, ["login", "--device", "--no-browser"], {
+    env: {
+      ...env,
+      GATEPASS_ISSUER: provider.issuer,
+      GATEPASS_DEVICE_URL: `${provider.issuer}/device`,
+      GATEPASS_CLIENT_ID: "spa",
+      GATEPASS_STORE: "file",
+    },
+  });
+  while (polls < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+  login.child.kill("SIGINT");
+  const { code, stderr } = await login.exited;
+  assert.equal(code, 130, stderr);
+  const before = polls;
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  assert.equal(polls, before);
+  assert.ok(!existsSync(tokens));
+});
+
+test("S0-14 logout --global opens the provider's page for signing out", async (t) => {
+  const provider = await startProvider(t);
+  const { settings, home, opened, tokens } = await logIn(t, provider);
+  await opened();
+  rmSync(join(home, "opened"));
+  const { code, stderr } = await gatepass.run(["logout", "--global"], { env: settings });
+  assert.equal(code, 0, stderr);
+  const [argc, page] = await opened();
+  assert.equal(argc, "1");
+  assert.ok(page.startsWith(`${provider.issuer}/logout?`), page);
+  assert.ok(!existsSync(tokens));
+});
+
+test("S0-15 a renewed token is handed out when it is kept, and not before", async (t) => {
+  let place;
+  const provider = await startProvider(t, {
+    // While the provider answers, tokens lose their place.
+    before: (url) => {
+      if (place === undefined || !url.endsWith("/token")) return;
+      rmSync(place);
+      mkdirSync(join(place, "in-the-way"), { recursive: true, mode: 0o700 });
+    },
+  });
+  const { settings, tokens } = await logIn(t, provider);
+  age(tokens);
+  place = tokens;
+  const asked = provider.count("/token");
+  const { code, stdout, stderr } = await gatepass.run(["token"], { env: settings });
+  assert.equal(provider.count("/token"), asked + 1);
+  assert.notEqual(code, 0);
+  assert.equal(stdout, "");
+  assert.match(stderr, /^Error: /m);
+});
+
+test("S1-01 a token that was asked for something else is another token", async (t) => {
+  const { asked, env } = await startProgram(t, granted);
+  const token = (...args) => gatepass.run(["token", "--store", "file", ...args], { env });
+  await token("--audience", "https://one.example");
+  await token("--audience", "https://one.example");
+  assert.equal(asked.length, 1);
+  for (const args of [
+    ["--audience", "https://two.example"],
+    ["--scopes", "read"],
+    ["--scopes", "read", "--resources", "https://a.example/"],
+    ["--params", "tenant=acme"],
+  ]) {
+    const before = asked.length;
+    await token(...args);
+    await token(...args);
+    assert.equal(asked.length, before + 1, args.join(" "));
+  }
+});
+
+test("S0-18 S1-24 selftest goes through every flow, offline", async () => {
+  const env = preload(
+    "offline",
+    `const send = globalThis.fetch;
+    globalThis.fetch = (input, init) => {
+      const { hostname } = new URL(input instanceof Request ? input.url : input);
+      if (hostname !== "127.0.0.1") throw new Error("offline");
+      return send(input, init);
+    };`,
+  );
+  const { code, stdout } = await gatepass.run(["selftest"], { env });
+  assert.equal(code, 0, stdout);
+  assert.deepEqual(stdout.trim().split("\n"), [
+    "ok   code flow with PKCE through a page on 127.0.0.1, renewed, and revoked",
+    "ok   device flow, and one that is denied",
+    "ok   client credentials, one request for a hundred callers",
+    "ok   a guard accepts a good token and refuses a forged one",
+    "ok   introspection, and a token that was revoked",
+  ]);
+});
+
+test("S1-05 the client's secret is in no file, whatever was done with it", async (t) => {
+  const { env, home } = await startProgram(t, granted);
+  for (const args of [
+    ["token", "--store", "file"],
+    ["token", "--store", "file", "--debug", "--audience", "https://api.example"],
+    ["status", "--store", "file"],
+    ["doctor"],
+    ["logout", "--store", "file"],
+    ["token", "--store", "file"],
+  ]) {
+    const { stdout, stderr } = await gatepass.run(args, { env });
+    assert.ok(!(stdout + stderr).includes(SECRET), args.join(" "));
+  }
+  const files = contents(join(home, ".gatepass"));
+  assert.ok(files.length > 0);
+  for (const text of files) {
+    for (const form of [SECRET, btoa(`job:${SECRET}`), btoa(SECRET)]) {
+      assert.ok(!text.includes(form));
+    }
+  }
+});
+
+test("S1-06 a busy provider is asked three times at the most, when it says, and a slow one for as long as is said", async (t) => {
+  const busy = (status, wait) => () =>
+    Response.json({}, { status, headers: { "retry-after": String(wait) } });
+  for (const status of [429, 500, 503]) {
+    const { asked, env } = await startProgram(t, busy(status, 0));
+    const { code, stderr } = await gatepass.run(["token"], { env });
+    assert.equal(code, 1, stderr);
+    assert.equal(asked.length, 3, String(status));
+  }
+  const told = await startProgram(t, (turn) => (turn === 1 ? busy(503, 1)() : granted()));
+  assert.equal((await gatepass.run(["token"], { env: told.env })).code, 0);
+  assert.ok(told.asked[1].at - told.asked[0].at >= 1000, "Retry-After is honoured");
+
+  const never = await startProgram(t, () => new Promise(() => {}));
+  const late = await gatepass.run(["token", "--timeout", "1"], { env: never.env });
+  assert.equal(late.code, 4, late.stderr);
+  const { stdout } = await gatepass.run(["help", "token"]);
+  assert.match(stdout, /--timeout SECONDS\n[^]*?Default: 10 for tokens/);
+});
+
+test("S1-11 audience, resources and parameters of one's own stand in the request for a login too", async (t) => {
+  const provider = await startProvider(t);
+  const { url, login, callback } = await begin(t, provider, [
+    ...["--audience", "https://api.example", "--resources", "https://a.example/"],
+    ...["--resources", "https://b.example/", "--params", "tenant=acme"],
+  ]);
+  const { searchParams } = new URL(url);
+  assert.equal(searchParams.get("audience"), "https://api.example");
+  assert.deepEqual(searchParams.getAll("resource"), ["https://a.example/", "https://b.example/"]);
+  assert.equal(searchParams.get("tenant"), "acme");
+  await fetch(callback());
+  assert.equal((await login.exited).code, 0);
+});
+
+/** Members of requests and answers whose values are secret. */
+const SECRETS = [
+  ...["access_token", "refresh_token", "id_token", "token", "client_secret", "code"],
+  ...["code_verifier", "assertion", "client_assertion", "device_code", "subject_token"],
+];
+
+test("S1-14 whatever a secret looks like and wherever it stands, --debug shows four letters of its hash", async () => {
+  const { showing } = await load("cli/debug.js");
+  for (let round = 0; round < 200; round++) {
+    const size = 12 + (round % 60);
+    const value = () =>
+      round % 2 === 0 ? randomBytes(size).toString("base64url") : randomBytes(size).toString("hex");
+    const secrets = Object.fromEntries(SECRETS.map((name) => [name, value()]));
+    const [basic, cookie, proof] = [value(), value(), value()];
+    const answers = [
+      [JSON.stringify({ ...secrets, scope: "shown" }), "application/json; charset=utf-8"],
+      [JSON.stringify([{ deep: { ...secrets, scope: "shown" } }]), "application/token+json"],
+      [new URLSearchParams(secrets).toString(), "application/x-www-form-urlencoded"],
+      // What cannot be read whole is not shown.
+      [`<p>${Object.values(secrets).join(" ")}</p>`, "text/html"],
+      [JSON.stringify(secrets).slice(0, -2), "application/json"],
+      [Object.values(secrets)[0], "application/jwt"],
+    ];
+    const [text, type] = answers[round % answers.length];
+    const lines = [];
+    const send = showing(
+      async () =>
+        new Response(text, { headers: { "content-type": type, "set-cookie": `s=${cookie}` } }),
+      (line) => lines.push(line),
+    );
+    await send(`https://as.example/x?${new URLSearchParams(secrets)}`, {
+      method: "POST",
+      headers: {
+        authorization: `Basic ${basic}`,
+        dpop: proof,
+        "content-type": "application/x-www-form-urlencoded",
+      },
+      body: new URLSearchParams({ ...secrets, grant_type: "shown" }).toString(),
+    });
+    const shown = lines.join("\n");
+    assert.match(shown, /grant_type=shown/);
+    for (const secret of [...Object.values(secrets), basic, cookie, proof]) {
+      assert.ok(!shown.includes(secret), `round ${round}: ${type}`);
+    }
+    assert.match(shown, /access_token=\*\*\*[0-9a-f]{4}\b/);
+  }
+});
+
+test("S1-16 a secret goes into the header as it is where a provider does not decode it", async (t) => {
+  const { asked, env } = await startProgram(t, granted);
+  const odd = { ...env, GATEPASS_CLIENT_ID: "job/1", GATEPASS_CLIENT_SECRET: "a+b %" };
+  for (const auth of ["client_secret_basic", "client_secret_basic_raw"]) {
+    const { code, stderr } = await gatepass.run(["token"], {
+      env: { ...odd, GATEPASS_CLIENT_AUTH: auth },
+    });
+    assert.equal(code, 0, stderr);
+  }
+  const sent = asked.map(({ headers }) => atob(headers.authorization.slice("Basic ".length)));
+  assert.deepEqual(sent, ["job%2F1:a%2Bb+%25", "job/1:a+b %"]);
+});
+
+test("S1-18 status --json says all there is to say of a login, and no token", async (t) => {
+  const provider = await startProvider(t);
+  const { settings, tokens } = await logIn(t, provider);
+  const saved = read(tokens);
+  const { code, stdout } = await gatepass.run(["status", "--json"], { env: settings });
+  assert.equal(code, 0);
+  const state = JSON.parse(stdout);
+  for (const name of ["server", "issuer", "subject", "scope", "expires_at", "store"]) {
+    assert.equal(typeof state[name], "string", name);
+  }
+  assert.deepEqual(
+    [state.signed_in, state.refresh_available, state.expires_at, state.store],
+    [true, true, saved.expires_at, "file"],
+  );
+  for (const token of [saved.access_token, saved.refresh_token, saved.id_token]) {
+    assert.ok(!stdout.includes(token));
+  }
+});
+
+test("S1-22 an endpoint that is guarded answers 401 without a token, 200 with, and 200 after its end", async (t) => {
+  const provider = await startProvider(t);
+  const { createGuard } = await load("guard.js");
+  const guard = await createGuard({
+    issuer: provider.issuer,
+    audience: provider.audience,
+    dangerouslyAllowHttpLoopback: true,
+  });
+  t.after(() => guard.dispose());
+  const shown = [];
+  const api = await listen(t, async (request, response) => {
+    const { authorization } = request.headers;
+    shown.push(authorization);
+    const headers = new Headers(authorization === undefined ? {} : { authorization });
+    const { principal, response: refusal } = await guard.check({ headers });
+    response.writeHead(principal ? 200 : refusal.status).end(principal?.subject);
+  });
+  assert.equal((await fetch(api.origin)).status, 401);
+  const { settings, tokens } = await logIn(t, provider);
+  const call = () => gatepass.run(["request", api.origin], { env: settings });
+  const first = await call();
+  assert.deepEqual([first.code, first.stdout], [0, "alice"], first.stderr);
+  age(tokens);
+  const after = await call();
+  assert.deepEqual([after.code, after.stdout], [0, "alice"], after.stderr);
+  assert.equal(new Set(shown).size, 3, "nothing, a token, and another one");
+});
+
+test("S1-25 README says what each command does, and the changes of each version are written down", async () => {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const { stdout } = await gatepass.run(["help"]);
+  const commands = stdout.slice(stdout.indexOf("Commands:"), stdout.indexOf("gatepass help"));
+  const names = [...commands.matchAll(/^ {2}(\w+) /gm)].map(([, name]) => name);
+  assert.equal(names.length, 11);
+  for (const name of names) assert.match(readme, new RegExp(`\\bgatepass ${name}\\b`), name);
+  const changes = readFileSync(join(root, "CHANGELOG.md"), "utf8");
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const [first] = /^## .*$/m.exec(changes);
+  // Before the first release there is one heading, and what is under it is not empty.
+  assert.ok(first === "## Unreleased" || first.startsWith(`## ${version}`), first);
+  assert.match(changes, /^## [^\n]+\n\n- \S/m);
+});
+
+test("S2-03 a token that one brings oneself wins over the login, is not renewed and not written", async (t) => {
+  const provider = await startProvider(t);
+  const { settings, tokens, home } = await logIn(t, provider);
+  const before = readFileSync(tokens, "utf8");
+  const asked = provider.requests.length;
+  const api = await listen(t, (_, response) => {
+    response.writeHead(401, { "www-authenticate": 'Bearer error="invalid_token"' }).end();
+  });
+  const own = "a-token-of-my-own";
+  const env = { ...settings, GATEPASS_ACCESS_TOKEN: own };
+  assert.equal((await gatepass.run(["token"], { env })).stdout, `${own}\n`);
+  assert.equal((await gatepass.run(["request", api.origin], { env })).code, 5);
+  assert.equal((await gatepass.run(["exec", "--", "true"], { env })).code, 0);
+  assert.equal(provider.requests.length, asked);
+  assert.equal(readFileSync(tokens, "utf8"), before);
+  assert.ok(contents(join(home, ".gatepass")).every((text) => !text.includes(own)));
+});
+
+test("S2-09 S2-10 S2-11 S2-12 a login at a provider that everybody knows asks at its addresses", async (t) => {
+  const PROVIDERS = [
+    {
+      args: ["--provider", "auth0", "--domain", "your-domain.auth0.com"],
+      issuer: "https://your-domain.auth0.com/",
+      endpoints: [
+        "https://your-domain.auth0.com/authorize",
+        "https://your-domain.auth0.com/oauth/token",
+      ],
+    },
+    {
+      args: ["--provider", "okta", "--domain", "your-domain.okta.com"],
+      issuer: "https://your-domain.okta.com/oauth2/default",
+      endpoints: [
+        "https://your-domain.okta.com/oauth2/default/v1/authorize",
+        "https://your-domain.okta.com/oauth2/default/v1/token",
+      ],
+    },
+    {
+      args: ["--provider", "entra", "--tenant", "your-tenant-id"],
+      issuer: "https://login.microsoftonline.com/your-tenant-id/v2.0",
+      endpoints: [
+        "https://login.microsoftonline.com/your-tenant-id/oauth2/v2.0/authorize",
+        "https://login.microsoftonline.com/your-tenant-id/oauth2/v2.0/token",
+      ],
+    },
+    {
+      args: ["--provider", "google"],
+      issuer: "https://accounts.google.com",
+      endpoints: [
+        "https://accounts.google.com/o/oauth2/v2/auth",
+        "https://oauth2.googleapis.com/token",
+      ],
+    },
+  ];
+  const seen = [];
+  for (const { args, issuer, endpoints } of PROVIDERS) {
+    const log = join(gatepass.project, "asked.txt");
+    writeFileSync(log, "");
+    const document = {
+      issuer,
+      authorization_endpoint: endpoints[0],
+      token_endpoint: endpoints[1],
+      jwks_uri: `${new URL(issuer).origin}/keys`,
+      response_types_supported: ["code"],
+    };
+    const env = preload(
+      "world",
+      `import { appendFileSync } from "node:fs";
+      globalThis.fetch = async (url, init) => {
+        appendFileSync(${JSON.stringify(log)}, (init?.method ?? "GET") + " " + url + "\\n");
+        return String(url).includes("/.well-known/")
+          ? Response.json(${JSON.stringify(document)})
+          : Response.json({ error: "invalid_grant" }, { status: 400 });
+      };`,
+    );
+    const home = makeHome();
+    const login = gatepass.start(t, ["login", "--no-browser", "--client-id", "spa", ...args], {
+      env: { ...home.env, ...env, GATEPASS_STORE: "file" },
+    });
+    const [, url] = await login.said(ADDRESS);
+    const { origin, pathname, searchParams } = new URL(url);
+    const state = searchParams.get("state");
+    login.child.stdin.write(`${searchParams.get("redirect_uri")}?code=c&state=${state}\n`);
+    assert.equal((await login.exited).code, 5);
+    const [discovery, ...rest] = readFileSync(log, "utf8").trim().split("\n");
+    seen.push(
+      [discovery, `GET ${origin}${pathname}`, showParameters(searchParams), ...rest].join("\n"),
+    );
+    // The same addresses as those documents have them.
+    assert.equal(origin + pathname, endpoints[0]);
+    assert.deepEqual(rest, [`POST ${endpoints[1]}`]);
+  }
+  assertGolden("wire-providers", `${seen.join("\n\n")}\n`);
+});
+
+test("S2-20 the token goes into curl and into a program in Python as README says", async (t) => {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const shown = [];
+  const api = await listen(t, (request, response) => {
+    shown.push(request.headers.authorization);
+    response.end("{}");
+  });
+  const bin = join(gatepass.project, "node_modules/.bin");
+  const env = {
+    PATH: `${bin}:${process.env["PATH"]}`,
+    HOME: "/nonexistent",
+    GATEPASS_ACCESS_TOKEN: "own.token",
+  };
+  const run = promisify(execFile);
+  const options = { env, cwd: gatepass.project };
+  const line = 'curl -H "Authorization: Bearer $(gatepass token)"';
+  assert.ok(readme.includes(line));
+  const [, python] = /```python\n([^]*?)```/.exec(readme);
+  for (const [program, ...args] of [
+    ["curl", "sh", "-c", `${line} -s ${api.origin}`],
+    ["python3", "python3", "-c", python.replace("https://api.example.com/me", api.origin)],
+  ]) {
+    try {
+      await run(program, ["--version"]);
+    } catch {
+      return t.skip(`${program} is not installed`);
+    }
+    await run(args[0], args.slice(1), options);
+  }
+  assert.deepEqual(shown, ["Bearer own.token", "Bearer own.token"]);
+});
+
+test("S2-36 an answer in the name of another provider, or without one where it names itself, is refused", async (t) => {
+  const provider = await startProvider(t);
+  for (const change of [
+    (params) => params.set("iss", "https://evil.example"),
+    (params) => params.delete("iss"),
+  ]) {
+    const { callback, login, tokens } = await begin(t, provider);
+    const back = new URL(callback());
+    change(back.searchParams);
+    const asked = provider.count("/token");
+    await fetch(back);
+    const { code, stderr } = await login.exited;
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /iss_(?:mismatch|missing)/);
+    assert.equal(provider.count("/token"), asked, "the code goes nowhere");
+    assert.ok(!existsSync(tokens));
+  }
+});
