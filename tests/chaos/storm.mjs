@@ -8,6 +8,10 @@ const TABS = 6;
 const STUCK_MS = 60_000;
 /** How long one request may take; with it the client's patience with a tab that hangs. */
 const TIMEOUT_S = 3;
+/** What becomes of a renewal in bad weather. */
+const WEATHER = ["upstream_timeout", "upstream_unreachable"];
+/** One in fifteen fails: ten in a row are not the weather. */
+const MOST_TRIES = 10;
 
 /** Numbers from a seed (mulberry32), so that a storm can be made again. */
 function makeDice(seed) {
@@ -149,15 +153,23 @@ export async function storm(launched, { rounds, seed, prepare, isOver }) {
     return Promise.race([promise, late]).finally(() => clearTimeout(timer));
   };
   const check = async (page, index) => {
-    const found = page.evaluate(() =>
-      window.client.accessToken().then(
-        (token) => ({ token, signedIn: window.client.state().signedIn }),
-        ({ code }) => ({ code, seen: window.seen.slice(-8) }),
-      ),
-    );
-    const { token, signedIn, ...rest } = await within(found, `tab ${index}`);
-    if (typeof token !== "string" || signedIn !== true) {
-      throw new Error(`tab ${index} lost the session: ${JSON.stringify(rest)}`);
+    const ask = () =>
+      page.evaluate(() =>
+        window.client
+          .accessToken()
+          .then(
+            (token) => ({ token }),
+            ({ code }) => ({ code, seen: window.seen.slice(-8) }),
+          )
+          .then((found) => ({ ...found, signedIn: window.client.state().signedIn })),
+      );
+    // The weather goes on: a renewal that it spoils is no lost session, and the next one is well.
+    for (let tries = 1; ; tries++) {
+      const { token, signedIn, ...rest } = await within(ask(), `tab ${index}`);
+      if (typeof token === "string" && signedIn) return;
+      if (!signedIn || !WEATHER.includes(rest.code) || tries === MOST_TRIES) {
+        throw new Error(`tab ${index} lost the session: ${JSON.stringify({ signedIn, ...rest })}`);
+      }
     }
   };
 
