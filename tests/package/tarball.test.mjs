@@ -58,8 +58,8 @@ const MODULES = [
     "verdicts",
     "windows",
   ].flatMap((n) => typed(`lib/${n}`)),
-  ...["backend", "client", "edge", "engine", "fallback", "guard", "inline", "slim"].flatMap((n) =>
-    typed(`load/${n}`),
+  ...["backend", "client", "edge", "engine", "fallback", "guard", "held", "inline", "slim"].flatMap(
+    (n) => typed(`load/${n}`),
   ),
   ...["backend", "client", "guard"].flatMap(artefact),
   ...[
