@@ -106,9 +106,16 @@ const MODULES = [
     "service",
   ].map((n) => program(`server/${n}`)),
   ...["backend", "client", "guard"].flatMap((n) => typed(`api/${n}`)),
-  ...["cloudflare", "connect", "express", "guard-source", "hono", "react", "shared-cache"].flatMap(
-    (n) => typed(`adapters/${n}`),
-  ),
+  ...[
+    "cloudflare",
+    "connect",
+    "express",
+    "guard-source",
+    "hono",
+    "react",
+    "serviceworker",
+    "shared-cache",
+  ].flatMap((n) => typed(`adapters/${n}`)),
 ];
 
 /** All modules are there once more for require(), but those for edge runtimes. */
