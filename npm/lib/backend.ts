@@ -2,7 +2,6 @@ import { backendEngine } from "../load/backend.js";
 import type { Client as Core } from "../wasm/backend_bg.js";
 import { PageClient, makeClient } from "./client.js";
 import type { Client, ClientOptions, IdClaims } from "./client.js";
-import { call } from "./errors.js";
 import { fetchWith, wrapFetch as wrapPlain } from "./fetch.js";
 import type { PassSource, TokenSource } from "./fetch.js";
 import { takeKey, toJson } from "./options.js";
@@ -289,26 +288,26 @@ export function coreOf(client: BackendClient): Core {
 
 class MachineClient extends PageClient implements BackendClient {
   static coreOf(client: MachineClient): Core {
-    return client.#core;
+    return client.core as Core;
   }
 
-  get #core(): Core {
-    return this.alive as Core;
+  #use<T>(work: (core: Core) => T | Promise<T>): Promise<T> {
+    return this.use((core) => work(core as Core));
   }
 
   clientCredentials(options: ClientCredentialsOptions = {}): TokenSource {
     // The options are read now: changing them later has no effect.
     const grant = toJson(options);
     const source: TokenSource = {
-      accessToken: () => call(() => this.#core.grantedToken(grant)),
-      tokenFor: (url) => call(() => this.#core.grantedTokenFor(grant, url)),
+      accessToken: () => this.#use((core) => core.grantedToken(grant)),
+      tokenFor: (url) => this.#use((core) => core.grantedTokenFor(grant, url)),
       tokenAfter: (status, challenge, used) =>
-        call(() => this.#core.grantedTokenAfter(grant, status, challenge, used)),
+        this.#use((core) => core.grantedTokenAfter(grant, status, challenge, used)),
     };
     passes.set(source, {
-      passFor: (...request) => call(() => this.#core.grantedPassFor(grant, ...request)),
-      passAfter: (...refusal) => call(() => this.#core.grantedPassAfter(grant, ...refusal)),
-      learnNonce: (url, nonce) => this.#core.learnNonce(url, nonce),
+      passFor: (...request) => this.#use((core) => core.grantedPassFor(grant, ...request)),
+      passAfter: (...refusal) => this.#use((core) => core.grantedPassAfter(grant, ...refusal)),
+      learnNonce: (url, nonce) => this.learnNonce(url, nonce),
     });
     return source;
   }
@@ -327,12 +326,12 @@ class MachineClient extends PageClient implements BackendClient {
 
   async #tokens(kind: string, options: object): Promise<TokenSet> {
     const json = toJson(options);
-    return JSON.parse(await call(() => this.#core.requestTokens(kind, json))) as TokenSet;
+    return JSON.parse(await this.#use((core) => core.requestTokens(kind, json))) as TokenSet;
   }
 
   async deviceLogin(options: DeviceLoginOptions = {}): Promise<DeviceLogin> {
     const json = toJson(options);
-    const prompt = JSON.parse(await call(() => this.#core.startDevice(json))) as Omit<
+    const prompt = JSON.parse(await this.#use((core) => core.startDevice(json))) as Omit<
       DeviceLogin,
       "finish"
     >;
@@ -340,7 +339,7 @@ class MachineClient extends PageClient implements BackendClient {
     return {
       ...prompt,
       finish: ({ signal } = {}) =>
-        (finished ??= call(() => this.#core.finishDevice(signal)).then(
+        (finished ??= this.#use((core) => core.finishDevice(signal)).then(
           (text) => JSON.parse(text) as DeviceSignedIn,
         )),
     };

@@ -1,7 +1,8 @@
 import { clientEngine } from "../load/client.js";
 import type { Engine } from "../load/engine.js";
+import { Held } from "../load/held.js";
 import type { Client as Core } from "../wasm/client_bg.js";
-import { GatepassError, call, disposed, translate } from "./errors.js";
+import { GatepassError, call, translate } from "./errors.js";
 import type { ErrorCode } from "./errors.js";
 import { Listeners } from "./events.js";
 import { FOR_HOST, NoToken, askBrowser, disconnect } from "./fedcm.js";
@@ -10,7 +11,7 @@ import { fetchWith } from "./fetch.js";
 import type { PassSource } from "./fetch.js";
 import { formOf, isRequest } from "./form.js";
 import { makeKeyring } from "./keyring.js";
-import { lease, lockOr } from "./lock.js";
+import { lease, lockOr, released } from "./lock.js";
 import { isBoolean, isFunction, isKeyPair, split, toJson } from "./options.js";
 import { relay } from "./relay.js";
 import { defaultStore, isStore, isStoreOption, listen, sessionStore } from "./storage.js";
@@ -390,7 +391,10 @@ export type ClientEvent =
   | { readonly type: "disconnect_failed" }
   /** Another tab renewed the shared session or signed in. */
   | { readonly type: "session_changed" }
-  /** The store held something that is no session of this client; it was removed. */
+  /**
+   * The session is gone: the store held something that is no session of this client
+   * (`storage_invalid`), or it was in memory alone and the WebAssembly failed (`internal_error`).
+   */
   | { readonly type: "session_discarded"; readonly code: ErrorCode }
   /** The store could not keep the session, which goes on in this page. */
   | { readonly type: "store_failed"; readonly code: ErrorCode };
@@ -589,27 +593,52 @@ export async function makeClient<G extends ClientGlue, C extends PageClient>(
   const json = toJson({ ...rest, ...dpop });
   const listeners = new Listeners<ClientEvent>(host.onEvent);
   return call(async () => {
-    const glue = await engine.ready();
     const logins = host.transactionStore ?? defaultStore();
     const session = sessionStore(host.store);
     // Tabs share localStorage and, for all that is known, a store of the program's own.
     const isShared = session !== undefined && host.store !== "session";
     const isLocal = host.store === "local";
-    const core = new glue.Client(
-      json,
-      logins,
-      host.fetch,
-      listeners.receive,
-      session,
-      isShared ? lockOr(isLocal ? lease : undefined) : undefined,
-    );
-    core.useKeyring(makeKeyring(key));
-    prepare?.(core as InstanceType<G["Client"]>);
-    await core.sync();
+    const lock = isShared ? lockOr(isLocal ? lease : undefined) : undefined;
+    const keyring = makeKeyring(key);
+    const revived = session ? undefined : tellOfLoss(listeners);
+    const held: HeldClient = await Held.of(engine, {
+      make: (glue, life) => {
+        const core = new glue.Client(
+          json,
+          logins,
+          host.fetch,
+          listeners.receive,
+          session,
+          lock && released(lock, life),
+        );
+        core.useKeyring(keyring);
+        prepare?.(core as InstanceType<G["Client"]>);
+        return core;
+      },
+      begin: (core) => core.sync(),
+      ...(revived && { revived }),
+    });
     const send = host.fetch ?? ((input, init) => fetch(input, init));
     const tends = host.autoRefresh !== false && typeof document !== "undefined";
-    return new Made(core, listeners, options.redirectUri, send, isLocal, tends);
+    return new Made(held, listeners, options.redirectUri, send, isLocal, tends);
   });
+}
+
+/** A core, whichever artefact it is of. */
+type HeldClient = Pick<Held<ClientGlue, Core>, "core" | "use" | "isDisposed" | "dispose">;
+
+/** A session in memory is gone with its instance: whoever was signed in is told. */
+function tellOfLoss(listeners: Listeners<ClientEvent>): () => void {
+  let isSignedIn = false;
+  listeners.on("signed_in", () => (isSignedIn = true));
+  for (const type of ["expired", "signed_out"] as const) {
+    listeners.on(type, () => (isSignedIn = false));
+  }
+  return () => {
+    if (!isSignedIn) return;
+    isSignedIn = false;
+    listeners.receive('{"type":"session_discarded","code":"internal_error"}');
+  };
 }
 
 /** The key is for this side, everything else for the core, which refuses what it does not know. */
@@ -624,7 +653,7 @@ export class PageClient implements Client {
   readonly fetch: typeof fetch;
   readonly #listeners: Listeners<ClientEvent>;
   readonly #redirectUri: string | undefined;
-  #core: Core | undefined;
+  readonly #held: HeldClient;
   /** The callback that was handled last: its URL is cleaned, so it is kept here. */
   #callback: string | undefined;
   /** Stops hearing what other tabs do to the session. */
@@ -632,25 +661,29 @@ export class PageClient implements Client {
   readonly #tending: Tending | undefined;
 
   constructor(
-    core: Core,
+    held: HeldClient,
     listeners: Listeners<ClientEvent>,
     redirectUri: string | undefined,
     send: typeof fetch,
     isLocal: boolean,
     tends: boolean,
   ) {
-    this.#core = core;
+    this.#held = held;
     const source: PassSource = {
-      passFor: (...request) => call(() => this.alive.passFor(...request)),
-      passAfter: (...refusal) => call(() => this.alive.passAfter(...refusal)),
-      learnNonce: (url, nonce) => this.alive.learnNonce(url, nonce),
+      passFor: (...request) => held.use((core) => core.passFor(...request)),
+      passAfter: (...refusal) => held.use((core) => core.passAfter(...refusal)),
+      learnNonce: (url, nonce) => this.learnNonce(url, nonce),
     };
     this.fetch = fetchWith(source, send);
     this.#listeners = listeners;
     this.#redirectUri = redirectUri;
-    if (isLocal) this.#stopListening = listen(() => void this.#core?.sync().catch(() => {}));
+    if (isLocal) {
+      this.#stopListening = listen(() => {
+        if (!held.isDisposed) void held.use((core) => core.sync()).catch(() => {});
+      });
+    }
     if (tends) {
-      const tending = keepTending(async () => this.#core?.tend());
+      const tending = keepTending(() => held.use((core) => core.tend()));
       for (const type of ["signed_in", "refreshed", "session_changed"] as const) {
         listeners.on(type, tending.again);
       }
@@ -659,9 +692,19 @@ export class PageClient implements Client {
     }
   }
 
-  protected get alive(): Core {
-    if (!this.#core) throw disposed();
-    return this.#core;
+  /** Uses the core; its backend's has more methods. */
+  protected use<T>(work: (core: Core) => T | Promise<T>): Promise<T> {
+    return this.#held.use(work);
+  }
+
+  /** The core, for what must be answered at once. */
+  protected get core(): Core {
+    return this.#held.core;
+  }
+
+  /** A nonce for an instance that died meanwhile is asked for once more. */
+  protected learnNonce(url: string, nonce: string): void {
+    void this.use((core) => core.learnNonce(url, nonce)).catch(() => {});
   }
 
   async signIn(options: SignInOptions = {}): Promise<void> {
@@ -703,7 +746,7 @@ export class PageClient implements Client {
   async signInFedCm(options: FedCmOptions): Promise<SignedIn | null> {
     const { host, rest } = split(options, FOR_HOST);
     const { mediation, returnTo, signal, whenUnavailable } = host;
-    const request = await call(() => this.alive.fedCmRequest(toJson(rest)));
+    const request = await this.use((core) => core.fedCmRequest(toJson(rest)));
     let token;
     try {
       token = await askBrowser(JSON.parse(request), {
@@ -713,7 +756,8 @@ export class PageClient implements Client {
     } catch (thrown) {
       signal?.throwIfAborted();
       if (!(thrown instanceof NoToken)) throw thrown;
-      const error = translate(this.alive.fedCmError(thrown.name, thrown.code));
+      const { name, code } = thrown;
+      const error = translate(await this.use((core) => core.fedCmError(name, code)));
       if (whenUnavailable !== "redirect" || error.code === "server_error_response") throw error;
       await this.signIn({
         ...(rest.loginHint !== undefined && { loginHint: rest.loginHint }),
@@ -721,7 +765,7 @@ export class PageClient implements Client {
       });
       return null;
     }
-    const completed = await call(() => this.alive.completeFedCm(request, token));
+    const completed = await this.use((core) => core.completeFedCm(request, token));
     return JSON.parse(completed) as SignedIn;
   }
 
@@ -734,11 +778,11 @@ export class PageClient implements Client {
   }
 
   async #begin(options: object): Promise<Begun & { readonly url: string }> {
-    return JSON.parse(await call(() => this.alive.signIn(toJson(options)))) as never;
+    return JSON.parse(await this.use((core) => core.signIn(toJson(options)))) as never;
   }
 
   async #complete(url: string, form?: string): Promise<SignedIn> {
-    return JSON.parse(await call(() => this.alive.complete(url, form))) as SignedIn;
+    return JSON.parse(await this.use((core) => core.complete(url, form))) as SignedIn;
   }
 
   #waiting(begun: Begun, signal: AbortSignal | undefined): Waiting {
@@ -746,7 +790,12 @@ export class PageClient implements Client {
   }
 
   #error(code: ErrorCode): GatepassError {
-    return translate(this.alive.windowError(code));
+    try {
+      return translate(this.#held.core.windowError(code));
+    } catch (cause) {
+      // Whoever waits is to hear of it.
+      return translate(cause);
+    }
   }
 
   /** The callback's URL; that of the page is cleaned before anything else can see it. */
@@ -769,25 +818,25 @@ export class PageClient implements Client {
   }
 
   user(): IdClaims | null {
-    const text = this.alive.user();
+    const text = this.#held.core.user();
     return text === undefined ? null : (JSON.parse(text) as IdClaims);
   }
 
   async userinfo(): Promise<UserInfo> {
-    return JSON.parse(await call(() => this.alive.userinfo())) as UserInfo;
+    return JSON.parse(await this.use((core) => core.userinfo())) as UserInfo;
   }
 
   async tokenFor(url: string | URL): Promise<string | undefined> {
-    const pass = await call(() => this.alive.passFor("GET", String(url)));
+    const pass = await this.use((core) => core.passFor("GET", String(url)));
     return pass === undefined ? undefined : (JSON.parse(pass) as { readonly token: string }).token;
   }
 
   accessToken(): Promise<string> {
-    return call(() => this.alive.accessToken());
+    return this.use((core) => core.accessToken());
   }
 
   refresh(): Promise<void> {
-    return call(() => this.alive.refresh());
+    return this.use((core) => core.refresh());
   }
 
   async signOut(options: SignOutOptions = {}): Promise<void> {
@@ -798,8 +847,7 @@ export class PageClient implements Client {
 
   async signOutUrl(options: SignOutOptions = {}): Promise<URL | null> {
     let disconnected: Promise<boolean> | undefined;
-    const url = await call(() => {
-      const core = this.alive;
+    const url = await this.use((core) => {
       const json = toJson(options);
       this.#callback = undefined;
       const connection = core.fedCmConnection();
@@ -821,17 +869,17 @@ export class PageClient implements Client {
       cleaned.searchParams.delete("state");
       history.replaceState(history.state, "", cleaned);
     }
-    const returnTo = await call(() => this.alive.completeSignOut(current));
+    const returnTo = await this.use((core) => core.completeSignOut(current));
     return returnTo === undefined ? {} : { returnTo };
   }
 
   handleFrontchannelLogout(url?: string | URL): Promise<boolean> {
     const current = url === undefined ? needPage().href : String(url);
-    return call(() => this.alive.frontchannelLogout(current));
+    return this.use((core) => core.frontchannelLogout(current));
   }
 
   state(): ClientState {
-    return JSON.parse(this.alive.state()) as ClientState;
+    return JSON.parse(this.#held.core.state()) as ClientState;
   }
 
   on<T extends ClientEvent["type"]>(
@@ -845,8 +893,7 @@ export class PageClient implements Client {
     this.#stopListening?.();
     this.#tending?.stop();
     this.#listeners.clear();
-    this.#core?.free();
-    this.#core = undefined;
+    this.#held.dispose();
   }
 }
 

@@ -1,9 +1,16 @@
 // One tab at a time.
 
+import type { Life } from "../load/engine.js";
 import { inValues } from "./database.js";
 
 /** Runs `work` while no other tab does; who does for longer than so many seconds loses the lock. */
 export type Lock = (name: string, work: () => Promise<void>, seconds: number) => Promise<void>;
+
+/** The same lock, which nobody holds longer than the instance lives that works under it. */
+export const released =
+  (lock: Lock, life: Life): Lock =>
+  (name, work, seconds) =>
+    lock(name, () => life.of(work()), seconds);
 
 /**
  * By the page's Web Locks. Without them, as in Safari before 15.4, by `fallback`: what is left

@@ -1,7 +1,8 @@
 import { backendEngine } from "../load/backend.js";
+import { Held } from "../load/held.js";
 import type { LogoutReceiver as Core } from "../wasm/backend_bg.js";
 import type { ClientEvent, IssuerMetadata } from "./client.js";
-import { GatepassError, call, disposed, translate } from "./errors.js";
+import { GatepassError, call, translate } from "./errors.js";
 import { formOf } from "./form.js";
 import { isFunction, split, toJson } from "./options.js";
 import { asRemember, isReplayStore } from "./possession.js";
@@ -124,10 +125,12 @@ export async function createLogoutReceiver(
   const json = toJson(rest);
   const { onEvent, replayStore } = host;
   const listener = onEvent && ((text: string) => onEvent(JSON.parse(text) as LogoutEvent));
+  const remember = replayStore && asRemember(replayStore);
   return call(async () => {
-    const glue = await backendEngine.ready();
-    const remember = replayStore && asRemember(replayStore);
-    return new Receiver(new glue.LogoutReceiver(json, host.fetch, listener, remember), onEvent);
+    const held = await Held.of(backendEngine, {
+      make: (glue) => new glue.LogoutReceiver(json, host.fetch, listener, remember),
+    });
+    return new Receiver(held, onEvent);
   });
 }
 
@@ -142,17 +145,15 @@ function respond(text: string): Response {
 }
 
 class Receiver implements LogoutReceiver {
-  #core: Core | undefined;
+  readonly #held: Pick<Held<never, Core>, "core" | "use" | "dispose">;
   readonly #tell: ((event: LogoutEvent) => void) | undefined;
 
-  constructor(core: Core, tell: ((event: LogoutEvent) => void) | undefined) {
-    this.#core = core;
+  constructor(
+    held: Pick<Held<never, Core>, "core" | "use" | "dispose">,
+    tell: ((event: LogoutEvent) => void) | undefined,
+  ) {
+    this.#held = held;
     this.#tell = tell;
-  }
-
-  get #alive(): Core {
-    if (!this.#core) throw disposed();
-    return this.#core;
   }
 
   async receive(request: Request, end: (logout: LogoutToken) => unknown): Promise<Response> {
@@ -163,14 +164,16 @@ class Receiver implements LogoutReceiver {
       return checked.response;
     } catch (cause) {
       this.#tell?.({ type: "ending_failed", cause });
-      return respond(this.#alive.failed());
+      return respond(await this.#held.use((core) => core.failed()));
     }
   }
 
   async check(request: Request): Promise<LogoutCheck> {
     const type = request.headers.get("content-type") ?? undefined;
     const form = await formOf(request).catch(() => undefined);
-    const [answer, outcome] = await call(() => this.#alive.check(request.method, type, form ?? ""));
+    const [answer, outcome] = await this.#held.use((core) =>
+      core.check(request.method, type, form ?? ""),
+    );
     const response = respond(answer);
     return typeof outcome === "string"
       ? { logout: this.#logout(outcome), response }
@@ -178,17 +181,16 @@ class Receiver implements LogoutReceiver {
   }
 
   async checkLogoutToken(token: string): Promise<LogoutToken> {
-    return this.#logout(await call(() => this.#alive.checkToken(token)));
+    return this.#logout(await this.#held.use((core) => core.checkToken(token)));
   }
 
   #logout(text: string): LogoutToken {
     const ends: LogoutToken["ends"] = ({ iss, sub, sid }) =>
-      this.#alive.ends(text, toJson({ iss, sub, sid }));
+      this.#held.core.ends(text, toJson({ iss, sub, sid }));
     return { ...(JSON.parse(text) as Omit<LogoutToken, "ends">), ends };
   }
 
   dispose(): void {
-    this.#core?.free();
-    this.#core = undefined;
+    this.#held.dispose();
   }
 }

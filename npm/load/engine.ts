@@ -6,7 +6,7 @@
 import { GatepassError, crashed } from "../lib/errors.js";
 
 /** What wasm-bindgen's `bundler` glue offers to whoever instantiates the module. */
-interface Glue {
+export interface Glue {
   __wbg_set_wasm(exports: WebAssembly.Exports): void;
 }
 

@@ -8,15 +8,9 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 
-import binaryen from "binaryen";
-
 import { installPackage } from "../support/installed.mjs";
+import { PANICS_AT_ONCE, PANICS_LATER, panicking } from "../support/panicking.mjs";
 import { makeProvider } from "../support/provider.mjs";
-
-/** Tokens of these lengths make the altered core panic: at once, or when the host calls it next. */
-const PANICS_AT_ONCE = "x".repeat(7);
-const PANICS_LATER = "x".repeat(8);
-const CALLBACK = /^wasm_bindgen__convert__closures_____invoke__/;
 
 let dist;
 const unhandled = [];
@@ -42,54 +36,12 @@ async function entryWith(wasm) {
   return entry;
 }
 
-/** The package's module with a way to make it panic. */
-function panicking() {
-  const module = binaryen.readBinary(readFileSync(join(dist, "wasm/guard.wasm")));
-  const { Features, i32 } = binaryen;
-  const { BulkMemory, BulkMemoryOpt, MutableGlobals, NontrappingFPToInt, SignExt } = Features;
-  module.setFeatures(BulkMemory | BulkMemoryOpt | MutableGlobals | NontrappingFPToInt | SignExt);
-  module.addGlobal("armed", i32, true, module.i32.const(0));
-  /** Puts something before an exported function. */
-  const prepend = (exported, body) => {
-    const info = binaryen.getFunctionInfo(module.getFunction(exported.value));
-    const params = binaryen.expandType(info.params);
-    const args = params.map((type, index) => module.local.get(index, type));
-    const name = `before ${exported.name}`;
-    module.addFunction(
-      name,
-      info.params,
-      info.results,
-      [],
-      module.block(null, [...body, module.call(info.name, args, info.results)], info.results),
-    );
-    module.removeExport(exported.name);
-    module.addFunctionExport(name, exported.name);
-  };
-  const exports = Array.from({ length: module.getNumExports() }, (_, index) =>
-    binaryen.getExportInfo(module.getExportByIndex(index)),
-  );
-  const isArmed = () => module.global.get("armed", i32);
-  let callbacks = 0;
-  for (const exported of exports) {
-    // (result, guard, token, its length, need, its length)
-    const length = () => module.local.get(3, i32);
-    const is = (text) => module.i32.eq(length(), module.i32.const(text.length));
-    if (exported.name === "guard_verify" || exported.name === "guard_check") {
-      const more = exported.name === "guard_check" ? "Bearer " : "";
-      prepend(exported, [
-        module.if(is(more + PANICS_AT_ONCE), module.unreachable()),
-        module.if(is(more + PANICS_LATER), module.global.set("armed", module.i32.const(1))),
-      ]);
-    } else if (CALLBACK.test(exported.name)) {
-      callbacks++;
-      prepend(exported, [module.if(isArmed(), module.unreachable())]);
-    }
-  }
-  assert.ok(callbacks > 0);
-  const binary = module.emitBinary();
-  module.dispose();
-  return binary;
-}
+/** The package's module with a way to make it panic: (result, guard, token, its length, ...) */
+const altered = () =>
+  panicking(readFileSync(join(dist, "wasm/guard.wasm")), {
+    guard_verify: { param: 3 },
+    guard_check: { param: 3, more: "Bearer " },
+  });
 
 /** The package's module with so many pages of memory more than it begins with, and no others. */
 function bounded(more) {
@@ -133,7 +85,7 @@ const bearer = (token) => ({ headers: new Headers({ authorization: `Bearer ${tok
 const settle = () => new Promise((resolve) => setTimeout(resolve, 20));
 
 test("wsm_05 wsm_06 a panic costs one request, and the next one on the same isolate is answered", async () => {
-  const { createGuard } = await entryWith(panicking());
+  const { createGuard } = await entryWith(altered());
   const provider = await makeProvider();
   const { issuer, audience, fetch } = provider;
   const guard = await createGuard({ issuer, audience, fetch });
@@ -161,7 +113,7 @@ test("wsm_06 at the edge the next instance is made at once, from the module that
   const { guardEngine } = await part("load/guard.js");
   const { edge } = await part("load/edge.js");
   const { createGuard } = await part("lib/guard.js");
-  guardEngine.configure(edge(new WebAssembly.Module(panicking())));
+  guardEngine.configure(edge(new WebAssembly.Module(altered())));
   const provider = await makeProvider();
   const { issuer, audience, fetch } = provider;
   const guard = await createGuard({ issuer, audience, fetch });
@@ -175,7 +127,7 @@ test("wsm_06 at the edge the next instance is made at once, from the module that
 });
 
 test("wsm_06 every guard of a module goes on after a trap in one of them", async () => {
-  const { createGuard } = await entryWith(panicking());
+  const { createGuard } = await entryWith(altered());
   const [one, other] = await Promise.all([makeProvider(), makeProvider()]);
   const guards = [];
   for (const { issuer, audience, fetch } of [one, other]) {
@@ -192,7 +144,7 @@ test("wsm_06 every guard of a module goes on after a trap in one of them", async
 });
 
 test("wsm_06 what was under way fails with the same error and waits for nothing", async () => {
-  const { createGuard } = await entryWith(panicking());
+  const { createGuard } = await entryWith(altered());
   let answer;
   const slow = new Promise((resolve) => (answer = resolve));
   let isSlow = true;
@@ -214,7 +166,7 @@ test("wsm_06 what was under way fails with the same error and waits for nothing"
 });
 
 test("wsm_05 a panic in what the host calls back fails the call that waited, and nothing else", async () => {
-  const { createGuard } = await entryWith(panicking());
+  const { createGuard } = await entryWith(altered());
   const provider = await makeProvider();
   const { issuer, audience, fetch } = provider;
   const guard = await createGuard({ issuer, audience, fetch });

@@ -69,6 +69,7 @@ const MODULES = [
     "engine",
     "fallback",
     "guard",
+    "held",
     "inline",
     "primitives",
     "slim",
@@ -118,9 +119,16 @@ const MODULES = [
     "service",
   ].map((n) => program(`server/${n}`)),
   ...["backend", "client", "guard", "primitives"].flatMap((n) => typed(`api/${n}`)),
-  ...["cloudflare", "connect", "express", "guard-source", "hono", "react", "shared-cache"].flatMap(
-    (n) => typed(`adapters/${n}`),
-  ),
+  ...[
+    "cloudflare",
+    "connect",
+    "express",
+    "guard-source",
+    "hono",
+    "react",
+    "serviceworker",
+    "shared-cache",
+  ].flatMap((n) => typed(`adapters/${n}`)),
 ];
 
 /** All modules are there once more for require(), but those for edge runtimes. */

@@ -16,6 +16,7 @@ import { startWorker } from "../support/edge.mjs";
 import { startFedCm } from "../support/fedcm.mjs";
 import { askHttp } from "../support/http.mjs";
 import { installPackage, testFile } from "../support/installed.mjs";
+import { listen } from "../support/listen.mjs";
 import { makeProvider } from "../support/provider.mjs";
 
 const readme = readFileSync(testFile("../README.md"), "utf8");
@@ -374,4 +375,72 @@ test("the fedcm block signs in by the browser's own account chooser", async (t) 
   await page.click("#go");
   await page.waitForFunction(() => window.signedIn !== undefined);
   assert.equal(await page.evaluate(() => window.signedIn.user.sub), "alice");
+});
+
+test("the serviceworker blocks sign in, and the page calls with a token that it does not have", async (t) => {
+  const calls = [];
+  const api = await listen((request, _body, response) => {
+    response.setHeader("access-control-allow-origin", "*");
+    response.setHeader("access-control-allow-headers", "authorization");
+    if (request.method !== "OPTIONS") calls.push(request.headers.authorization);
+    return { called: true };
+  });
+  const files = {};
+  const app = await listen((request, _body, response) => {
+    const { pathname } = new URL(request.url, "http://localhost");
+    const isScript = pathname.endsWith(".js");
+    response.setHeader("content-type", isScript ? "text/javascript" : "text/html");
+    return files[pathname] ?? `<!doctype html><script type="module" src="/page.js"></script>`;
+  });
+  const server = await listen(async (request, body, response) => {
+    const url = provider.issuer + request.url;
+    response.setHeader("access-control-allow-origin", "*");
+    if (url.startsWith(`${provider.issuer}/authorize`)) {
+      response.writeHead(302, { location: provider.signInAt(url) });
+      return "";
+    }
+    const answered = await provider.fetch(url, { body, headers: request.headers });
+    response.writeHead(answered.status, { "content-type": "application/json" });
+    return answered.text();
+  });
+  t.after(() => [api, app, server].forEach((each) => each.close()));
+  const redirectUri = `${app.origin}/callback`;
+  const provider = await makeProvider({ issuer: server.origin, clientId: "my-page", redirectUri });
+
+  // The addresses are the only words of them that are not the test's.
+  const local = (code) =>
+    code
+      .replace("https://login.example.com", server.origin)
+      .replace("https://app.example.com", app.origin)
+      .replace("https://api.example.com", api.origin);
+  const worker = local(block("serviceworker")).replace(
+    "});",
+    "dangerouslyAllowHttpLoopback: true, });",
+  );
+  writeFileSync(join(project, "worker.mjs"), worker);
+  const page = `${local(block("workerpage"))}\nwindow.answered = await response.json();`;
+  writeFileSync(join(project, "page.mjs"), page);
+  for (const [name, format] of [
+    ["worker", "iife"],
+    ["page", "esm"],
+  ]) {
+    const { outputFiles } = await build({
+      entryPoints: [join(project, `${name}.mjs`)],
+      bundle: true,
+      format,
+      write: false,
+      logLevel: "error",
+    });
+    files[`/${name}.js`] = outputFiles[0].text;
+  }
+  // A page without WebAssembly is small.
+  assert.ok(files["/page.js"].length < 20_000, String(files["/page.js"].length));
+
+  const browser = await launch();
+  t.after(() => browser.close());
+  const tab = await browser.newPage();
+  await tab.goto(`${app.origin}/`);
+  await tab.waitForFunction(() => window.answered?.called === true);
+  assert.equal(tab.url(), redirectUri);
+  assert.match(calls[0], /^Bearer eyJ/);
 });

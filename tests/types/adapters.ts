@@ -1,6 +1,6 @@
 // Nothing here runs: compiling is the assertion.
 import { createClient as createRpc, type Transport } from "@connectrpc/connect";
-import type { Client } from "gatepass";
+import { type Client, type IdClaims, createClient as createPage } from "gatepass";
 import { connectionOf, protect } from "gatepass/cloudflare";
 import { authorized, guarded as guardedRpc, principalKey } from "gatepass/connect";
 import type { CookieSession, CookieSessions } from "gatepass/backend";
@@ -13,6 +13,7 @@ import {
 } from "gatepass/express";
 import type { Guard, Principal } from "gatepass/guard";
 import { guarded, withSession } from "gatepass/hono";
+import { type WorkerSession, keepSession, openSession } from "gatepass/serviceworker";
 import { type Auth, GatepassProvider, useAuth, useFetch, useUser } from "gatepass/react";
 import { engine } from "gatepass/js";
 import { init } from "gatepass/guard/slim";
@@ -75,3 +76,19 @@ if (auth.status === "signedOut") proof<Equal<typeof auth.user, null>>();
 void [useUser()?.sub, useFetch(), GatepassProvider({ client: () => client })];
 // @ts-expect-error: options are for createClient
 GatepassProvider({ client: { issuer: "https://as.example" } });
+
+const kept = {
+  issuer: "https://as.example",
+  clientId: "spa",
+  allowedOrigins: "https://api.example",
+};
+keepSession(createPage, kept);
+// @ts-expect-error: the worker's memory is the store
+keepSession(createPage, { ...kept, store: "local" });
+// @ts-expect-error: somebody must say which calls get the token
+keepSession(createPage, { issuer: "https://as.example", clientId: "spa" });
+const session: WorkerSession = await openSession({ worker: "/worker.js", type: "module" });
+proof<Equal<Awaited<ReturnType<WorkerSession["user"]>>, IdClaims | null>>();
+session.on("session_lost", ({ type }) => proof<Equal<typeof type, "session_lost">>());
+// @ts-expect-error: no page sees a token
+session.accessToken();
