@@ -51,6 +51,7 @@ const MODULES = [
     "options",
     "outcome",
     "possession",
+    "registration",
     "relay",
     "resource",
     "seal",
