@@ -48,7 +48,7 @@ pub use guard::JsGuard;
 #[cfg(feature = "backend")]
 pub use logout::JsLogoutReceiver;
 #[cfg(feature = "backend")]
-pub use machine::discover_resource;
+pub use machine::{discover_resource, register_client};
 #[cfg(feature = "guard")]
 pub use subtle::check_signature;
 
