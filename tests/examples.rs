@@ -89,6 +89,8 @@ fn answer(stream: &mut TcpStream, issuer: &str, idp: &mut Idp, sender: &Sender<S
         url: format!("{issuer}{path}"),
         accept: "application/json",
         authorization: header(&head, "authorization"),
+        attestation: None,
+        media_type: "application/x-www-form-urlencoded",
         dpop: header(&head, "dpop"),
         body: Some(request),
         timeout: Lifetime::from_seconds(0),

@@ -84,9 +84,15 @@ impl Driver {
                     Some(value) => builder.header("authorization", value.expose()),
                     None => builder,
                 };
+                let builder = match &request.attestation {
+                    Some(shown) => builder
+                        .header("oauth-client-attestation", shown.attestation.expose())
+                        .header("oauth-client-attestation-pop", shown.proof.expose()),
+                    None => builder,
+                };
                 let body = request.body.as_ref().map_or("", |body| body.expose());
                 builder
-                    .content_type("application/x-www-form-urlencoded")
+                    .content_type(request.media_type())
                     .config()
                     .timeout_global(timeout)
                     .build()

@@ -38,6 +38,12 @@ export type {
   CookieSessions,
   ProtectSessionOptions,
 } from "../lib/sessions.js";
+export { registerClient } from "../lib/registration.js";
+export type {
+  ClientMetadata,
+  ClientRegistration,
+  RegisterClientOptions,
+} from "../lib/registration.js";
 export { discoverResource } from "../lib/resource.js";
 export type { DiscoverResourceOptions, ProtectedResource } from "../lib/resource.js";
 export type { ReplayStore } from "../lib/possession.js";

@@ -48,6 +48,23 @@ export type ClientAuth =
       /** `typ` of the assertion. @defaultValue `"JWT"` */
       readonly assertionType?: "JWT" | "client-authentication+jwt";
     }
+  | {
+      /**
+       * Somebody whom the provider trusts vouches for the client, and each request proves that it is
+       * this one (draft-ietf-oauth-attestation-based-client-auth-10, which may still change). A
+       * provider that wants its challenge in the proof gets the request once more.
+       */
+      readonly method: "attest_jwt_client_auth";
+      /** The attestation: a JWT with the client's public key in `cnf`. When it ends, make a new client. */
+      readonly attestation: string;
+      /**
+       * The private key whose public part stands in the attestation: a CryptoKey that signs, a JWK, or
+       * PKCS #8 in PEM. JWK and PEM are imported so that no script can read the key again.
+       */
+      readonly key: CryptoKey | JsonWebKey | string;
+      /** The algorithm, where the key does not say it: for PEM, and for RSA without `alg`. */
+      readonly alg?: SigningAlgorithm;
+    }
   /** Mutual TLS (RFC 8705): only the id is sent, the certificate is that of the given `fetch`. */
   | { readonly method: "tls_client_auth" | "self_signed_tls_client_auth" };
 

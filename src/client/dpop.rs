@@ -9,7 +9,7 @@ use crate::http::form::Form;
 use crate::http::json::Object;
 use crate::http::{HttpRequest, HttpResponse, Purpose, Url};
 #[cfg(feature = "backend")]
-use crate::issuer::{Shown, push_assertion};
+use crate::issuer::Shown;
 use crate::jose::{
     Algorithm, KeyName, SigningKey, Thumbprint, TokenNames, UnsignedToken, VerificationKey,
     base64url_encode,
@@ -144,6 +144,9 @@ pub(super) struct AskProven {
     form: Form,
     stage: Stage,
     has_retried: bool,
+    /// Whether it was sent again with the challenge that the provider asked for.
+    #[cfg(feature = "backend")]
+    has_met_challenge: bool,
 }
 
 #[derive(Debug)]
@@ -163,6 +166,8 @@ impl AskProven {
             form,
             stage: Stage::Ready,
             has_retried: false,
+            #[cfg(feature = "backend")]
+            has_met_challenge: false,
         }
     }
 
@@ -177,7 +182,9 @@ impl AskProven {
             (Stage::Ready, Event::Start) => self.send(client, now),
             #[cfg(feature = "backend")]
             (Stage::Authenticating(mut form, assertion), event) => {
-                push_assertion(&mut form, &event.into_signed(assertion)?);
+                let signed = event.into_signed(assertion)?;
+                let authentication = &client.machine.authentication;
+                authentication.put_signed(signed, &mut form, &mut self.request);
                 self.prove(form, client, now)
             }
             (Stage::Signing(proof), event) => {
@@ -187,6 +194,13 @@ impl AskProven {
             }
             (Stage::Waiting, event) => {
                 let response = event.into_answer()??;
+                #[cfg(feature = "backend")]
+                {
+                    let demands = client.machine.authentication.demands_challenge(&response);
+                    if demands && !core::mem::replace(&mut self.has_met_challenge, true) {
+                        return self.send(client, now);
+                    }
+                }
                 let demands = demands_nonce(client, &self.request.url.origin(), &response);
                 if demands && !core::mem::replace(&mut self.has_retried, true) {
                     return self.send(client, now);

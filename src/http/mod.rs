@@ -14,6 +14,8 @@ mod snippet;
 mod target;
 mod url;
 
+#[cfg(feature = "backend")]
+pub use request::Attestation;
 pub use request::{HttpRequest, Method, Purpose};
 pub use response::{HttpResponse, Unreachable};
 pub use target::Target;

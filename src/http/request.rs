@@ -12,7 +12,7 @@ use crate::time::Lifetime;
 pub enum Method {
     /// GET
     Get,
-    /// POST, with a form as its body
+    /// POST, with a body
     Post,
 }
 
@@ -43,6 +43,9 @@ pub enum Purpose {
     PushedRequest,
     /// A refresh of the tokens.
     Refresh,
+    /// A new client (RFC 7591).
+    #[cfg(feature = "backend")]
+    Registration,
     /// The end of a token (RFC 7009).
     Revocation,
     /// Tokens for an authorization code.
@@ -62,6 +65,8 @@ impl Purpose {
             Self::Keys => "keys",
             Self::PushedRequest => "pushed_request",
             Self::Refresh => "refresh",
+            #[cfg(feature = "backend")]
+            Self::Registration => "registration",
             Self::Revocation => "revocation",
             Self::Token => "token",
             Self::UserInfo => "userinfo",
@@ -73,7 +78,7 @@ impl Purpose {
         match self {
             Self::Discovery | Self::Keys => 512 * 1024,
             #[cfg(feature = "backend")]
-            Self::DeviceAuthorization => 64 * 1024,
+            Self::DeviceAuthorization | Self::Registration => 64 * 1024,
             Self::Introspection
             | Self::PushedRequest
             | Self::Refresh
@@ -102,12 +107,27 @@ pub struct HttpRequest {
     pub authorization: Option<Secret<String>>,
     /// The `DPoP` header (RFC 9449).
     pub dpop: Option<Secret<String>>,
-    /// The form, for POST.
+    /// Who the client is, by somebody who vouches for it, and the proof that it is this client:
+    /// two headers.
+    #[cfg(feature = "backend")]
+    pub attestation: Option<Box<Attestation>>,
+    /// The body, for POST.
     pub body: Option<Secret<String>>,
     /// How long the whole exchange may take.
     pub timeout: Lifetime,
     /// The largest answer that is read, in bytes: that of its purpose where nothing else is said.
     pub max_body: usize,
+}
+
+/// What shows that somebody vouches for a client.
+#[cfg(feature = "backend")]
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Attestation {
+    /// The `OAuth-Client-Attestation` header.
+    pub attestation: Secret<String>,
+    /// The `OAuth-Client-Attestation-PoP` header.
+    pub proof: Secret<String>,
 }
 
 impl HttpRequest {
@@ -120,6 +140,8 @@ impl HttpRequest {
             accept: "application/json",
             authorization: None,
             dpop: None,
+            #[cfg(feature = "backend")]
+            attestation: None,
             body: None,
             timeout,
             max_body: purpose.max_body(),
@@ -140,6 +162,8 @@ impl HttpRequest {
             accept: "application/json",
             authorization: None,
             dpop: None,
+            #[cfg(feature = "backend")]
+            attestation: None,
             body: Some(body),
             timeout,
             max_body: purpose.max_body(),
@@ -148,8 +172,21 @@ impl HttpRequest {
 }
 
 impl HttpRequest {
+    /// The `Content-Type` header of the body: a form, or JSON for a registration.
+    #[cfg(feature = "backend")]
+    pub fn media_type(&self) -> &'static str {
+        match self.purpose {
+            Purpose::Registration => "application/json",
+            _ => "application/x-www-form-urlencoded",
+        }
+    }
+
     /// The names of the form's parameters, for people who want to see what is sent.
     pub fn parameters(&self) -> Vec<&str> {
+        #[cfg(feature = "backend")]
+        if self.purpose == Purpose::Registration {
+            return Vec::new();
+        }
         // EXPOSE: the names only; none of them needs encoding.
         let body = self.body.as_ref().map_or("", |body| body.expose());
         body.split('&')

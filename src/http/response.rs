@@ -54,6 +54,8 @@ impl HttpResponse {
         "cache-control",
         "content-type",
         "dpop-nonce",
+        #[cfg(feature = "backend")]
+        "oauth-client-attestation-challenge",
         "retry-after",
         "www-authenticate",
     ];

@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind};
 use crate::flow::{Event, Flow as _, Step};
 use crate::http::form::Form;
 use crate::http::{HttpRequest, HttpResponse, Purpose, Unreachable, Url};
-use crate::issuer::{ClientAuthentication, Discover, Metadata, Provider, Shown, push_assertion};
+use crate::issuer::{ClientAuthentication, Discover, Metadata, Provider, Shown};
 use crate::jose::{TokenNames, UnsignedToken};
 use crate::time::{Lifetime, Timestamp};
 
@@ -36,6 +36,8 @@ pub(crate) struct Ask {
     /// Without what shows who the client is.
     form: Form,
     retries_left: u32,
+    /// Whether it was sent again with the challenge that the provider asked for.
+    has_met_challenge: bool,
     stage: Stage,
 }
 
@@ -43,7 +45,7 @@ pub(crate) struct Ask {
 enum Stage {
     Ready,
     Discovering(Discover),
-    Signing(HttpRequest, Form, UnsignedToken),
+    Signing(Box<HttpRequest>, Form, UnsignedToken),
     Asking,
     Waiting,
     Over,
@@ -65,6 +67,7 @@ impl Ask {
                 Retry::Safe => MOST_RETRIES,
                 Retry::Never => 0,
             },
+            has_met_challenge: false,
             stage: Stage::Ready,
         }
     }
@@ -84,7 +87,7 @@ impl Ask {
     pub(crate) fn step(
         &mut self,
         provider: &mut Provider,
-        authentication: &ClientAuthentication,
+        authentication: &mut ClientAuthentication,
         names: &mut TokenNames,
         now: Timestamp,
         event: Event,
@@ -98,13 +101,18 @@ impl Ask {
                 self.discover(discover, provider, authentication, names, now, event)
             }
             (Stage::Signing(mut request, mut form, token), event) => {
-                push_assertion(&mut form, &event.into_signed(token)?);
+                let signed = event.into_signed(token)?;
+                authentication.put_signed(signed, &mut form, &mut request);
                 request.body = Some(form.into_body());
                 self.stage = Stage::Asking;
-                Ok(Step::Send(request))
+                Ok(Step::Send(*request))
             }
             (Stage::Asking, event) => match event.into_answer()? {
                 Ok(response) => {
+                    let demands = authentication.demands_challenge(&response);
+                    if demands && !core::mem::replace(&mut self.has_met_challenge, true) {
+                        return self.send(provider, authentication, names, now);
+                    }
                     let may_pass = response.status() == 429 || response.status() >= 500;
                     match response.retry_after(now) {
                         _ if !may_pass => Ok(Step::Done(response)),
@@ -167,7 +175,7 @@ impl Ask {
             },
             Shown::Unsigned(token) => {
                 let request = token.request();
-                self.stage = Stage::Signing(post(Form::new()), form, token);
+                self.stage = Stage::Signing(Box::new(post(Form::new())), form, token);
                 return Ok(Step::Sign(request));
             }
         };

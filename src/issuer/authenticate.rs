@@ -8,6 +8,8 @@ use zeroize::Zeroize as _;
 use crate::error::Error;
 use crate::http::form::{self, Form};
 use crate::http::json::Object;
+#[cfg(feature = "backend")]
+use crate::http::{Attestation, HttpRequest, HttpResponse};
 use crate::issuer::{Issuer, Metadata};
 use crate::jose::{
     Algorithm, KeyName, SigningKey, TokenNames, UnsignedToken, base64_encode, hmac_sha256,
@@ -50,6 +52,22 @@ enum Method {
     SecretJwt(Secret<String>),
     /// `private_key_jwt`, with the `typ` of the assertion, once the host has the key.
     PrivateKeyJwt(Option<SigningKey>, &'static str),
+    /// `attest_jwt_client_auth`.
+    #[cfg(feature = "backend")]
+    Attestation(Attested),
+}
+
+/// What attestation-based client authentication needs (draft-ietf-oauth-attestation-based-client-auth,
+/// version 10).
+#[cfg(feature = "backend")]
+#[derive(Clone)]
+struct Attested {
+    /// What somebody who vouches for the client signed.
+    attestation: Secret<String>,
+    /// The key that stands in it, once the host has it.
+    key: Option<SigningKey>,
+    /// What the provider wants to see in the next proof.
+    challenge: Option<String>,
 }
 
 /// What a request carries besides its form so that the provider knows us.
@@ -62,6 +80,16 @@ pub(crate) enum Shown {
     /// An assertion that has to be signed and then put into the form, see [`push_assertion`].
     Unsigned(UnsignedToken),
 }
+
+/// The longest attestation: with a chain of certificates in its header.
+#[cfg(feature = "backend")]
+const MAX_ATTESTATION: usize = 16 * 1024;
+/// The longest challenge that is sent back. Real ones have some dozen characters.
+#[cfg(feature = "backend")]
+const MAX_CHALLENGE: usize = 1024;
+/// The header that carries it.
+#[cfg(feature = "backend")]
+const CHALLENGE: &str = "oauth-client-attestation-challenge";
 
 /// Adds a signed assertion to a form (RFC 7523 section 2.2).
 pub(crate) fn push_assertion(form: &mut Form, assertion: &Secret<String>) {
@@ -144,11 +172,12 @@ impl ClientAuthentication {
     ///
     /// | member | meaning |
     /// |---|---|
-    /// | `method` | `client_secret_basic`, `client_secret_basic_raw`, `client_secret_post`, `client_secret_jwt`, `private_key_jwt`, `tls_client_auth`, `self_signed_tls_client_auth` or `none` |
+    /// | `method` | `client_secret_basic`, `client_secret_basic_raw`, `client_secret_post`, `client_secret_jwt`, `private_key_jwt`, `attest_jwt_client_auth`, `tls_client_auth`, `self_signed_tls_client_auth` or `none` |
     /// | `clientSecret` | the secret, for the four that have one |
+    /// | `attestation` | the attestation of `attest_jwt_client_auth` |
     /// | `assertionType` | `typ` of a `private_key_jwt`: `JWT` (default) or `client-authentication+jwt` |
     ///
-    /// The key of `private_key_jwt` does not come as an option, see
+    /// The key of `private_key_jwt` and `attest_jwt_client_auth` does not come as an option, see
     /// [`ClientAuthentication::set_key`].
     ///
     /// # Errors
@@ -159,7 +188,10 @@ impl ClientAuthentication {
         let Some(object) = object else {
             return Ok(Self::public(client_id));
         };
-        let options = Options::new(object, &["assertionType", "clientSecret", "method"])?;
+        let options = Options::new(
+            object,
+            &["assertionType", "attestation", "clientSecret", "method"],
+        )?;
         let typ = match options.string("assertionType")? {
             None | Some("JWT") => "JWT",
             Some("client-authentication+jwt") => "client-authentication+jwt",
@@ -170,10 +202,21 @@ impl ClientAuthentication {
         if method != "private_key_jwt" && options.value("assertionType").is_some() {
             return Err(invalid("assertionType"));
         }
+        let attestation = options.string("attestation")?;
         let named = ["none", "tls_client_auth", "self_signed_tls_client_auth"];
         let method = match named.into_iter().find(|name| *name == method) {
             Some(name) => Method::Named(name),
             None if method == "private_key_jwt" => Method::PrivateKeyJwt(None, typ),
+            None if method == "attest_jwt_client_auth" => {
+                let attestation = attestation.filter(|text| is_compact(text));
+                Method::Attestation(Attested {
+                    attestation: Secret::new(
+                        attestation.ok_or_else(|| invalid("attestation"))?.into(),
+                    ),
+                    key: None,
+                    challenge: None,
+                })
+            }
             None => {
                 let method = with_secret(method, client_id).map_err(|error| match error.at() {
                     "auth" => invalid("method"),
@@ -182,8 +225,15 @@ impl ClientAuthentication {
                 method(checked_secret(secret)?)?
             }
         };
-        if secret.is_some() && matches!(method, Method::Named(_) | Method::PrivateKeyJwt(..)) {
+        let has_no_secret = matches!(
+            method,
+            Method::Named(_) | Method::PrivateKeyJwt(..) | Method::Attestation(_)
+        );
+        if secret.is_some() && has_no_secret {
             return Err(invalid("clientSecret"));
+        }
+        if attestation.is_some() && !matches!(method, Method::Attestation(_)) {
+            return Err(invalid("attestation"));
         }
         Ok(Self {
             client_id: Some(client_id.into()),
@@ -193,15 +243,64 @@ impl ClientAuthentication {
 
     /// Whether it needs a key that nobody has given yet.
     pub(crate) fn lacks_key(&self) -> bool {
-        matches!(self.method, Method::PrivateKeyJwt(None, _))
+        match &self.method {
+            Method::PrivateKeyJwt(key, _) => key.is_none(),
+            #[cfg(feature = "backend")]
+            Method::Attestation(attested) => attested.key.is_none(),
+            _ => false,
+        }
     }
 
     /// Whether it makes assertions, which have names.
     pub(crate) fn makes_assertions(&self) -> bool {
-        matches!(
-            self.method,
-            Method::SecretJwt(_) | Method::PrivateKeyJwt(..)
-        )
+        match self.method {
+            Method::SecretJwt(_) | Method::PrivateKeyJwt(..) => true,
+            #[cfg(feature = "backend")]
+            Method::Attestation(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Puts what was signed where it belongs: into the form, or beside the attestation.
+    #[cfg(feature = "backend")]
+    pub(crate) fn put_signed(
+        &self,
+        signed: Secret<String>,
+        form: &mut Form,
+        request: &mut HttpRequest,
+    ) {
+        match &self.method {
+            Method::Attestation(attested) => {
+                let attestation = attested.attestation.clone();
+                request.attestation = Some(Box::new(Attestation {
+                    attestation,
+                    proof: signed,
+                }));
+            }
+            _ => push_assertion(form, &signed),
+        }
+    }
+
+    /// Learns what the provider wants to see in the next proof, and says whether it refused this one for
+    /// want of it.
+    #[cfg(feature = "backend")]
+    pub(crate) fn demands_challenge(&mut self, response: &HttpResponse) -> bool {
+        let Method::Attestation(attested) = &mut self.method else {
+            return false;
+        };
+        let is_challenge = |text: &&str| {
+            (1..=MAX_CHALLENGE).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        let Some(challenge) = response.header(CHALLENGE).filter(is_challenge) else {
+            return false;
+        };
+        attested.challenge = Some(challenge.into());
+        let refusal = response.refusal();
+        let error = refusal
+            .details()
+            .and_then(|details| details.error.as_deref());
+        response.status() >= 400 && error == Some("use_attestation_challenge")
     }
 
     /// Says with which key the host signs assertions, and under which `kid` the provider knows it.
@@ -216,6 +315,13 @@ impl ClientAuthentication {
         match &mut self.method {
             Method::PrivateKeyJwt(key, _) => {
                 *key = Some(SigningKey::new(KeyName::ClientAssertion, algorithm, key_id));
+                Ok(())
+            }
+            // The attestation has the key itself: no name is needed, and none is shown.
+            #[cfg(feature = "backend")]
+            Method::Attestation(attested) => {
+                let key = SigningKey::new(KeyName::ClientAssertion, algorithm, None);
+                attested.key = Some(key);
                 Ok(())
             }
             _ => Err(invalid("key")),
@@ -275,6 +381,25 @@ impl ClientAuthentication {
                 let token = assertion(key, typ, client_id, issuer, making)?;
                 return Ok(Shown::Unsigned(token));
             }
+            #[cfg(feature = "backend")]
+            Method::Attestation(attested) => {
+                let key = attested.key.as_ref().ok_or_else(|| invalid("key"))?;
+                let (names, now) = making.ok_or_else(|| invalid("method"))?;
+                // Section 5.2 of the draft: for this provider by its issuer identifier, now, once, and
+                // with the challenge where there is one.
+                let claims = Object::new()
+                    .with("aud", issuer.as_str())
+                    .with("jti", names.make_name())
+                    .with("iat", now.seconds())
+                    .with_some("challenge", attested.challenge.as_deref());
+                let typ = "oauth-client-attestation-pop+jwt";
+                return Ok(Shown::Unsigned(UnsignedToken::new(
+                    key,
+                    typ,
+                    Object::new(),
+                    claims,
+                )));
+            }
             _ => {}
         }
         Ok(Shown::Form)
@@ -292,6 +417,14 @@ impl ClientAuthentication {
                 ("private_key_jwt", algorithm)
             }
             #[cfg(feature = "backend")]
+            Method::Attestation(attested) => {
+                let algorithm = attested.key.as_ref().map(SigningKey::algorithm);
+                if algorithm.is_some_and(|own| !metadata.allows_attestation_algorithm(own)) {
+                    return Err(invalid("alg"));
+                }
+                ("attest_jwt_client_auth", None)
+            }
+            #[cfg(feature = "backend")]
             Method::Named(name) => (*name, None),
             #[cfg(feature = "guard")]
             Method::Bearer(_) => return Ok(()),
@@ -307,6 +440,19 @@ impl ClientAuthentication {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether it has the form of a signed token; what stands in it is the provider's to judge.
+#[cfg(feature = "backend")]
+fn is_compact(text: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let parts = text.split('.');
+    text.len() <= MAX_ATTESTATION && parts.clone().count() == 3 && parts.clone().all(is_part)
 }
 
 /// Makes a way of its secret.

@@ -61,6 +61,10 @@ pub struct Metadata {
     #[cfg(any(feature = "backend", feature = "guard"))]
     assertion_algorithms: Option<Vec<String>>,
     #[cfg(feature = "backend")]
+    registration_endpoint: Option<Url>,
+    #[cfg(feature = "backend")]
+    attestation_algorithms: Option<Vec<String>>,
+    #[cfg(feature = "backend")]
     request_object_algorithms: Option<Vec<String>>,
     /// Whether it says that it takes no request objects by value (OpenID Connect Discovery section
     /// 3).
@@ -132,6 +136,10 @@ impl Metadata {
             authentication_methods: list("token_endpoint_auth_methods_supported")?,
             #[cfg(any(feature = "backend", feature = "guard"))]
             assertion_algorithms: list("token_endpoint_auth_signing_alg_values_supported")?,
+            #[cfg(feature = "backend")]
+            registration_endpoint: endpoint("registration_endpoint")?,
+            #[cfg(feature = "backend")]
+            attestation_algorithms: list("client_attestation_pop_signing_alg_values_supported")?,
             #[cfg(feature = "backend")]
             request_object_algorithms: list("request_object_signing_alg_values_supported")?,
             #[cfg(feature = "backend")]
@@ -221,6 +229,23 @@ impl Metadata {
             self.device_authorization_endpoint.as_ref(),
             "device_authorization_endpoint",
         )
+    }
+
+    /// Where clients register themselves (RFC 7591).
+    ///
+    /// # Errors
+    ///
+    /// `metadata_invalid` when there is none.
+    #[cfg(feature = "backend")]
+    pub fn registration_endpoint(&self) -> Result<&Url, Error> {
+        needed(self.registration_endpoint.as_ref(), "registration_endpoint")
+    }
+
+    /// Whether proofs of an attested client may be signed so: unless there is a list without it.
+    #[cfg(feature = "backend")]
+    pub fn allows_attestation_algorithm(&self, algorithm: Algorithm) -> bool {
+        let algorithms = self.attestation_algorithms.as_ref();
+        algorithms.is_none_or(|names| names.iter().any(|name| name == algorithm.name()))
     }
 
     /// Whether clients may show who they are in this way: unless there is a list without it.

@@ -39,10 +39,10 @@ pub(crate) use replay::Replays;
 #[cfg(feature = "flows")]
 pub(crate) use userinfo::{AskUserInfo, UserInfoRules};
 
-#[cfg(feature = "guard")]
-pub(crate) use authenticate::bearer;
 #[cfg(any(feature = "backend", feature = "guard"))]
-pub(crate) use authenticate::{Shown, push_assertion};
+pub(crate) use authenticate::Shown;
+#[cfg(feature = "guard")]
+pub(crate) use authenticate::{bearer, push_assertion};
 #[cfg(feature = "guard")]
 pub(crate) use pause::Pause as AskingPause;
 

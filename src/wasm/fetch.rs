@@ -94,7 +94,16 @@ fn init(request: &HttpRequest, signal: &AbortSignal) -> RequestInit {
         // EXPOSE: it is good for this request alone.
         set("dpop", proof.expose());
     }
+    #[cfg(feature = "backend")]
+    if let Some(shown) = &request.attestation {
+        // EXPOSE: they are for the provider that the proof names.
+        set("oauth-client-attestation", shown.attestation.expose());
+        set("oauth-client-attestation-pop", shown.proof.expose());
+    }
     if let Some(body) = &request.body {
+        #[cfg(feature = "backend")]
+        set("content-type", request.media_type());
+        #[cfg(not(feature = "backend"))]
         set("content-type", "application/x-www-form-urlencoded");
         // EXPOSE: it is sent to the endpoint that it was made for.
         init.set_body(&body.expose().into());

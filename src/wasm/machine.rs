@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::client::machine::{
-    DeviceLogin, DeviceStart, DiscoverResource, Grant, GrantRequest, Renewal,
+    DeviceLogin, DeviceStart, DiscoverResource, Grant, GrantRequest, Register, Renewal,
 };
 use crate::client::{Remedy, remedy};
 use crate::error::{Error, ErrorKind, Phase};
@@ -46,6 +46,21 @@ pub fn discover_resource(options_json: &str, fetch: Option<Function>) -> Promise
         let found = host.run(&RefCell::new(()), &mut flow).await;
         let found = found.map_err(|error| to_js(&error))?;
         Ok(Value::from(found.to_object()).to_json().into())
+    })
+}
+
+/// Registers a client, with the fetch that is given: as JSON text.
+#[wasm_bindgen(js_name = registerClient, unchecked_return_type = "Promise<string>")]
+pub fn register_client(options_json: &str, fetch: Option<Function>) -> Promise {
+    let options = options(options_json);
+    promise(async move {
+        let read = Register::from_options(&options?);
+        let (provider, mut flow) = read.map_err(|error| to_js(&error))?;
+        let host = Host::new(fetch, None);
+        let registered = host.run(&RefCell::new(provider), &mut flow).await;
+        let registered = registered.map_err(|error| to_js(&error))?;
+        // EXPOSE: whoever registered the client keeps them.
+        Ok(registered.to_json().expose().as_str().into())
     })
 }
 

@@ -54,7 +54,7 @@ pub use guard::JsGuard;
 #[cfg(feature = "backend")]
 pub use logout::JsLogoutReceiver;
 #[cfg(feature = "backend")]
-pub use machine::discover_resource;
+pub use machine::{discover_resource, register_client};
 #[cfg(feature = "primitives")]
 pub use primitives::{
     authorization_url, check_claims, create_pkce, decode_jwt, discover, exchange_code,

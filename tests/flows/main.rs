@@ -22,6 +22,7 @@
 )]
 
 mod advice;
+mod attestation;
 mod binding;
 mod callback;
 mod client_authentication;
@@ -59,6 +60,7 @@ mod misuse;
 mod protected_resource;
 mod push;
 mod refresh;
+mod registration;
 mod reports;
 mod request_object;
 mod response_mode;

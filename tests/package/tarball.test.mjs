@@ -53,6 +53,7 @@ const MODULES = [
     "outcome",
     "possession",
     "primitives",
+    "registration",
     "relay",
     "resource",
     "seal",

@@ -6,6 +6,7 @@ import {
   createCookieSessions,
   createLogoutReceiver,
   discoverResource,
+  registerClient,
   wrapFetch,
 } from "gatepass/backend";
 import type {
@@ -13,6 +14,7 @@ import type {
   BackendOptions,
   Client,
   ClientAuth,
+  ClientRegistration,
   CookieSession,
   CookieSessions,
   DeviceLogin,
@@ -152,6 +154,19 @@ await createCookieSessions({ ...options, redirectUri: "https://app.example/callb
 const redirectUri = "https://app.example/callback";
 // @ts-expect-error there is no store but the cookie
 await createCookieSessions({ ...options, redirectUri, keys: ["x"], store: "memory" });
+
+// A client that registers itself.
+const registered: ClientRegistration = await registerClient({
+  issuer: "https://as.example",
+  metadata: { redirect_uris: ["https://app.example/cb"], x_other: 1 },
+  initialAccessToken: "x",
+});
+proof<Equal<typeof registered.clientId, string>>();
+proof<Equal<typeof registered.clientSecretExpiresAt, number | undefined>>();
+// @ts-expect-error what to register is required
+await registerClient({ issuer: "https://as.example" });
+// @ts-expect-error an attestation goes with its key
+await createClient({ ...options, clientAuth: { method: "attest_jwt_client_auth", key: "x" } });
 
 // Whose tokens an API takes.
 const { authorizationServers } = await discoverResource({ resource: "https://api.example" });

@@ -62,7 +62,7 @@ impl AskBound {
         now: Timestamp,
         event: Event,
     ) -> Result<Step<HttpResponse>, Error> {
-        let authentication = &client.machine.authentication;
+        let authentication = &mut client.machine.authentication;
         let step = self
             .ask
             .step(&mut client.provider, authentication, names, now, event);

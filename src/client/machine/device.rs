@@ -99,7 +99,7 @@ impl DeviceStart {
     ) -> Result<Step<DeviceLogin>, Error> {
         let step = self.ask.step(
             &mut client.provider,
-            &client.machine.authentication,
+            &mut client.machine.authentication,
             &mut self.names,
             now,
             event,

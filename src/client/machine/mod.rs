@@ -10,6 +10,7 @@ mod device;
 mod grant;
 mod granted;
 mod protected_resource;
+mod registration;
 mod request;
 pub(super) mod request_object;
 mod sibling;
@@ -19,6 +20,7 @@ pub use device::{DeviceLogin, DevicePrompt, DeviceStart};
 pub use grant::Grant;
 pub use granted::{Granted, TokenSet};
 pub use protected_resource::{DiscoverResource, ProtectedResource};
+pub use registration::{ClientRegistration, Register};
 pub use request::GrantRequest;
 pub use sibling::Renewal;
 

@@ -25,6 +25,8 @@ pub(crate) struct Sent {
     pub(crate) url: String,
     pub(crate) accept: &'static str,
     pub(crate) authorization: Option<String>,
+    pub(crate) attestation: Option<(String, String)>,
+    pub(crate) media_type: &'static str,
     pub(crate) dpop: Option<String>,
     pub(crate) body: Option<String>,
     pub(crate) timeout: Lifetime,
@@ -41,6 +43,13 @@ impl Sent {
                 .authorization
                 .as_ref()
                 .map(|value| value.expose().clone()),
+            attestation: request.attestation.as_ref().map(|shown| {
+                (
+                    shown.attestation.expose().clone(),
+                    shown.proof.expose().clone(),
+                )
+            }),
+            media_type: request.media_type(),
             dpop: request.dpop.as_ref().map(|proof| proof.expose().clone()),
             // EXPOSE: the test's provider reads it.
             body: request.body.as_ref().map(|body| body.expose().clone()),
