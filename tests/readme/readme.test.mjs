@@ -46,7 +46,7 @@ test("every block of JavaScript is tested", () => {
   const blocks = readme.match(/```(js|ts|javascript|typescript)\n/g) ?? [];
   const tested = readme.match(/<!-- test: \w+ -->/g) ?? [];
   assert.equal(blocks.length, tested.length);
-  assert.equal(blocks.length, 11);
+  assert.equal(blocks.length, 13);
 });
 
 test("the errors block prints what it says", () => {
