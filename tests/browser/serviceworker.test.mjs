@@ -2,8 +2,9 @@
 // they can send, and what happens when the browser ends the worker.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
@@ -94,9 +95,13 @@ async function open(t, { provider: provided = {} } = {}) {
   const names = {};
   const asked = [];
   const files = { ...scripts };
+  let told;
+  const report = new Promise((resolve) => (told = resolve));
   const app = await listen((request, _body, response) => {
     const { pathname } = new URL(request.url, "http://localhost");
     const file = files[pathname];
+    if (pathname === "/report")
+      told(new URL(request.url, "http://localhost").searchParams.get("said"));
     asked.push(`${pathname} ${request.headers.authorization ?? "-"}`);
     const isScript = pathname.endsWith(".js");
     response.setHeader("content-type", isScript ? "text/javascript" : "text/html; charset=utf-8");
@@ -175,7 +180,22 @@ async function open(t, { provider: provided = {} } = {}) {
     await devtools.send("ServiceWorker.stopAllWorkers");
     await devtools.detach();
   };
-  return { app, api, provider, at, asked, calls, answers, context, files, tab, ready, signIn, end };
+  return {
+    app,
+    api,
+    provider,
+    at,
+    asked,
+    calls,
+    answers,
+    context,
+    files,
+    report,
+    tab,
+    ready,
+    signIn,
+    end,
+  };
 }
 
 /** A request of the page, as any script of it would send it. */
@@ -444,6 +464,58 @@ test("a page reminds its worker that it is there, more often than browsers end o
   await page.evaluate(() => window.session.close());
   await page.clock.runFor(61_000);
   assert.equal(await stays(), before + 3);
+});
+
+/** What a page does that nobody watches: whoever looks with the browser's tools keeps workers alive. */
+const ALONE = `
+  while (!window.isReady) await new Promise((resolve) => setTimeout(resolve, 50));
+  if (location.pathname !== "/callback") {
+    await window.session.signIn();
+  } else {
+    if (!window.REMINDS) window.session.close();
+    const before = await window.session.user();
+    await new Promise((resolve) => setTimeout(resolve, 90_000));
+    const { status } = await fetch(window.API + "/me");
+    await window.session.user();
+    const said = [before.sub, status, window.seen.includes("session_lost")].join(" ");
+    await fetch("/report?" + new URLSearchParams({ said }));
+  }
+`;
+
+test("brw_02 an open page keeps its worker, and one that nobody reminds is ended by the browser", async (t) => {
+  const outcome = async (reminds) => {
+    const { app, at, files, report } = await open(t);
+    at.signedIn = true;
+    // Without reminders not even the first one counts.
+    const forget = `
+      const { postMessage } = ServiceWorker.prototype;
+      ServiceWorker.prototype.postMessage = function ({ gatepass, given }, ports) {
+        return postMessage.call(this, { gatepass: gatepass === "stay" ? "state" : gatepass, given }, ports);
+      };`;
+    const before = `window.REMINDS = ${reminds};${reminds ? "" : forget}`;
+    files["/app.js"] = `${before}\n${files["/app.js"]}\n${ALONE}`;
+    const profile = mkdtempSync(join(tmpdir(), "gatepass-profile-"));
+    const args = ["--headless=new", "--no-sandbox", "--disable-background-networking"];
+    const all = [
+      ...args,
+      `--user-data-dir=${profile}`,
+      "--remote-debugging-port=0",
+      `${app.origin}/`,
+    ];
+    const child = spawn(process.env["CHROME"], all, { stdio: "ignore", detached: true });
+    const over = new Promise((resolve) => child.once("exit", resolve));
+    t.after(async () => {
+      // With the processes that it started.
+      process.kill(-child.pid, "SIGKILL");
+      await over;
+      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    });
+    return Promise.race([report, over.then(() => "the browser ended")]);
+  };
+  assert.deepEqual(await Promise.all([outcome(true), outcome(false)]), [
+    "alice 200 false",
+    "alice 401 true",
+  ]);
 });
 
 test("the example signs in, calls, loses its worker, goes on and signs out", async (t) => {
