@@ -61,6 +61,12 @@ export interface CookieSessionOptions extends Omit<
   /** What every sign-in asks for. @defaultValue nothing more than the options say */
   readonly signIn?: Omit<SignInOptions, "returnTo">;
   /**
+   * Asked for each request that comes with a session: whether it was ended from elsewhere, such as by
+   * the provider's back-channel logout (`createLogoutReceiver`), which a cookie cannot know. What it
+   * throws, {@link CookieSessions.session | session} throws. @defaultValue none ever is
+   */
+  readonly isEnded?: (user: IdClaims) => boolean | Promise<boolean>;
+  /**
    * Makes the answer where a sign-in failed; the cookies are added to it. @defaultValue a small page
    * with the error's code and a link to try again
    */
@@ -135,7 +141,8 @@ export interface CookieSessions {
    * The session of a request. A cookie that was tampered with, belongs to another deployment, is too
    * old or sealed with a key that is gone, counts as none and is removed.
    *
-   * @throws {@link GatepassError} only for what is wrong with the options or the runtime.
+   * @throws {@link GatepassError} only for what is wrong with the options or the runtime, and what
+   * `isEnded` throws.
    */
   session(request: Request): Promise<CookieSession>;
   /**
@@ -210,6 +217,7 @@ interface Read {
   readonly flow: CookieTraits;
   readonly lifetime: number;
   readonly signIn: object;
+  readonly isEnded: CookieSessionOptions["isEnded"];
   readonly onError: CookieSessionOptions["onError"];
   readonly onEvent: CookieSessionOptions["onEvent"];
   readonly send: typeof fetch;
@@ -230,7 +238,8 @@ function readOptions(options: CookieSessionOptions): Read {
       throw invalid(name, "This option has no meaning for sessions in cookies; leave it out.");
     }
   }
-  const { keys, cookieName, sameSite, lifetime, paths, signIn, onError, ...client } = options;
+  const { keys, cookieName, sameSite, lifetime, paths, signIn, isEnded, onError, ...client } =
+    options;
   const { dpop, onEvent, redirectUri, postLogoutRedirectUri } = client;
   const { issuer, clientId } = client;
   const hasKey = typeof dpop === "object" && dpop !== null && isKeyPair(dpop.key);
@@ -244,6 +253,7 @@ function readOptions(options: CookieSessionOptions): Read {
   }
   const seconds = lifetime ?? 86_400;
   if (!Number.isInteger(seconds) || seconds < 60 || seconds > 34_560_000) throw invalid("lifetime");
+  if (isEnded !== undefined && !isFunction(isEnded)) throw invalid("isEnded");
   if (onError !== undefined && !isFunction(onError)) throw invalid("onError");
   if (signIn !== undefined && (typeof signIn !== "object" || signIn === null)) {
     throw invalid("signIn");
@@ -284,6 +294,7 @@ function readOptions(options: CookieSessionOptions): Read {
     flow: { isSecure, sameSite: "Lax" },
     lifetime: seconds,
     signIn: { ...signIn },
+    isEnded,
     onError,
     onEvent,
     send: client.fetch ?? ((input, init) => fetch(input, init)),
@@ -812,7 +823,7 @@ class Browser implements CookieSession {
 
   /** Opens the cookie: what is no session of this deployment is removed. */
   async open(): Promise<void> {
-    const { name, sealer } = this.#sessions.read;
+    const { name, sealer, isEnded } = this.#sessions.read;
     const sealed = gather(name, this.cookies);
     const opened = sealed === undefined ? undefined : await sealer.open(name, sealed);
     const kept = opened && readKept(opened.text);
@@ -822,6 +833,10 @@ class Browser implements CookieSession {
       this.#sessions.catchUp(held);
       if (!opened.isOld) this.#written = text;
       await this.#look(held);
+      if (this.#user && (await isEnded?.(this.#user))) {
+        this.#sessions.note(id, { serial: held.serial + 1, text: undefined, isLate: false });
+        this.#forget();
+      }
     } else {
       this.#sessions.discarded();
     }

@@ -135,7 +135,10 @@ test("brw_13_cookies_are_bound_to_the_host_and_kept_from_scripts_and_other_sites
     }
     // Nothing of a session can be read in what the browser has.
     const kept = [...all.browser.jar.values()].join();
-    for (const secret of ["alice", "eyJ", "refresh-"]) assert.ok(!kept.includes(secret));
+    const bytes = Buffer.from(kept.split(".")[2], "base64url").toString("latin1");
+    for (const secret of ["alice", "eyJhbGci", "refresh-"]) {
+      assert.ok(!kept.includes(secret) && !bytes.includes(secret));
+    }
   }
 });
 
@@ -549,6 +552,28 @@ test("a session that the provider ended is over with its access token", async (t
   assert.equal(all.browser.jar.size, 0);
 });
 
+test("a session that was ended from elsewhere is over, and nothing else is done to others", async () => {
+  const ended = new Set();
+  let isDown = false;
+  const isEnded = async ({ sub, sid }) => {
+    if (isDown) throw new Error("the list is down");
+    return ended.has(`${sub} ${sid}`);
+  };
+  const all = await world({ isEnded }, { provider: { idToken: { sid: "s-1" } } });
+  await signIn(all);
+  const jar = new Map(all.browser.jar);
+  assert.equal(await whoIs(all.browser), "alice");
+  ended.add("alice s-2");
+  assert.equal(await whoIs(all.browser), "alice");
+  // Who cannot be asked says nothing: neither that it is over nor that it is not.
+  isDown = true;
+  await assert.rejects(all.browser.fetch("/me"), /the list is down/);
+  assert.equal(all.browser.jar.size, jar.size);
+  isDown = false;
+  ended.add("alice s-1");
+  await isSignedOut(all, jar);
+});
+
 test("a session ends after its lifetime, whatever is renewed", async (t) => {
   const all = await world({ lifetime: 60 });
   await signIn(all);
@@ -648,6 +673,7 @@ test("options that make no sense are refused by name", async () => {
     [{ paths: { login: "login" } }, "paths.login"],
     [{ paths: { login: "//evil.example" } }, "paths.login"],
     [{ paths: { logn: "/x" } }, "paths.logn"],
+    [{ isEnded: true }, "isEnded"],
     [{ onError: 1 }, "onError"],
     [{ signIn: "x" }, "signIn"],
     [{ redirectUri: undefined }, "redirectUri"],

@@ -136,6 +136,7 @@ const sessions: CookieSessions = await createCookieSessions({
   lifetime: 3600,
   paths: { login: "/in" },
   signIn: { maxAge: 60 },
+  isEnded: async ({ sid }) => sid === "x",
   onError: (error) => new Response(error.code),
 });
 const app = sessions.protect(async (_request, session: CookieSession, env: { name: string }) => {
