@@ -45,6 +45,9 @@ pub enum Purpose {
     Refresh,
     /// The end of a token (RFC 7009).
     Revocation,
+    /// A list of tokens that were taken back (draft-ietf-oauth-status-list).
+    #[cfg(feature = "guard")]
+    StatusList,
     /// Tokens for an authorization code.
     Token,
     /// What the provider says of a user (OpenID Connect Core section 5.3).
@@ -63,6 +66,8 @@ impl Purpose {
             Self::PushedRequest => "pushed_request",
             Self::Refresh => "refresh",
             Self::Revocation => "revocation",
+            #[cfg(feature = "guard")]
+            Self::StatusList => "status_list",
             Self::Token => "token",
             Self::UserInfo => "userinfo",
         }
@@ -74,6 +79,8 @@ impl Purpose {
             Self::Discovery | Self::Keys => 512 * 1024,
             #[cfg(feature = "backend")]
             Self::DeviceAuthorization => 64 * 1024,
+            #[cfg(feature = "guard")]
+            Self::StatusList => 1024 * 1024,
             Self::Introspection
             | Self::PushedRequest
             | Self::Refresh
