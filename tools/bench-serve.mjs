@@ -2,7 +2,7 @@
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 
 import { build } from "./build.mjs";
@@ -22,17 +22,24 @@ await runMain(async () => {
   heading(
     `gatepass serve on ${cpus().length} x ${cpu?.model ?? "unknown"}, Node ${process.version}`,
   );
+  const [minute = 0, five = 0] = loadavg();
+  const loads = `${minute.toFixed(1)}, ${five.toFixed(1)}`;
   const stdio = ["ignore", "pipe", "inherit"];
   const text = execFileSync(process.execPath, [join(folder, "serve.mjs")], {
     stdio,
   });
   const results = JSON.parse(text.toString());
-  const row = (name, { requests, errors, perSecond, ms }) => {
-    const numbers = [requests, errors, perSecond, ms.p50, ms.p97_5, ms.p99];
+  const row = (name, { requests, errors, perSecond, perCore, ms }) => {
+    const times = [ms.p50, ms.p95, ms.p99].map((one) => one.toFixed(2));
+    const core = Number.isFinite(perCore) ? perCore : "-";
+    const numbers = [requests, errors, perSecond, core, ...times];
     const cells = numbers.map((number) => String(number).padStart(10)).join("");
     process.stdout.write(`  ${name.padEnd(32)}${cells}\n`);
   };
-  const names = ["requests", "errors", "per s", "p50 ms", "p97.5 ms", "p99 ms"];
+  process.stdout.write(
+    `  ${results.warmUp} requests warm each service up before the rows; load of the machine: ${loads}\n`,
+  );
+  const names = ["requests", "errors", "per s", "per core", "p50 ms", "p95 ms", "p99 ms"];
   process.stdout.write(`  ${"".padEnd(32)}${names.map((name) => name.padStart(10)).join("")}\n`);
   row("100 clients, 10 requests each", results.seed);
   row("cached", results.cached);

@@ -259,6 +259,7 @@ async function compile(artefact, work, tools) {
   const remaps = await pathRemaps(tools);
   const rustflags = [
     ...(tools.librarySource ? WITH_LIBRARY : WITHOUT_REFERENCES),
+    STACK,
     ...remaps.map(([from, to]) => `--remap-path-prefix=${from}=${to}`),
   ]
     .map((flag) => JSON.stringify(flag))
@@ -368,6 +369,12 @@ const WITHOUT_REFERENCES = [
   "-Clink-arg=--no-check-features",
   "-Clink-arg=--features=bulk-memory,mutable-globals,nontrapping-fptoint,sign-ext",
 ];
+
+/**
+ * Every instance has its stack from the beginning. The default is a megabyte; 15 kB are the most that
+ * were seen, with JSON of 128 levels, and what does not fit traps.
+ */
+const STACK = "-Clink-arg=-zstack-size=262144";
 
 /**
  * @param {import("./lib/matrix.mjs").Artefact} artefact

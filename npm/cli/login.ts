@@ -287,15 +287,23 @@ export const logout: Command = {
     const { env, flags, terminal } = call;
     const account = await Account.open(call);
     const { vault } = account;
-    if (vault.read() === undefined) {
+    const wasSignedIn = vault.read() !== undefined;
+    const tell = (revoked: boolean): void => {
+      if (flags["json"] !== true) return;
+      terminal.out(JSON.stringify({ signed_in: false, was_signed_in: wasSignedIn, revoked }));
+    };
+    if (!wasSignedIn) {
       terminal.err("Nobody was logged in.");
+      tell(false);
       return 0;
     }
     let page: URL | null = null;
+    let isEnded = account.flow !== "client_credentials";
     await account.alone(async () => {
       try {
-        if (account.flow !== "client_credentials") page = await endAtProvider(account);
+        if (isEnded) page = await endAtProvider(account);
       } catch (error) {
+        isEnded = false;
         // Whatever the provider does: here it is over.
         const why = error instanceof Error ? error.message : "no answer";
         terminal.err(`The tokens may live on at the provider: ${plain(why)}`);
@@ -303,8 +311,12 @@ export const logout: Command = {
         vault.remove();
       }
     });
-    if (account.saw("revocation_failed")) terminal.err("The tokens may live on at the provider.");
+    if (account.saw("revocation_failed")) {
+      isEnded = false;
+      terminal.err("The tokens may live on at the provider.");
+    }
     terminal.err(terminal.green("Logged out."));
+    tell(isEnded);
     const leave = page as URL | null;
     if (flags["global"] !== true || leave === null) return 0;
     if (flags["no-browser"] !== true && (await openBrowser(leave.href, env))) return 0;

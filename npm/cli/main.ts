@@ -44,8 +44,13 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     const asked = await commandNamed(rest[0]);
     const all = (): Promise<Command[]> =>
       Promise.all(Object.values(COMMANDS).map((load) => load()));
+    if (rest[0] !== undefined && !asked) {
+      const problem = `There is no command "${plain(rest[0])}". gatepass help lists them.`;
+      terminal.err(`${terminal.red("Error:")} ${problem}`);
+      return EXIT.configuration;
+    }
     terminal.out(asked ? helpOf(asked) : overview(await all()));
-    return rest.length > 0 && !asked ? EXIT.configuration : 0;
+    return 0;
   }
   try {
     const command = await commandNamed(name);

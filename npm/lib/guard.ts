@@ -224,8 +224,25 @@ export interface GuardOptions {
    * `cloudflare:workers`; where there is none, a renewal that is cut off is made up for later.
    */
   readonly waitUntil?: (work: Promise<unknown>) => void;
+  /**
+   * Looks a signed token up in the list of its issuer that it names (`status.status_list`, Token Status
+   * List, draft-ietf-oauth-status-list-21). A token that is not valid there is `token_inactive`; a list
+   * that cannot be had, or that is not signed by the issuer for this address and this time, is
+   * `keys_unavailable` (503). A list is fetched once for all of its tokens, without credentials, and
+   * may hold a megabyte. Tokens that name none are as they were. @defaultValue false
+   */
+  readonly statusList?: boolean | StatusListOptions;
   /** Accepts http for 127.0.0.1, [::1] and localhost. For development only. @defaultValue false */
   readonly dangerouslyAllowHttpLoopback?: boolean;
+}
+
+/** How tokens are looked up in lists of their issuer. */
+export interface StatusListOptions {
+  /**
+   * For how many seconds a list is used at the most, 1 to 86,400: so long a token that was taken back
+   * may go on. A list that says so itself (`ttl`, `exp`) is used for less. @defaultValue 300
+   */
+  readonly maxAge?: number;
 }
 
 /** How large tokens and answers may be, in bytes where nothing else is said. */
@@ -413,7 +430,7 @@ export type Checked =
 export type GuardEvent =
   | {
       readonly type: "request";
-      readonly purpose: "discovery" | "introspection" | "keys" | "userinfo";
+      readonly purpose: "discovery" | "introspection" | "keys" | "status_list" | "userinfo";
       readonly method: string;
       /** Without its query. */
       readonly url: string;

@@ -6,6 +6,7 @@ use crate::guard::dpop::Proven;
 use crate::guard::opaque::Introspect;
 use crate::guard::refusal::Schemes;
 use crate::guard::request::{Scheme, Shown};
+use crate::guard::status::StatusCheck;
 use crate::guard::{
     BearerToken, Guard, Need, Principal, Refusal, RequestFacts, Verdict, access_token, binding,
 };
@@ -38,6 +39,8 @@ enum Stage {
     /// The place of the token's issuer among the guard's.
     Verifying(Box<Verify>, usize),
     Introspecting(Box<Introspect>),
+    /// The token is good; whether its issuer took it back is being looked up.
+    LookingUp(Box<StatusCheck>, Box<Principal>),
     /// The token is good; its proof's signature is being checked.
     Proving(Box<Principal>),
     /// The proof is good; someone else remembers whether it was used.
@@ -132,6 +135,9 @@ impl Check {
                 (Stage::Introspecting(introspect), event) => {
                     return self.introspect(introspect, guard, now, event);
                 }
+                (Stage::LookingUp(status, principal), event) => {
+                    return self.look_up(status, principal, guard, now, event);
+                }
                 (Stage::Proving(principal), event) => {
                     return self.proved(guard, *principal, now, event);
                 }
@@ -170,7 +176,12 @@ impl Check {
                     Verdict::of(&principal, &self.need, place, generation, &guard.config)
                 });
                 guard.note_age(place, now);
-                self.bind(guard, principal, now)
+                match StatusCheck::of(principal.claims(), place, guard)? {
+                    None => self.bind(guard, principal, now),
+                    Some(status) => {
+                        self.look_up(status.into(), principal.into(), guard, now, Event::Start)
+                    }
+                }
             }
             // Tokens may be used again, and nothing is signed here.
             _ => Err(ErrorKind::FlowMisused.into()),
@@ -192,6 +203,30 @@ impl Check {
                 Ok(step)
             }
         }
+    }
+
+    /// Whether the issuer took the token back, by the list in which it stands.
+    fn look_up(
+        &mut self,
+        mut status: Box<StatusCheck>,
+        mut principal: Box<Principal>,
+        guard: &mut Guard,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<Principal>, Error> {
+        let step = match status.step(guard, now, event)? {
+            Step::Send(request) => Step::Send(request),
+            Step::Verify(check) => Step::Verify(check),
+            Step::Load(key) => Step::Load(key),
+            Step::Done(end) => {
+                self.verdict = self.verdict.map(|verdict| verdict.until(end));
+                principal.note("status");
+                return self.bind(guard, *principal, now);
+            }
+            _ => return Err(ErrorKind::FlowMisused.into()),
+        };
+        self.stage = Stage::LookingUp(status, principal);
+        Ok(step)
     }
 
     /// Reads the proof of a token that came in the `DPoP` scheme.

@@ -4,6 +4,7 @@ use crate::error::{Error, Phase};
 use crate::guard::opaque::Introspection;
 use crate::guard::places::Places;
 use crate::guard::profile::Profiles;
+use crate::guard::status::StatusLists;
 use crate::guard::{
     ChallengeContext, Dpop, Guard, GuardLimits, Need, Profile, ResourceMetadata, Tally,
     VerdictLimits, secret,
@@ -62,6 +63,7 @@ impl Guard {
     /// | `profile` | what tokens look like, see [`crate::guard::Profile`] | `rfc9068` |
     /// | `profiles` | the same for single issuers, by their identifiers | none |
     /// | `tenants` | the tenants (GUIDs) for which `{tenantid}` in an issuer stands | none |
+    /// | `statusList` | true, or `maxAge` (1 to 86,400 seconds, 300): tokens that name a list of their issuer (draft-ietf-oauth-status-list) are looked up in it | false |
     /// | `maxTokenAge` | whole seconds since `iat`, 1 second to a year | no bound |
     /// | `maxTokenLifetime` | whole seconds from `iat` to `exp`, 1 second to a year | no bound |
     /// | `secret` | for HS256 to HS512 in place of keys: text, or `{ base64url }` | none |
@@ -140,6 +142,7 @@ fn read(object: &Object) -> Result<Guard, Error> {
             "resource",
             "resourceMetadata",
             "secret",
+            "statusList",
             "tenants",
             "timeout",
         ],
@@ -194,6 +197,11 @@ fn read(object: &Object) -> Result<Guard, Error> {
             Some(ResourceMetadata::new(resource, names, more, transport)?)
         }
     };
+    let status_lists = StatusLists::from_option(options.value("statusList"), transport)?;
+    // Whoever shares a secret could write a list.
+    if status_lists.is_some() && options.value("secret").is_some() {
+        return Err(invalid("statusList"));
+    }
     let scopes = options.strings("requiredScopes")?.unwrap_or_default();
     let introspection = options
         .object("introspection")?
@@ -220,6 +228,7 @@ fn read(object: &Object) -> Result<Guard, Error> {
         providers,
         profiles,
         introspection: introspection.map(Box::new),
+        status_lists: status_lists.map(Box::new),
         replays: Replays::default(),
         headers: KnownHeaders::default(),
         tally: Tally::default(),

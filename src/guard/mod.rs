@@ -9,6 +9,7 @@
 //!    A token that only its provider can read is asked about instead.
 //! 3. The claims are checked by RFC 9068 or by the [`Profile`] of the issuer ([`GuardConfig`] says
 //!    against what), then what this request needs ([`Need`]). What comes out is a [`Principal`].
+//!    Where the issuer publishes a list of tokens that it took back, the token is looked up there.
 //! 4. A token that is bound to a key or a certificate is good only with its proof: a DPoP proof
 //!    ([`Dpop`]), which is good for one request, or the certificate of the connection.
 //! 5. Whatever fails becomes a [`Refusal`]: a status and a challenge that tell the client what to
@@ -38,6 +39,7 @@ mod renewal;
 mod request;
 mod resource_metadata;
 mod secret;
+mod status;
 mod tally;
 mod verdict;
 
@@ -65,6 +67,7 @@ use crate::jose::{Algorithm, KnownHeaders};
 use crate::options::invalid;
 use opaque::Introspection;
 use places::Places;
+use status::StatusLists;
 
 /// A guard: what it demands, the issuers it trusts with what is known of them, and its counts.
 #[derive(Debug)]
@@ -75,6 +78,8 @@ pub struct Guard {
     /// Where each of them stands.
     places: Places,
     introspection: Option<Box<Introspection>>,
+    /// Where the issuers' lists of tokens that were taken back are looked at.
+    status_lists: Option<Box<StatusLists>>,
     replays: Replays,
     headers: KnownHeaders,
     /// What the tokens of each look like, at the same places.

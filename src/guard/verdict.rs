@@ -130,6 +130,15 @@ impl Verdict {
         })
     }
 
+    /// It also ends where something else ends that was part of the decision.
+    #[must_use]
+    pub(super) fn until(self, end: Timestamp) -> Self {
+        Self {
+            until: self.until.min(end.millis()),
+            ..self
+        }
+    }
+
     /// As numbers, for a caller across a boundary: from, until (milliseconds since 1970), the
     /// issuer's place and the generation of its keys.
     pub fn to_numbers(self) -> [i64; 4] {

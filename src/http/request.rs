@@ -48,6 +48,9 @@ pub enum Purpose {
     Registration,
     /// The end of a token (RFC 7009).
     Revocation,
+    /// A list of tokens that were taken back (draft-ietf-oauth-status-list).
+    #[cfg(feature = "guard")]
+    StatusList,
     /// Tokens for an authorization code.
     Token,
     /// What the provider says of a user (OpenID Connect Core section 5.3).
@@ -68,6 +71,8 @@ impl Purpose {
             #[cfg(feature = "backend")]
             Self::Registration => "registration",
             Self::Revocation => "revocation",
+            #[cfg(feature = "guard")]
+            Self::StatusList => "status_list",
             Self::Token => "token",
             Self::UserInfo => "userinfo",
         }
@@ -79,6 +84,8 @@ impl Purpose {
             Self::Discovery | Self::Keys => 512 * 1024,
             #[cfg(feature = "backend")]
             Self::DeviceAuthorization | Self::Registration => 64 * 1024,
+            #[cfg(feature = "guard")]
+            Self::StatusList => 1024 * 1024,
             Self::Introspection
             | Self::PushedRequest
             | Self::Refresh

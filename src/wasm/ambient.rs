@@ -58,6 +58,16 @@ pub(super) fn random_key() -> Result<[u8; 32], Error> {
 
 /// Whether requests know this member. Workers refuse requests with members that they do not know.
 pub(super) fn request_knows(member: &str) -> bool {
+    // Node loads its fetch, some megabytes, when somebody looks at it first: until then there is an
+    // accessor. It knows them all.
+    #[cfg(any(feature = "backend", feature = "guard"))]
+    if Reflect::get_own_property_descriptor(&js_sys::global(), &"Request".into())
+        .is_ok_and(|found| Reflect::has(&found, &"get".into()).unwrap_or(false))
+        && node_crypto().is_some()
+        && shares_promises()
+    {
+        return true;
+    }
     let prototype = Reflect::get(&js_sys::global(), &"Request".into())
         .and_then(|request| Reflect::get(&request, &"prototype".into()));
     prototype.is_ok_and(|prototype| Reflect::has(&prototype, &member.into()).unwrap_or(false))

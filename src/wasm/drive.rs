@@ -239,6 +239,11 @@ impl Host {
                 let send = self.send(request);
                 self.flights.join(request.url.as_str(), send).await
             }
+            #[cfg(feature = "guard")]
+            Purpose::StatusList => {
+                let send = self.send(request);
+                self.flights.join(request.url.as_str(), send).await
+            }
             _ => self.send(request).await,
         }
     }

@@ -32,6 +32,16 @@ test("a configuration that is good is said to be good", async () => {
   assert.deepEqual([code, stdout], [0, "The configuration is good.\n"]);
 });
 
+test("--config-test --json says the same to programs", async () => {
+  const good = await check(GOOD, "--json");
+  assert.deepEqual([good.code, JSON.parse(good.stdout)], [0, { good: true }]);
+  const bad = await check({}, "--json", "--config", write("bad.json", '{\n  "port": "x"\n}'));
+  assert.deepEqual([bad.code, bad.stderr], [2, ""]);
+  const { good: isGood, problems } = JSON.parse(bad.stdout);
+  assert.equal(isGood, false);
+  assert.match(problems.join("\n"), /bad\.json:2:11: port must be/);
+});
+
 test("S2-27 what is missing is named, all of it, with exit code 2", async () => {
   const { code, stderr } = await check({});
   assert.equal(code, 2);

@@ -36,7 +36,9 @@ test("help is found in every usual way", async () => {
   assert.equal((await gatepass.run(["--help"])).stdout, stdout);
   const serve = await gatepass.run(["serve", "--help"]);
   assert.equal(serve.stdout, (await gatepass.run(["help", "serve"])).stdout);
-  assert.equal((await gatepass.run(["help", "nothing"])).code, 2);
+  const nothing = await gatepass.run(["help", "nothing"]);
+  assert.deepEqual([nothing.code, nothing.stdout], [2, ""]);
+  assert.match(nothing.stderr, /There is no command "nothing"/);
   const { version } = JSON.parse(
     readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
   );

@@ -116,6 +116,26 @@ test("S0-14 logout --global opens the provider's page for signing out", async (t
   assert.ok(!existsSync(tokens));
 });
 
+test("S0-06 logout --json says what there was, and whether the provider ended it", async (t) => {
+  let isDown = false;
+  const provider = await startProvider(t, {
+    answer: (url) =>
+      isDown && url.endsWith("/revoke") ? new Response("", { status: 503 }) : undefined,
+  });
+  const logout = async ({ settings }) => {
+    const { code, stdout } = await gatepass.run(["logout", "--json"], { env: settings });
+    return [code, JSON.parse(stdout)];
+  };
+  const first = await logIn(t, provider);
+  const good = { signed_in: false, was_signed_in: true, revoked: true };
+  assert.deepEqual(await logout(first), [0, good]);
+  const nobody = { signed_in: false, was_signed_in: false, revoked: false };
+  assert.deepEqual(await logout(first), [0, nobody]);
+  const second = await logIn(t, provider);
+  isDown = true;
+  assert.deepEqual(await logout(second), [0, { ...good, revoked: false }]);
+});
+
 test("S0-15 a renewed token is handed out when it is kept, and not before", async (t) => {
   let place;
   const provider = await startProvider(t, {

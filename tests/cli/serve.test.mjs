@@ -89,6 +89,57 @@ test("S4-18 S4-21 S4-01 the plugin's question is answered with exactly its membe
   });
 });
 
+test("S4-01 the question is a form of RFC 7662 with the service's credentials, and what is answered is checked", async (t) => {
+  const now = Math.floor(Date.now() / 1000);
+  let answer;
+  const provider = await startProvider(t, {
+    answer: (url) =>
+      url.endsWith("/introspect") && answer !== undefined ? Response.json(answer) : undefined,
+  });
+  const config = writeConfig("introspect.json", {
+    issuer: provider.issuer,
+    audience: AUDIENCE,
+    clientId: "rs",
+    clientSecret: { env: "RS_SECRET" },
+    routes: [{ path: "/api/*", scopes: ["read"] }],
+  });
+  const env = { RS_SECRET: SECRET };
+  const { origin } = await gatepass.serve(t, ["--config", config, "--cache-ttl", "0"], { env });
+  const good = { active: true, sub: "alice", aud: AUDIENCE, scope: "read", exp: now + 300 };
+  let serial = 0;
+  for (const [change, code, status] of [
+    [{}, undefined, 200],
+    [{ active: false }, "token_inactive", 401],
+    [{ active: "true" }, "response_malformed", 503],
+    [{ exp: now - 60 }, "token_expired", 401],
+    [{ nbf: now + 60 }, "token_not_active", 401],
+    [{ iss: "https://other.example" }, "issuer_mismatch", 401],
+    [{ aud: "https://other.example" }, "audience_mismatch", 401],
+    [{ client_id: 1 }, "response_malformed", 503],
+    [{ token_type: "refresh_token" }, "typ_mismatch", 401],
+    [{ token_type: "mac" }, "binding_mismatch", 401],
+    [{ cnf: { jkt: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" } }, "binding_mismatch", 401],
+    [{ scope: "write" }, "scope_insufficient", 403],
+  ]) {
+    answer = { ...good, ...change };
+    const token = `token-${++serial}`;
+    const authorization = `Bearer ${token}`;
+    const headers = { "x-forwarded-method": "GET", "x-forwarded-uri": "/api/x", authorization };
+    const seen = await raw(origin, "/auth/traefik", { headers });
+    assert.equal(seen.status, status, JSON.stringify(change));
+    const said = await (await ask(origin, token, { uri: "/api/x" })).json();
+    assert.equal(said.error, code, JSON.stringify(change));
+  }
+  for (const { init } of provider.requests.filter(({ url }) => url.endsWith("/introspect"))) {
+    assert.equal(init.method, "POST");
+    assert.equal(init.headers["content-type"], "application/x-www-form-urlencoded");
+    assert.equal(init.headers.authorization, `Basic ${btoa(`rs:${SECRET}`)}`);
+    const form = new URLSearchParams(init.body);
+    assert.match(form.get("token"), /^token-\d+$/);
+    assert.equal(form.get("token_type_hint"), "access_token");
+  }
+});
+
 test("S4-18 a question that cannot be read is a mistake of who asks, by name", async (t) => {
   const provider = await startProvider(t);
   const { origin } = await gatepass.serve(t, [], { env: sidecar(provider) });
@@ -212,6 +263,23 @@ test("S4-03 S4-27 S4-35 answers are remembered for a while, and not with cache-t
     }
     assert.equal(provider.count("/introspect"), count);
   }
+});
+
+test("S4-03 an answer is kept as long as is said, and one that refuses for a shorter time", async (t) => {
+  const provider = await startProvider(t);
+  const { origin } = await gatepass.serve(t, ["--cache-ttl", "1"], { env: sidecar(provider) });
+  const token = provider.opaqueToken({ aud: undefined });
+  const verdict = async () => (await (await ask(origin, token)).json()).authenticated;
+  assert.equal(await verdict(), true);
+  provider.revokeOpaque(token);
+  const until = Date.now() + 20_000;
+  let isGood = true;
+  while (isGood && Date.now() < until) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    isGood = await verdict();
+  }
+  assert.equal(isGood, false, "a token that was ended is refused when its time is over");
+  assert.equal(provider.count("/introspect"), 2);
 });
 
 test("S4-29 a hundred introspections take one connection", async (t) => {
@@ -526,7 +594,7 @@ test("S4-02 S4-19 what UserInfo says is added where one wants it: asked after in
       return Response.json({ sub: "alice", email: "alice@example.com" });
     },
   });
-  const { origin } = await gatepass.serve(t, ["--userinfo", "--audience", AUDIENCE], {
+  const { origin } = await gatepass.serve(t, ["--userinfo", "--audience", AUDIENCE, "--metrics"], {
     env: sidecar(provider),
   });
   const { claims, ...first } = await (await ask(origin, "a-token")).json();
@@ -535,6 +603,12 @@ test("S4-02 S4-19 what UserInfo says is added where one wants it: asked after in
   assert.deepEqual(asked, ["introspect", "userinfo"]);
   await ask(origin, "a-token");
   assert.deepEqual(asked, ["introspect", "userinfo"]);
+  // Each step is timed by itself.
+  const timed = await (await fetch(`${origin}/metrics`)).text();
+  for (const purpose of ["introspection", "userinfo"]) {
+    const line = `gatepass_provider_request_duration_seconds_count{purpose="${purpose}"} 1`;
+    assert.ok(timed.split("\n").includes(line), purpose);
+  }
 
   const without = await gatepass.serve(t, ["--audience", AUDIENCE], { env: sidecar(provider) });
   const plain = await (await ask(without.origin, "a-token")).json();
@@ -590,10 +664,40 @@ test("S4-33 a provider is spoken to over https only, or on this machine itself",
 
 test("S4-36 a token ends when the provider says so, also while its answer is kept", async (t) => {
   const provider = await startProvider(t);
-  const { origin } = await gatepass.serve(t, [], { env: sidecar(provider) });
-  const exp = Math.floor(Date.now() / 1000) - 60;
-  const over = await (await ask(origin, provider.opaqueToken({ aud: undefined, exp }))).json();
-  assert.deepEqual([over.authenticated, over.error], [false, "token_expired"]);
+  const config = writeConfig("strict.json", { guard: { clockTolerance: 0 } });
+  const { origin } = await gatepass.serve(t, ["--config", config, "--cache-ttl", "300"], {
+    env: sidecar(provider),
+  });
+  const verdict = async (token) => (await (await ask(origin, token)).json()).error ?? "accepted";
+  const now = () => Math.floor(Date.now() / 1000);
+  const over = provider.opaqueToken({ aud: undefined, exp: now() - 1 });
+  assert.equal(await verdict(over), "token_expired");
+  const exp = now() + 3;
+  const token = provider.opaqueToken({ aud: undefined, exp });
+  // On a machine that stands still for so long it is over at once.
+  if ((await verdict(token)) !== "accepted") assert.ok(now() >= exp);
+  while (now() <= exp) await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(await verdict(token), "token_expired");
+});
+
+test("S4-41 keys are counted when they are fetched, and a token that comes again is a hit", async (t) => {
+  const provider = await startProvider(t);
+  const { origin } = await gatepass.serve(t, ["--audience", AUDIENCE, "--metrics"], {
+    env: { GATEPASS_ISSUER: provider.issuer },
+  });
+  const token = await provider.accessToken();
+  for (const one of [token, token, await provider.accessToken()]) {
+    assert.equal((await (await ask(origin, one)).json()).authenticated, true);
+  }
+  const lines = (await (await fetch(`${origin}/metrics`)).text()).split("\n");
+  for (const line of [
+    'gatepass_provider_request_duration_seconds_count{purpose="keys"} 1',
+    'gatepass_requests_total{outcome="accepted"} 3',
+    "gatepass_cache_hits_total 1",
+    "gatepass_cache_misses_total 2",
+  ]) {
+    assert.ok(lines.includes(line), line);
+  }
 });
 
 test("S4-23 S4-26 S4-24 S4-25 the metrics tell the provider's time from one's own, and the memory that is used", async (t) => {

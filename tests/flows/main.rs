@@ -47,6 +47,7 @@ mod guard_request;
 mod guard_resource;
 mod guard_rules;
 mod guard_secret;
+mod guard_status;
 mod guard_structure;
 mod guard_userinfo;
 mod guard_vendors;

@@ -62,6 +62,27 @@ async function growth(holder, answer, cache) {
   }
 }
 
+test(
+  "S4-25 ten thousand answers of introspection are kept in less than 4 MB of WebAssembly",
+  {
+    skip,
+  },
+  async () => {
+    const provider = await makeProvider();
+    const { issuer, audience, fetch } = provider;
+    const introspection = { clientId: "rs", clientSecret: "rs-secret", cache: { ttl: 300 } };
+    const guard = await createGuard({ issuer, audience, fetch, introspection });
+    const tokens = Array.from({ length: 10_000 }, () => provider.opaqueToken());
+    for (const token of tokens) await guard.verify(token);
+    const used = memory.buffer.byteLength;
+    assert.ok(used < 4 * 1024 * 1024, `${used} bytes`);
+    // They are all there.
+    for (const token of tokens) assert.equal((await guard.verify(token)).subject, "alice");
+    assert.equal(guard.tally().introspection.asked, 10_000);
+    guard.dispose();
+  },
+);
+
 test("wsm_25 a hundred thousand tokens leave nothing behind", { skip }, async () => {
   const nodeCrypto = process.getBuiltinModule("node:crypto");
   assert.ok((await growth(nodeCrypto, () => true, {})) < 1 << 20);

@@ -56,6 +56,7 @@ await createGuard({ issuer: "https://a.example", audience: "api", cache: true })
 // @ts-expect-error a principal is frozen
 (await guard.verify("")).scopes.push("admin");
 await createGuard({ issuer: "https://a.example", audience: "api", limits: { maxKeys: 10 } });
+await createGuard({ issuer: "https://a.example", audience: "api", statusList: { maxAge: 60 } });
 // @ts-expect-error a limit has a known name
 await createGuard({ issuer: "https://a.example", audience: "api", limits: { maxTokens: 10 } });
 // Profiles by name, with changes, and for single issuers.

@@ -169,14 +169,17 @@ impl Introspect {
             Some(known) => known,
             None => introspection.refused.find(&self.key, now)?,
         };
-        let known = known.clone();
+        let known = match known {
+            Known::Active(kept) => Ok(kept.restore()?),
+            Known::Refused(kind) => Err(*kind),
+        };
         let tally = &mut introspection.tally;
         Some(match known {
-            Known::Active(active) => {
+            Ok(active) => {
                 tally.cached = tally.cached.saturating_add(1);
                 principal(parts, active, now)
             }
-            Known::Refused(kind) => {
+            Err(kind) => {
                 tally.cached_refusals = tally.cached_refusals.saturating_add(1);
                 Err(kind.into())
             }
@@ -429,12 +432,11 @@ impl Introspect {
         introspection.refused.remove(&self.key);
         if !active.grants(&introspection.no_cache_scopes) {
             let until = active.good_until(asked_at, introspection.ttl);
-            introspection.active.keep(
-                self.key,
-                Known::Active(active.clone()),
-                active.size(),
-                (asked_at, until),
-            );
+            let kept = active.to_kept();
+            let size = kept.size();
+            introspection
+                .active
+                .keep(self.key, Known::Active(kept), size, (asked_at, until));
         }
         principal(parts, active, now).map(Step::Done)
     }

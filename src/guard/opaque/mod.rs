@@ -16,7 +16,7 @@ mod load;
 
 pub(super) use introspect::Introspect;
 
-use answer::Active;
+use answer::Kept;
 use load::Load;
 
 use crate::error::{Error, ErrorKind};
@@ -55,9 +55,9 @@ pub(super) struct Introspection {
 
 /// What is known of a token. One type for both caches: each would bring its own maps into the
 /// artefact.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Known {
-    Active(Active),
+    Active(Kept),
     Refused(ErrorKind),
 }
 
