@@ -92,6 +92,6 @@ test("our_own_matrix_is_good", async () => {
   const { artefacts } = await parseMatrix(readFileSync(join(root, "wasm-pack.toml"), "utf8"));
   assert.deepEqual(
     artefacts.map(({ name }) => name),
-    ["client", "backend", "guard"],
+    ["client", "backend", "guard", "primitives"],
   );
 });
