@@ -390,12 +390,17 @@ test("S3-19 no HTTP client is in what is shipped, and what is in it is on a list
 const PUBLIC = {
   index: ["GatepassError", "createClient", "engine", "relayCallback", "wrapFetch"],
   backend: [
-    ...["GatepassError", "clientCredentials", "createClient", "createLogoutReceiver"],
-    ...["discoverResource", "engine", "relayCallback", "wrapFetch"],
+    ...["GatepassError", "clientCredentials", "createClient", "createCookieSessions"],
+    ...["createLogoutReceiver", "discoverResource", "engine", "registerClient"],
+    ...["relayCallback", "wrapFetch"],
   ],
   guard: [
     ...["GatepassError", "cacheApiSharedCache", "createGuard", "engine"],
     ...["kvSharedCache", "redisSharedCache"],
+  ],
+  primitives: [
+    ...["GatepassError", "authorizationUrl", "checkClaims", "createPkce", "decodeJwt", "discover"],
+    ...["engine", "exchangeCode", "parseCallback", "refreshTokens"],
   ],
   callback: ["relayCallback"],
   presets: ["auth0", "cognito", "entra", "google", "keycloak", "okta"],
