@@ -215,6 +215,7 @@ const SUITES = [
           "client.wasm",
           "backend.wasm",
           "guard.wasm",
+          "primitives.wasm",
         ],
         env,
       },
