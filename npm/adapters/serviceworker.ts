@@ -166,6 +166,8 @@ const ANSWERS: Readonly<Record<string, (client: Client, given: never) => unknown
  * and sign in anew past it. It keeps tokens from being carried away.
  *
  * @param createClient of `gatepass`, `gatepass/slim` or `gatepass/js`
+ * @throws {@link GatepassError} `config_invalid` at `allowedOrigins` for what is no origin. What else is
+ * wrong with the options, pages hear from `openSession`.
  */
 export function keepSession(
   createClient: (options: ClientOptions) => Promise<Client>,
@@ -173,7 +175,7 @@ export function keepSession(
 ): void {
   const scope = globalThis as unknown as WorkerScope;
   const life = crypto.randomUUID();
-  const origins = new Set([options.allowedOrigins].flat().map((each) => new URL(each).origin));
+  const origins = new Set([options.allowedOrigins].flat().map(originOf));
   let making: Promise<Client> | undefined;
   /** Made at the first need, and again after a failure. */
   const need = (): Promise<Client> =>
@@ -237,6 +239,13 @@ export function keepSession(
       );
     }
   });
+}
+
+/** An origin that was given; without one no request would ever get the token. */
+function originOf(given: unknown): string {
+  const url = typeof given === "string" && URL.canParse(given) ? new URL(given) : undefined;
+  if (!url || url.origin === "null") throw misfit("config_invalid", "allowedOrigins", NO_ORIGIN);
+  return url.origin;
 }
 
 function isAsk(data: unknown): data is Ask {
@@ -326,6 +335,8 @@ export async function openSession(options: OpenOptions): Promise<WorkerSession> 
   return session;
 }
 
+const NO_ORIGIN =
+  'Name the origins whose requests get the access token, such as "https://api.example.com".';
 const NO_WORKERS =
   "There are no service workers here: no page, an insecure origin, or a browser that has them switched off.";
 const NO_SCOPE = "The worker is not for this page; name a scope that the page is in.";

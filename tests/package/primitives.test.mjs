@@ -45,7 +45,8 @@ for (const entry of ["gatepass/primitives", "gatepass/primitives/js"]) {
     const context = { login, accessToken, code };
     const checked = await its.checkClaims(client, idToken, context);
     assert.equal(checked.claims.name, "Alice");
-    assert.ok(checked.checks.includes("nonce") && !checked.checks.includes("signature"));
+    assert.ok(checked.checks.includes("nonce"));
+    assert.ok(!checked.checks.some((check) => check.startsWith("signature")));
     const decoded = await its.decodeJwt(idToken);
     assert.deepEqual(decoded.claims, checked.claims);
     assert.equal(typeof decoded.header.alg, "string");

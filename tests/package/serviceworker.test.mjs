@@ -218,3 +218,13 @@ test("where there are no service workers, opening a session is unsupported_host"
     at: "serviceWorker",
   });
 });
+
+test("what is no origin is refused by its name, before anything is kept", (t) => {
+  for (const allowedOrigins of [undefined, null, "", "api.example", 7, ["https://a.example", {}]]) {
+    assert.throws(() => start(t, { options: { allowedOrigins } }), {
+      name: "GatepassError",
+      code: "config_invalid",
+      at: "allowedOrigins",
+    });
+  }
+});
