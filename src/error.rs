@@ -233,7 +233,7 @@ error_kinds! {
         /// The Authorization header is malformed.
         RequestInvalid "request_invalid" "The Authorization header is malformed; send Authorization: Bearer, one space and the token."
         /// The authorization response came in a form that was not asked for.
-        ResponseModeMismatch "response_mode_mismatch" "The provider answered in another response mode than query; check response_mode."
+        ResponseModeMismatch "response_mode_mismatch" "The provider answered in another response mode than was asked for; check responseMode."
         /// The state belongs to no login of this client.
         StateMismatch "state_mismatch" "The callback's state is not that of a sign-in of this tab; it may be another tab's. Start it again from this page."
         /// The callback carries no state.

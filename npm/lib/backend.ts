@@ -83,7 +83,16 @@ export type SigningAlgorithm =
   | "RS512";
 
 /** What a client of a server or a program of its own is configured with. */
-export interface BackendOptions extends ClientOptions {
+export interface BackendOptions extends Omit<ClientOptions, "responseMode"> {
+  /**
+   * How the provider hands over its response: as in {@link ClientOptions}, or as a JWT that it signed
+   * (JARM). `"query.jwt"` and `"jwt"`: in the query, `"fragment.jwt"`: behind the callback's `#`,
+   * `"form_post.jwt"`: as a POST. Then its signature, `iss`, `aud` and `exp` are checked before the code
+   * is used, and a response that is not signed is refused (`response_mode_mismatch`). Encrypted ones
+   * are not read. @defaultValue not sent, which means `"query"`
+   */
+  readonly responseMode?:
+    "query" | "fragment" | "form_post" | "query.jwt" | "fragment.jwt" | "form_post.jwt" | "jwt";
   /**
    * How the client shows who it is: at the token endpoint, when authorization requests are pushed,
    * and when tokens are ended. @defaultValue a public client
@@ -260,7 +269,8 @@ export async function createClient(options: BackendOptions): Promise<BackendClie
     ...(clientAuth !== undefined && { clientAuth }),
     ...(requestObject !== undefined && { requestObject }),
   };
-  return makeClient(backendEngine, given as BackendOptions, MachineClient, (core) => {
+  // This engine knows more response modes than that of a page.
+  return makeClient(backendEngine, given as ClientOptions, MachineClient, (core) => {
     core.setKey(key.key, key.alg, key.kid);
     core.setRequestKey(requestKey.key, requestKey.alg, requestKey.kid);
   });

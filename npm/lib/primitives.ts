@@ -23,13 +23,17 @@ export interface StepOptions extends Pick<
   | "fetch"
   | "redirectUri"
   | "resource"
-  | "responseMode"
   | "scope"
   | "timeout"
   | "trustedAudiences"
 > {
   /** The provider's metadata: what {@link discover} answered, or a document of yours. */
   readonly issuer: IssuerMetadata;
+  /**
+   * How the provider hands over its response, as in {@link ClientOptions}. Not as a JWT, because steps
+   * check no signature. @defaultValue not sent, which means `"query"`
+   */
+  readonly responseMode?: "query" | "fragment" | "form_post";
 }
 
 /** What is discovered, and how. */

@@ -405,7 +405,8 @@ pub(super) fn request(
     if options.page.as_ref().is_some_and(is_other) {
         return Err(invalid("redirectUri"));
     }
-    if options.mode != Mode::Redirect && config.response_mode == Some(ResponseMode::FormPost) {
+    let place = config.response_mode.map(ResponseMode::place);
+    if options.mode != Mode::Redirect && place == Some(ResponseMode::FormPost) {
         // What a server receives is not in the page that waits for it.
         return Err(invalid("responseMode"));
     }

@@ -1,5 +1,7 @@
-//! The authorization response (RFC 6749 section 4.1.2, RFC 9207).
+//! The authorization response (RFC 6749 section 4.1.2, RFC 9207), also as a signed JWT (JARM).
 
+#[cfg(feature = "backend")]
+use crate::client::machine::signed_response::SignedResponse;
 use crate::client::{Client, PendingLogin, PendingLogins, ResponseMode};
 use crate::error::{Details, Error, ErrorKind, clean};
 use crate::http::Url;
@@ -14,6 +16,11 @@ const MAX_CODE: usize = 8 * 1024;
 pub(super) struct Callback {
     place: String,
     parameters: Vec<(String, String)>,
+    /// What was checked of it before.
+    checked: Vec<&'static str>,
+    /// The JWT in which its parameters stand, as long as nobody has verified it.
+    #[cfg(feature = "backend")]
+    pub(super) signed: Option<SignedResponse>,
 }
 
 impl Callback {
@@ -32,8 +39,9 @@ impl Callback {
     ///
     /// # Errors
     ///
-    /// `response_mode_mismatch` for a response in another place than the one that was asked for,
-    /// `param_invalid` for one that cannot be decoded.
+    /// `response_mode_mismatch` for a response in another place or form than was asked for,
+    /// `param_invalid` for one that cannot be decoded; `token_malformed`, `token_too_large`,
+    /// `alg_not_allowed` and `crit_unsupported` for a JWT that is none.
     pub(super) fn parse_in(
         url: &str,
         body: Option<&str>,
@@ -46,6 +54,7 @@ impl Callback {
             (ResponseMode::Fragment, "fragment", fragment),
             (ResponseMode::FormPost, "body", body.unwrap_or_default()),
         ];
+        let mode = mode.unwrap_or(ResponseMode::Query);
         let mut parameters = Vec::new();
         for (place, name, text) in places {
             let decoded = form::decode(text);
@@ -53,9 +62,13 @@ impl Callback {
                 let mut names = decoded.iter().flatten();
                 names.any(|(key, _)| key == name)
             };
-            let is_asked = mode.unwrap_or(ResponseMode::Query) == place;
-            // JARM puts everything into one parameter `response`; it is not asked for.
-            if has("response") || (!is_asked && has("state")) {
+            let is_asked = mode.place() == place;
+            // A JWT stands in one parameter `response`, and nothing stands beside it (JARM section 2.3).
+            let (right, wrong) = match mode.is_signed() {
+                true => ("response", "state"),
+                false => ("state", "response"),
+            };
+            if has(wrong) || (!is_asked && has(right)) {
                 return Err(ErrorKind::ResponseModeMismatch.into());
             }
             if is_asked {
@@ -63,9 +76,27 @@ impl Callback {
             }
         }
         Ok(Self {
+            #[cfg(feature = "backend")]
+            signed: match mode.is_signed() {
+                true => Some(SignedResponse::read(&parameters)?),
+                false => None,
+            },
             place: place.into(),
             parameters,
+            checked: Vec::new(),
         })
+    }
+
+    /// The callback whose parameters stood elsewhere, where this was checked of them.
+    #[cfg(feature = "backend")]
+    pub(super) fn with(
+        mut self,
+        parameters: Vec<(String, String)>,
+        checked: Vec<&'static str>,
+    ) -> Self {
+        self.parameters = parameters;
+        self.checked = checked;
+        self
     }
 
     pub(super) fn once(&self, name: &'static str) -> Result<Option<&str>, Error> {
@@ -86,7 +117,13 @@ impl Callback {
         client: &Client,
         now: Timestamp,
     ) -> Result<PendingLogin, Error> {
-        let state = self.once("state")?.ok_or(ErrorKind::StateMissing)?;
+        let state = self.once("state")?;
+        #[cfg(feature = "backend")]
+        let state = match &self.signed {
+            Some(signed) => signed.claimed_state()?,
+            None => state,
+        };
+        let state = state.ok_or(ErrorKind::StateMissing)?;
         let is_ours = |login: &PendingLogin| {
             login.issuer == client.provider().issuer().as_str()
                 && login.client_id == client.config().client_id
@@ -139,6 +176,10 @@ impl CallbackCode {
         login: PendingLogin,
         client: &Client,
     ) -> Result<Self, Error> {
+        #[cfg(feature = "backend")]
+        if callback.signed.is_some() {
+            return Err(ErrorKind::FlowMisused.into());
+        }
         // RFC 9207 section 2.4: compared as strings, also for error responses, before anything is sent.
         let iss = callback.once("iss")?;
         match iss {
@@ -181,10 +222,13 @@ impl CallbackCode {
             Some(code) => Ok(Self {
                 code: Secret::new(code.into()),
                 login,
-                checked: match iss {
-                    Some(_) => vec!["state", "iss", "code"],
-                    None => vec!["state", "code"],
-                },
+                checked: [
+                    callback.checked.as_slice(),
+                    &["state"],
+                    if iss.is_some() { &["iss"] } else { &[] },
+                    &["code"],
+                ]
+                .concat(),
             }),
         }
     }

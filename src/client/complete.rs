@@ -2,6 +2,8 @@
 
 use crate::client::callback::Callback;
 use crate::client::dpop::AskProven;
+#[cfg(feature = "backend")]
+use crate::client::machine::signed_response;
 use crate::client::{
     CallbackCode, Client, FedCmRequest, IdToken, IdTokenChecks, PendingLogin, PendingLogins,
     Session, Tokens, exchange,
@@ -38,6 +40,9 @@ pub struct Completion {
 
 enum Stage {
     Discovering(Discover, Came),
+    /// The response is a JWT (JARM).
+    #[cfg(feature = "backend")]
+    Opening(Box<Verify>, Box<(Callback, PendingLogin)>),
     Exchanging(Box<AskProven>, Box<CallbackCode>),
     Verifying(Box<Verify>, Given),
     Over,
@@ -60,6 +65,8 @@ impl core::fmt::Debug for Stage {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Discovering(..) => "Discovering",
+            #[cfg(feature = "backend")]
+            Self::Opening(..) => "Opening",
             Self::Exchanging(..) => "Exchanging",
             Self::Verifying(..) => "Verifying",
             Self::Over => "Over",
@@ -150,13 +157,16 @@ impl Flow for Completion {
                     }
                     Step::Done(()) => match came {
                         Came::Callback(came) => {
-                            let (callback, login) = *came;
-                            let code = CallbackCode::check(&callback, login, client)
-                                .map_err(|error| error.during(Phase::Callback))?;
-                            client.provider.report("callback", code.checked().to_vec());
-                            let ask = exchange::exchange(client, &code)
-                                .map_err(|error| error.during(Phase::Exchange))?;
-                            self.exchange(client, now, Box::new(ask), Event::Start, Box::new(code))
+                            #[cfg(feature = "backend")]
+                            let mut came = came;
+                            #[cfg(feature = "backend")]
+                            if let Some(signed) = came.0.signed.take() {
+                                let verify = signed.verify(client);
+                                let verify =
+                                    verify.map_err(|error| error.during(Phase::Callback))?;
+                                return self.open(client, now, verify, Event::Start, came);
+                            }
+                            self.take(client, now, &came.0, came.1)
                         }
                         Came::FedCm(request, token) => {
                             let verify = verify_id_token(&token, &client.provider)?;
@@ -167,6 +177,8 @@ impl Flow for Completion {
                     _ => Err(ErrorKind::FlowMisused.into()),
                 }
             }
+            #[cfg(feature = "backend")]
+            Stage::Opening(verify, came) => self.open(client, now, verify, event, came),
             Stage::Exchanging(ask, code) => self.exchange(client, now, ask, event, code),
             Stage::Verifying(verify, given) => self.verify(client, now, verify, event, given),
             Stage::Over => Err(ErrorKind::FlowMisused.into()),
@@ -179,6 +191,48 @@ impl Completion {
     /// browser.
     pub fn login(&self) -> Option<&PendingLogin> {
         self.login.as_ref()
+    }
+
+    /// Has the response verified that is a JWT.
+    #[cfg(feature = "backend")]
+    fn open(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        mut verify: Box<Verify>,
+        event: Event,
+        came: Box<(Callback, PendingLogin)>,
+    ) -> Result<Step<SignedIn>, Error> {
+        let during = |error: Error| error.during(Phase::Callback);
+        let step = verify.step(&mut client.provider, now, event);
+        match step.map_err(during)?.split() {
+            Ok(response) => {
+                let (callback, login) = *came;
+                let callback = signed_response::open(callback, &response, client, now);
+                let callback = callback.map_err(during)?;
+                self.take(client, now, &callback, login)
+            }
+            Err(step) => {
+                self.stage = Stage::Opening(verify, came);
+                Ok(step)
+            }
+        }
+    }
+
+    /// Goes on with a response whose parameters can be read.
+    fn take(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        callback: &Callback,
+        login: PendingLogin,
+    ) -> Result<Step<SignedIn>, Error> {
+        let code = CallbackCode::check(callback, login, client)
+            .map_err(|error| error.during(Phase::Callback))?;
+        client.provider.report("callback", code.checked().to_vec());
+        let ask =
+            exchange::exchange(client, &code).map_err(|error| error.during(Phase::Exchange))?;
+        self.exchange(client, now, Box::new(ask), Event::Start, Box::new(code))
     }
 
     fn exchange(

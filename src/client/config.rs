@@ -43,6 +43,18 @@ pub enum ResponseMode {
     Fragment,
     /// In the body of a POST (OAuth 2.0 Form Post Response Mode).
     FormPost,
+    /// As a JWT that the provider signed, in the query (JARM section 2.3).
+    #[cfg(feature = "backend")]
+    QueryJwt,
+    /// As a JWT that the provider signed, in the fragment.
+    #[cfg(feature = "backend")]
+    FragmentJwt,
+    /// As a JWT that the provider signed, in the body of a POST.
+    #[cfg(feature = "backend")]
+    FormPostJwt,
+    /// As a JWT that the provider signed, where the code flow answers by default: in the query.
+    #[cfg(feature = "backend")]
+    Jwt,
 }
 
 impl ResponseMode {
@@ -52,7 +64,33 @@ impl ResponseMode {
             Self::Query => "query",
             Self::Fragment => "fragment",
             Self::FormPost => "form_post",
+            #[cfg(feature = "backend")]
+            Self::QueryJwt => "query.jwt",
+            #[cfg(feature = "backend")]
+            Self::FragmentJwt => "fragment.jwt",
+            #[cfg(feature = "backend")]
+            Self::FormPostJwt => "form_post.jwt",
+            #[cfg(feature = "backend")]
+            Self::Jwt => "jwt",
         }
+    }
+
+    /// Where the response stands, as one of the first three.
+    pub(super) fn place(self) -> Self {
+        match self {
+            #[cfg(feature = "backend")]
+            Self::QueryJwt | Self::Jwt => Self::Query,
+            #[cfg(feature = "backend")]
+            Self::FragmentJwt => Self::Fragment,
+            #[cfg(feature = "backend")]
+            Self::FormPostJwt => Self::FormPost,
+            in_the_clear => in_the_clear,
+        }
+    }
+
+    /// Whether the response is a JWT.
+    pub(super) fn is_signed(self) -> bool {
+        self.place() != self
     }
 }
 
@@ -277,6 +315,14 @@ fn response_mode(options: &Options<'_>) -> Result<Option<ResponseMode>, Error> {
         ResponseMode::Query,
         ResponseMode::Fragment,
         ResponseMode::FormPost,
+        #[cfg(feature = "backend")]
+        ResponseMode::QueryJwt,
+        #[cfg(feature = "backend")]
+        ResponseMode::FragmentJwt,
+        #[cfg(feature = "backend")]
+        ResponseMode::FormPostJwt,
+        #[cfg(feature = "backend")]
+        ResponseMode::Jwt,
     ];
     let mode = modes.into_iter().find(|mode| mode.name() == name);
     mode.map(Some).ok_or_else(|| invalid("responseMode"))

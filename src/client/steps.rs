@@ -8,7 +8,7 @@ use crate::client::callback::Callback;
 use crate::client::id_token::{self, IdTokenChecks};
 use crate::client::{
     AuthorizationRequest, CallbackCode, Client, ClientConfig, PendingLogin, PendingLogins,
-    SignInOptions, Tokens, complete, exchange,
+    ResponseMode, SignInOptions, Tokens, complete, exchange,
 };
 use crate::error::{Error, ErrorKind, Phase};
 use crate::http::form::Form;
@@ -115,6 +115,14 @@ impl Steps {
         let during = |error: Error| error.during(Phase::Config);
         Options::new(options, OPTIONS).map_err(during)?;
         let client = Client::from_options(options)?;
+        // A signed response is verified with keys, which steps do not fetch.
+        if client
+            .config()
+            .response_mode
+            .is_some_and(ResponseMode::is_signed)
+        {
+            return Err(during(invalid("responseMode")));
+        }
         match client.provider().metadata() {
             Some(_) => Ok(Self(client)),
             None => Err(during(invalid("issuer"))),

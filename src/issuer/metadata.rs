@@ -79,6 +79,8 @@ pub struct Metadata {
     names_itself_in_callbacks: bool,
     challenge_methods: Option<Vec<String>>,
     id_token_algorithms: Option<Vec<String>>,
+    #[cfg(feature = "backend")]
+    response_algorithms: Option<Vec<String>>,
     dpop_algorithms: Option<Vec<String>>,
 }
 
@@ -153,6 +155,8 @@ impl Metadata {
             names_itself_in_callbacks: says("authorization_response_iss_parameter_supported")?,
             challenge_methods: list("code_challenge_methods_supported")?,
             id_token_algorithms: list("id_token_signing_alg_values_supported")?,
+            #[cfg(feature = "backend")]
+            response_algorithms: list("authorization_signing_alg_values_supported")?,
             dpop_algorithms: list("dpop_signing_alg_values_supported")?,
         })
     }
@@ -309,6 +313,14 @@ impl Metadata {
     pub fn id_token_algorithms(&self) -> Option<Vec<&str>> {
         let list = self.id_token_algorithms.as_ref()?;
         Some(list.iter().map(String::as_str).collect())
+    }
+
+    /// Whether it says that it does not sign authorization responses with this algorithm (JARM
+    /// section 4).
+    #[cfg(feature = "backend")]
+    pub fn rules_out_response(&self, algorithm: &str) -> bool {
+        let named = self.response_algorithms.as_ref();
+        named.is_some_and(|names| !names.iter().any(|name| name == algorithm))
     }
 
     /// Whether it says that it does not take DPoP proofs with this algorithm (RFC 9449 section

@@ -131,8 +131,8 @@ impl Unverified {
     }
 
     /// Its claims, which anybody can have written. For a token that came from the token endpoint
-    /// itself over TLS, and for nothing else.
-    #[cfg(feature = "primitives")]
+    /// itself over TLS, and for finding out whose it claims to be; for nothing else.
+    #[cfg(any(feature = "primitives", feature = "backend"))]
     pub(crate) fn unchecked_claims(&self) -> &Claims {
         &self.claims
     }

@@ -7,17 +7,27 @@ use gatepass::jose::rust_crypto::PrivateKey;
 use gatepass::jose::{Algorithm, KeyName, TokenNames};
 use serde_json::{Value, json};
 
-use crate::support::{Key, World, code_at, options};
+use crate::support::{Key, Token, World, code_at, options};
 use crate::{assert_nothing_goes_on, damage, refused, remove};
 
 /// A client of the profile, and a provider that takes no other requests than pushed ones.
 fn world() -> World {
-    let mut world = World::with(json!({
+    world_with(json!({}))
+}
+
+/// The same with more options.
+fn world_with(more: Value) -> World {
+    let mut given = json!({
         "clientAuth": {"method": "private_key_jwt"},
         "dpop": true,
         "par": "require",
         "allowedOrigins": ["https://api.example"],
-    }));
+    });
+    given
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    let mut world = World::with(given);
     let (client, bound) = (Key::new("c1", "ES256", 31), Key::new("d1", "ES256", 32));
     let private = |key: &Key| PrivateKey::from_jwk(&options(&key.private_jwk()), None).unwrap();
     world.net.signing_keys = vec![
@@ -247,4 +257,90 @@ fn fapi2_security_profile_final_client_test_token_type_case_insensitivity() {
         response.set("token_type", json!("dpOp"));
     }));
     world.sign_in().unwrap();
+}
+
+/// The outcome of a sign-in whose response was to be signed (JARM), and was changed before or after
+/// it was; no token was asked for.
+#[track_caller]
+fn with_signed_callback(
+    edit: impl Fn(&mut Token) + 'static,
+    change: impl FnOnce(String) -> String,
+) -> (&'static str, String) {
+    let mut world = world_with(json!({"responseMode": "jwt"}));
+    world.idp().edit_authorization = Some(Box::new(edit));
+    let url = world.begin().unwrap();
+    let callback = change(world.agree(&url));
+    let outcome = code_at(world.finish(&callback));
+    assert_eq!(world.net.count(Purpose::Token), 0);
+    assert!(world.client.session().is_none());
+    outcome
+}
+
+#[track_caller]
+fn with_response(edit: impl Fn(&mut Token) + 'static) -> (&'static str, String) {
+    with_signed_callback(edit, |callback| callback)
+}
+
+#[test]
+fn a_signed_response_of_the_profile_goes_through() {
+    let mut world = world_with(json!({"responseMode": "jwt"}));
+    world.sign_in().unwrap();
+}
+
+#[test]
+fn fapi2_security_profile_final_client_test_ensure_jarm_signature_is_not_none() {
+    let outcome = with_response(|token| {
+        token.header.set("alg", json!("none"));
+    });
+    assert_eq!(outcome.0, "alg_not_allowed");
+}
+
+#[test]
+fn fapi2_security_profile_final_client_test_ensure_jarm_with_expired_exp_fails() {
+    let past = world().net.now.seconds() - 360;
+    let outcome = with_response(move |token| {
+        token.claims.set("exp", past);
+    });
+    assert_eq!(outcome.0, "token_expired");
+}
+
+#[test]
+fn fapi2_security_profile_final_client_test_ensure_jarm_with_invalid_aud_fails() {
+    assert_eq!(with_response(damage("aud")).0, "audience_mismatch");
+}
+
+#[test]
+fn fapi2_security_profile_final_client_test_ensure_jarm_with_invalid_iss_fails() {
+    assert_eq!(with_response(damage("iss")).0, "issuer_mismatch");
+}
+
+#[test]
+fn fapi2_security_profile_final_client_test_ensure_jarm_with_invalid_sig_fails() {
+    let outcome = with_signed_callback(
+        |_| {},
+        |url| {
+            let (signed, signature) = url.rsplit_once('.').unwrap();
+            let other = if signature.starts_with('A') { "B" } else { "A" };
+            format!("{signed}.{other}{}", &signature[1..])
+        },
+    );
+    assert_eq!(outcome.0, "signature_invalid");
+}
+
+#[test]
+fn fapi2_security_profile_final_client_test_ensure_jarm_without_aud_fails() {
+    let outcome = with_response(remove("aud"));
+    assert_eq!(outcome, ("claim_missing", "aud".into()));
+}
+
+#[test]
+fn fapi2_security_profile_final_client_test_ensure_jarm_without_exp_fails() {
+    let outcome = with_response(remove("exp"));
+    assert_eq!(outcome, ("claim_missing", "exp".into()));
+}
+
+#[test]
+fn fapi2_security_profile_final_client_test_ensure_jarm_without_iss_fails() {
+    let outcome = with_response(remove("iss"));
+    assert_eq!(outcome, ("claim_missing", "iss".into()));
 }

@@ -387,14 +387,6 @@ fn a_fragment_without_a_response_does_not_matter() {
 }
 
 #[test]
-fn cbk_29_a_response_as_a_jwt_is_response_mode_mismatch() {
-    assert_eq!(
-        refused(|_| "https://app.example/cb?response=e30.e30.AA".into()),
-        "response_mode_mismatch"
-    );
-}
-
-#[test]
 fn cbk_33_other_names_than_state_are_not_state() {
     for name in ["state[]", "STATE", "state%00", "st%61te%20"] {
         let change = |url: &str| url.replace("state=", &format!("{name}="));

@@ -93,6 +93,7 @@ async function makeProvider() {
       findAccount: (_ctx, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
       features: {
         devInteractions: { enabled: true },
+        jwtResponseModes: { enabled: true },
         backchannelLogout: { enabled: true },
         dPoP: {
           enabled: true,
@@ -151,6 +152,37 @@ test("a server signs a user in by a signed and pushed request, and hears of the 
   assert.ok(!ends({ ...user, sid: "another" }));
   assert.ok(logout.checks.includes("events"));
   client.dispose();
+});
+
+test("a server signs a user in by a response that is signed as well, and takes no other", async () => {
+  const key = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, [
+    "sign",
+    "verify",
+  ]);
+  for (const responseMode of ["jwt", "fragment.jwt"]) {
+    const browse = makeFormBrowser(APP);
+    const client = await backend.createClient({
+      issuer: origin,
+      clientId: "web",
+      redirectUri: `${APP}/cb`,
+      responseMode,
+      clientAuth: { method: "private_key_jwt", key: jwk(keys.client.privateKey, "c-1", "ES256") },
+      requestObject: { key: jwk(keys.request.privateKey, "r-1", "ES256") },
+      dpop: { key },
+      dangerouslyAllowHttpLoopback: true,
+    });
+    const callback = await browse((await client.signInUrl()).href);
+    assert.match(callback, /^https:\/\/app\.example\/cb[?#]response=ey[^&]+$/);
+    const [, claims] = callback.split("response=")[1].split(".");
+    const { code, state } = JSON.parse(Buffer.from(claims, "base64url"));
+    await assert.rejects(client.handleCallback(`${APP}/cb?code=${code}&state=${state}`), {
+      code: "response_mode_mismatch",
+    });
+    const { user, checks } = await client.handleCallback(callback);
+    assert.equal(user.sub, "alice");
+    assert.deepEqual(checks.slice(0, 6), ["signature RS256", "aud", "exp", "state", "iss", "code"]);
+    client.dispose();
+  }
 });
 
 test("an unsigned request is not made where the provider takes signed ones alone", async () => {

@@ -114,6 +114,10 @@ test("what is missing or of another type is refused by its name", async () => {
     [steps.parseCallback(client, undefined, "https://x.example/"), "callback flow_unknown"],
     [steps.exchangeCode(client, login, undefined), "exchange code_missing"],
     [steps.refreshTokens(client, undefined), "refresh config_invalid refreshToken"],
+    [
+      steps.authorizationUrl({ ...client, responseMode: "jwt" }),
+      "config config_invalid responseMode",
+    ],
     [steps.decodeJwt(undefined), "id_token token_malformed"],
   ];
   for (const [promise, expected] of cases) assert.equal(await codeOf(promise), expected);

@@ -205,3 +205,31 @@ test("an API is asked whose tokens it takes, and believed about itself alone", a
   const unknown = await failure(backend.discoverResource({ resource, fetsh: fetch }));
   assert.deepEqual([unknown.code, unknown.at], ["config_invalid", "fetsh"]);
 });
+
+test("a response that is a JWT signs in, and no other does", async () => {
+  const cb = "https://app.example/callback";
+  for (const responseMode of ["query.jwt", "fragment.jwt", "form_post.jwt", "jwt"]) {
+    const provider = await makeProvider();
+    const client = await makeClient(provider, { responseMode });
+    const url = await client.signInUrl();
+    assert.equal(url.searchParams.get("response_mode"), responseMode);
+    const came = (callback) => {
+      if (!responseMode.startsWith("form")) return callback;
+      const body = new URLSearchParams(new URL(callback).search);
+      return new Request(cb, { method: "POST", body });
+    };
+    const clear = provider.signInAt(url);
+    const refusal = await failure(client.handleCallback(came(clear)));
+    assert.equal(refusal.code, "response_mode_mismatch");
+    const signed = await provider.signCallback(clear);
+    const { user, checks } = await client.handleCallback(came(signed));
+    assert.equal(user.name, "Alice");
+    assert.deepEqual(checks.slice(0, 6), ["signature ES256", "aud", "exp", "state", "iss", "code"]);
+    const next = provider.signInAt(await client.signInUrl());
+    const foreign = await provider.signCallback(next, { aud: "other" });
+    const error = await failure(client.handleCallback(came(foreign)));
+    assert.deepEqual([error.code, error.phase], ["audience_mismatch", "callback"]);
+    assert.equal(provider.count("/token"), 1);
+    client.dispose();
+  }
+});

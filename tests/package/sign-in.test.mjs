@@ -111,6 +111,15 @@ test("a request that is no POST is its URL", async () => {
   assert.equal((await client.handleCallback(new Request(callback))).user.name, "Alice");
 });
 
+test("a response as a JWT is for servers: here it is not asked for", async () => {
+  const { idp, client } = await world();
+  const callback = await idp.signCallback(idp.signInAt(await client.signInUrl()));
+  assert.equal(await codeOf(client.handleCallback(callback)), "response_mode_mismatch");
+  const { issuer, clientId } = idp;
+  const refused = createClient({ issuer, clientId, responseMode: "jwt" });
+  assert.equal(await codeOf(refused), "config_invalid responseMode");
+});
+
 test("a response in the fragment signs in", async () => {
   const { idp, client } = await world({ responseMode: "fragment" });
   const callback = idp.signInAt(await client.signInUrl());

@@ -293,8 +293,20 @@ export async function makeProvider(options = {}) {
       jkt: asked.get("dpop_jkt") ?? undefined,
     });
     const answer = new URLSearchParams({ code, state: asked.get("state"), iss: issuer });
-    const joint = asked.get("response_mode") === "fragment" ? "#" : "?";
+    const joint = asked.get("response_mode")?.startsWith("fragment") ? "#" : "?";
     return `${asked.get("redirect_uri")}${joint}${answer}`;
+  }
+
+  /** The same response as a JWT (JARM). */
+  async function signCallback(callback, claims = {}) {
+    const [page, joint, parameters] = callback.split(/([?#])/);
+    const response = await signer.sign({
+      ...Object.fromEntries(new URLSearchParams(parameters)),
+      aud: clientId,
+      exp: Math.floor(Date.now() / 1000) + 600,
+      ...claims,
+    });
+    return `${page}${joint}${new URLSearchParams({ response })}`;
   }
 
   return {
@@ -308,6 +320,7 @@ export async function makeProvider(options = {}) {
     proofs,
     fetch,
     signInAt,
+    signCallback,
     accessToken,
     opaqueToken,
     /** Ends an opaque token. */

@@ -14,6 +14,7 @@ mod registration;
 mod request;
 pub(super) mod request_object;
 mod sibling;
+pub(super) mod signed_response;
 
 pub use auth_config::AuthConfig;
 pub use device::{DeviceLogin, DevicePrompt, DeviceStart};

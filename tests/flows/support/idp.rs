@@ -41,6 +41,8 @@ pub(crate) struct Idp {
     pub(crate) cache_control: Option<String>,
     pub(crate) subject: String,
     pub(crate) edit_id_token: Option<Edit<Token>>,
+    /// Changes signed authorization responses (JARM).
+    pub(crate) edit_authorization: Option<Edit<Token>>,
     pub(crate) edit_response: Option<Edit<Members>>,
     /// Instead of the ID token, whatever it is.
     pub(crate) raw_id_token: Option<String>,
@@ -103,6 +105,7 @@ impl Idp {
             cache_control: None,
             subject: "user-1".into(),
             edit_id_token: None,
+            edit_authorization: None,
             edit_response: None,
             raw_id_token: None,
             rotates: true,
@@ -223,16 +226,45 @@ impl Idp {
         if self.metadata["authorization_response_iss_parameter_supported"] == true {
             answer.push("iss", &self.issuer);
         }
-        let redirect_uri = grant.redirect_uri.clone();
-        self.codes.insert(code, grant);
-        let joint = match get("response_mode").as_deref() {
-            None | Some("query") => '?',
-            Some("fragment") => '#',
+        let (redirect_uri, client_id) = (grant.redirect_uri.clone(), grant.client_id.clone());
+        self.codes.insert(code.clone(), grant);
+        let mode = get("response_mode").unwrap_or_else(|| "query".into());
+        let (place, is_signed) = match mode.as_str() {
+            "jwt" => ("query", true),
+            mode => match mode.strip_suffix(".jwt") {
+                Some(place) => (place, true),
+                None => (mode, false),
+            },
+        };
+        if is_signed {
+            let response = self.signed_response(&client_id, &code, &get("state").unwrap(), now);
+            answer = form::Form::new();
+            answer.push("response", &response);
+        }
+        let joint = match place {
+            "query" => '?',
+            "fragment" => '#',
             // Behind it stands the body of the POST.
-            Some("form_post") => '\n',
-            Some(_) => panic!("a response mode that nobody knows"),
+            "form_post" => '\n',
+            _ => panic!("a response mode that nobody knows"),
         };
         format!("{redirect_uri}{joint}{}", answer.encoded())
+    }
+
+    /// An authorization response as JARM section 2.1 describes it.
+    fn signed_response(&self, client_id: &str, code: &str, state: &str, now: Timestamp) -> String {
+        let mut token = Token::by(self.key(), "JWT");
+        token
+            .claims
+            .set("iss", json!(self.issuer))
+            .set("aud", json!(client_id))
+            .set("exp", now.seconds() + 600)
+            .set("code", json!(code))
+            .set("state", json!(state));
+        if let Some(edit) = &self.edit_authorization {
+            edit(&mut token);
+        }
+        token.sign(self.key())
     }
 
     fn fresh(&mut self, kind: &str) -> String {
