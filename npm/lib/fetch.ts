@@ -92,7 +92,7 @@ export function fetchWith(source: PassSource, send: typeof fetch): typeof fetch 
     for (;;) {
       if (response.status !== 401 && response.status !== 403) return response;
       const challenge = response.headers.get("www-authenticate") ?? undefined;
-      if (!spare && response.status === 401) return response;
+      // Also where the request cannot be sent once more: the next one has the new token then.
       pass = await source.passAfter(response.status, challenge, method, url, pass);
       if (pass === undefined || !spare) return response;
       await response.body?.cancel();

@@ -15,7 +15,7 @@ import { makeCookieBrowser } from "../support/cookie-browser.mjs";
 import { startWorker } from "../support/edge.mjs";
 import { startFedCm } from "../support/fedcm.mjs";
 import { askHttp } from "../support/http.mjs";
-import { installPackage, testFile } from "../support/installed.mjs";
+import { importInstalled, installPackage, testFile } from "../support/installed.mjs";
 import { listen } from "../support/listen.mjs";
 import { makeProvider } from "../support/provider.mjs";
 
@@ -46,7 +46,7 @@ test("every block of JavaScript is tested", () => {
   const blocks = readme.match(/```(js|ts|javascript|typescript)\n/g) ?? [];
   const tested = readme.match(/<!-- test: \w+ -->/g) ?? [];
   assert.equal(blocks.length, tested.length);
-  assert.equal(blocks.length, 13);
+  assert.equal(blocks.length, 14);
 });
 
 test("the errors block prints what it says", () => {
@@ -122,6 +122,46 @@ test("the opaque block answers in workerd", async (t) => {
   const revoked = await ask(payment);
   assert.equal(revoked.status, 401);
   assert.match(revoked.headers.get("www-authenticate"), /^Bearer error="invalid_token"/);
+});
+
+test("S3-15 the recipes block calls with the token by axios and ky, and tries once more", async () => {
+  const file = join(project, "recipes.mjs");
+  // What the recipe imports is installed beside the tests.
+  const here = (name) => JSON.stringify(import.meta.resolve(name));
+  const code = block("recipes");
+  writeFileSync(
+    file,
+    code.replaceAll(/from "(axios|ky)"/g, (_, name) => `from ${here(name)}`),
+  );
+  const { makeApi } = await import(pathToFileURL(file).href);
+  const { wrapFetch } = await importInstalled(project, "gatepass/backend");
+  let token = 1;
+  const source = {
+    tokenFor: async (url) => (url.startsWith("https://api.example.com/") ? `t${token}` : undefined),
+    tokenAfter: async (status) => (status === 401 ? `t${++token}` : undefined),
+  };
+  const seen = [];
+  const send = async (request) => {
+    const shown = request.headers.get("authorization");
+    seen.push([request.method, request.url, shown, await request.text()]);
+    const isOver = shown === "Bearer t1";
+    return isOver ? new Response("", { status: 401 }) : Response.json({ shown });
+  };
+  const api = makeApi(wrapFetch(source, send));
+  assert.deepEqual((await api.axios.get("/me")).data, { shown: "Bearer t2" });
+  assert.deepEqual(await api.ky.get("me").json(), { shown: "Bearer t2" });
+  token = 1;
+  await assert.rejects(api.axios.post("/reports", { a: 1 }), (error) => error.status === 401);
+  assert.deepEqual(await api.ky.post("reports", { json: { a: 1 } }).json(), { shown: "Bearer t2" });
+  await api.axios.get("https://elsewhere.example/");
+  assert.deepEqual(seen, [
+    ["GET", "https://api.example.com/me", "Bearer t1", ""],
+    ["GET", "https://api.example.com/me", "Bearer t2", ""],
+    ["GET", "https://api.example.com/me", "Bearer t2", ""],
+    ["POST", "https://api.example.com/reports", "Bearer t1", '{"a":1}'],
+    ["POST", "https://api.example.com/reports", "Bearer t2", '{"a":1}'],
+    ["GET", "https://elsewhere.example/", null, ""],
+  ]);
 });
 
 test("the machine block calls an API from workerd", async (t) => {
