@@ -4,6 +4,7 @@
 //! Rust program. An unknown name is an error because a check that is not configured does not run.
 
 use crate::error::{Error, ErrorKind, Field};
+use crate::http::Transport;
 use crate::http::json::{Object, Value};
 use crate::time::Lifetime;
 
@@ -124,6 +125,20 @@ impl<'a> Options<'a> {
                 .then(|| Lifetime::from_millis(millis))
         })?;
         Ok(given.unwrap_or(Lifetime::from_seconds(default)))
+    }
+
+    /// Which URLs of the provider will do.
+    #[inline(never)]
+    pub(crate) fn transport(&self) -> Result<Transport, Error> {
+        Ok(match self.switch("dangerouslyAllowHttpLoopback")? {
+            true => Transport::SecureOrLoopback,
+            false => Transport::Secure,
+        })
+    }
+
+    /// How long one request may take; so many seconds where nothing is said.
+    pub(crate) fn timeout(&self, default: u32) -> Result<Lifetime, Error> {
+        self.seconds("timeout", 1..=120, default)
     }
 
     /// An object.

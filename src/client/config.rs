@@ -217,12 +217,8 @@ fn read(object: &Object) -> Result<Client, Error> {
             "userinfoSignedResponseAlg",
         ],
     )?;
-    let transport = if options.switch("dangerouslyAllowHttpLoopback")? {
-        Transport::SecureOrLoopback
-    } else {
-        Transport::Secure
-    };
-    let timeout = options.seconds("timeout", 1..=120, 10)?;
+    let transport = options.transport()?;
+    let timeout = options.timeout(10)?;
     let resource = resources(&options)?;
     let config = ClientConfig {
         allowed_origins: allowed_origins(&options, &resource)?,

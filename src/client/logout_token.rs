@@ -5,7 +5,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Checked, Event, Flow, ProofUse, Reports, Step};
-use crate::http::Transport;
 use crate::http::form::{self, Repeated};
 use crate::http::json::{Object, Value};
 use crate::issuer::{Discover, KeyTrials, Provider, Replays, Verify};
@@ -93,12 +92,8 @@ fn read(object: &Object) -> Result<LogoutReceiver, Error> {
             "trustedAudiences",
         ],
     )?;
-    let transport = if options.switch("dangerouslyAllowHttpLoopback")? {
-        Transport::SecureOrLoopback
-    } else {
-        Transport::Secure
-    };
-    let timeout = options.seconds("timeout", 1..=120, 10)?;
+    let transport = options.transport()?;
+    let timeout = options.timeout(10)?;
     let algorithms = match options.strings("algorithms")? {
         None => Some(Algorithms::all()),
         Some(names) => {

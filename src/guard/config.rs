@@ -9,7 +9,6 @@ use crate::guard::{
     ChallengeContext, Dpop, Guard, GuardLimits, Need, Profile, ResourceMetadata, Tally,
     VerdictLimits, secret,
 };
-use crate::http::Transport;
 use crate::http::json::{Object, Value};
 use crate::issuer::{Provider, Replays};
 use crate::jose::{Algorithm, Algorithms, KnownHeaders};
@@ -147,12 +146,8 @@ fn read(object: &Object) -> Result<Guard, Error> {
             "timeout",
         ],
     )?;
-    let transport = if options.switch("dangerouslyAllowHttpLoopback")? {
-        Transport::SecureOrLoopback
-    } else {
-        Transport::Secure
-    };
-    let timeout = options.seconds("timeout", 1..=120, 5)?;
+    let transport = options.transport()?;
+    let timeout = options.timeout(5)?;
     let audience = options
         .strings("audience")?
         .ok_or_else(|| invalid("audience"))?;

@@ -10,7 +10,7 @@ use crate::client::{Beside, CodeVerifier, Login, SignInOptions, Steps, decode};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow as _, Step};
 use crate::http::json::{Object, Value};
-use crate::http::{HttpRequest, HttpResponse, Transport, Unreachable};
+use crate::http::{HttpRequest, HttpResponse, Unreachable};
 use crate::issuer::{Discover, Provider};
 use crate::options::{Options, invalid};
 use crate::secret::Secret;
@@ -206,11 +206,8 @@ async fn tokens(
 fn provider(object: &Object) -> Result<Provider, Error> {
     let known = ["dangerouslyAllowHttpLoopback", "issuer", "timeout"];
     let options = Options::new(object, &known)?;
-    let transport = match options.switch("dangerouslyAllowHttpLoopback")? {
-        true => Transport::SecureOrLoopback,
-        false => Transport::Secure,
-    };
-    let timeout = options.seconds("timeout", 1..=120, 10)?;
+    let transport = options.transport()?;
+    let timeout = options.timeout(10)?;
     if options.string("issuer")?.is_none() {
         return Err(invalid("issuer"));
     }

@@ -76,11 +76,7 @@ impl DiscoverResource {
 fn read_options(object: &Object) -> Result<DiscoverResource, Error> {
     let known = ["dangerouslyAllowHttpLoopback", "resource", "timeout"];
     let options = Options::new(object, &known)?;
-    let transport = if options.switch("dangerouslyAllowHttpLoopback")? {
-        Transport::SecureOrLoopback
-    } else {
-        Transport::Secure
-    };
+    let transport = options.transport()?;
     let text = options.required_string("resource")?;
     let url = Url::parse(text).filter(|url| !url.has_fragment());
     let url = url.ok_or_else(|| invalid("resource"))?;
@@ -99,7 +95,7 @@ fn read_options(object: &Object) -> Result<DiscoverResource, Error> {
         resource: text.into(),
         place: Url::parse(&place).ok_or_else(|| invalid("resource"))?,
         transport,
-        timeout: options.seconds("timeout", 1..=120, 10)?,
+        timeout: options.timeout(10)?,
         stage: Stage::Ready,
     })
 }

@@ -129,12 +129,8 @@ fn read_options(object: &Object) -> Result<(Provider, Register), Error> {
             "timeout",
         ],
     )?;
-    let transport = if options.switch("dangerouslyAllowHttpLoopback")? {
-        Transport::SecureOrLoopback
-    } else {
-        Transport::Secure
-    };
-    let timeout = options.seconds("timeout", 1..=120, 10)?;
+    let transport = options.transport()?;
+    let timeout = options.timeout(10)?;
     let provider = Provider::from_option(options.value("issuer"), transport, timeout)?;
     let metadata = options.object("metadata")?;
     let metadata = metadata.ok_or_else(|| invalid("metadata"))?;
