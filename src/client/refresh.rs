@@ -25,6 +25,8 @@ pub struct Refresh {
     generation: u64,
     /// The refresh token that was sent.
     sent: Option<Secret<String>>,
+    /// Until when it may be sent.
+    deadline: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -42,7 +44,17 @@ impl Refresh {
             stage: Stage::Discovering(Discover::new()),
             generation: client.generation,
             sent: None,
+            deadline: None,
         }
+    }
+
+    /// The same flow, which does not send the refresh token after this moment, but fails with
+    /// `flow_expired`: for sessions that others renew as well, where a token that was read long ago
+    /// may have been used since.
+    #[must_use]
+    pub fn sent_before(mut self, deadline: Timestamp) -> Self {
+        self.deadline = Some(deadline);
+        self
     }
 
     fn advance(
@@ -91,6 +103,9 @@ impl Refresh {
         }
         let response = match ask.step(client, now, event)?.split() {
             Ok(response) => response,
+            Err(Step::Send(_)) if self.deadline.is_some_and(|deadline| now > deadline) => {
+                return Err(ErrorKind::FlowExpired.into());
+            }
             Err(step) => {
                 self.stage = Stage::Exchanging(ask);
                 return Ok(step);

@@ -18,7 +18,7 @@ use crate::secret::Secret;
 use crate::time::Lifetime;
 use crate::wasm::drive::{ClientHost, Host};
 use crate::wasm::error::to_js;
-use crate::wasm::keep::{Found, Keep};
+use crate::wasm::keep::{FRESH, Found, Keep};
 use crate::wasm::keyring::{JsKeyring, Keyring};
 #[cfg(feature = "backend")]
 use crate::wasm::machine::Machine;
@@ -764,14 +764,22 @@ impl State {
     /// Renews the session, unless another tab has done so since `changes` were counted.
     async fn renew(&self, changes: u32) -> Result<JsValue, JsValue> {
         let is_renewed = || self.keep.changes() != changes && matches!(self.token(), Ok(Some(_)));
-        let result = match self.look().await {
-            Ok(_) if is_renewed() => Ok(false),
-            Ok(_) => match self.renew_now().await {
+        let mut tries = 1;
+        let result = loop {
+            let result = match self.look().await {
+                Ok(_) if is_renewed() => Ok(false),
+                Ok(_) => self.renew_now(tries < MOST_TRIES).await,
+                Err(error) => Err(error),
+            };
+            match result {
                 // Another tab took the lock from this one, which slept, and was faster.
-                Err(_) if is_renewed() => Ok(false),
-                result => result,
-            },
-            Err(error) => Err(error),
+                Err(_) if is_renewed() => break Ok(false),
+                // It slept between its look and its request, and looks again.
+                Err(error) if error.kind() == ErrorKind::FlowExpired && tries < MOST_TRIES => {
+                    tries += 1;
+                }
+                result => break result,
+            }
         };
         match result {
             Ok(is_mine) => {
@@ -790,12 +798,16 @@ impl State {
         }
     }
 
-    /// Whether the session that is there now was renewed by this tab.
-    async fn renew_now(&self) -> Result<bool, Error> {
+    /// Whether the session that is there now was renewed by this tab; `flow_expired` when it would be
+    /// renewed long after the last look into the store.
+    async fn renew_now(&self, soon: bool) -> Result<bool, Error> {
         #[cfg(feature = "backend")]
         self.need_seed()?;
         let had_session = self.client.borrow().session().is_some();
         let mut flow = Refresh::new(&self.client.borrow());
+        if soon {
+            flow = flow.sent_before(ambient::now()?.after(FRESH));
+        }
         let result = self.host.run(&self.client, &mut flow).await;
         // The new refresh token is stored before anybody gets the new access token; a session that
         // the provider ended is removed. After a network failure nothing has changed.
@@ -890,6 +902,9 @@ impl Tried {
         Ok((token.ok_or(ErrorKind::FlowMisused)?.into(), tried))
     }
 }
+
+/// How often a renewal begins anew that was late.
+const MOST_TRIES: u32 = 3;
 
 /// The longest pass that is read back: a token at its limit and a proof.
 const MAX_PASS: usize = 128 * 1024;

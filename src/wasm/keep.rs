@@ -10,8 +10,15 @@ use crate::client::{Client, Session};
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::time::Lifetime;
+use crate::wasm::ambient;
 use crate::wasm::share::Turns;
 use crate::wasm::store::Place;
+
+/// How old what was read may be when something is done on the strength of it: much less than the
+/// lock lasts, which others take from a page that hangs or sleeps.
+pub(super) const FRESH: Lifetime = Lifetime::from_seconds(2);
+/// A store that is always slower is taken at its word.
+const MOST_READS: u32 = 5;
 
 /// The session's place in a store; without a store a session lives as long as its page.
 pub(super) struct Keep {
@@ -112,7 +119,16 @@ impl Keep {
         let Some(place) = &self.place else {
             return Ok(None);
         };
-        let text = place.read().await?;
+        let mut reads = 1;
+        let text = loop {
+            let asked = ambient::now()?;
+            let text = place.read().await?;
+            // A page that slept meanwhile looks again: others may have come first.
+            if reads == MOST_READS || ambient::now()?.since(asked) <= FRESH {
+                break text;
+            }
+            reads += 1;
+        };
         let is_known = match (&text, &*self.seen.borrow()) {
             (Some(text), Some(seen)) => seen.ct_eq(text),
             (None, None) => true,

@@ -17,7 +17,11 @@ before(async () => {
 after(() => launched?.browser.close());
 
 test(`${ROUNDS} rounds: no refresh token is used twice, no tab is stuck, no session is lost`, async (t) => {
-  const counts = await storm(launched, { rounds: ROUNDS, seed: SEED });
+  const counts = await storm(launched, {
+    rounds: ROUNDS,
+    seed: SEED,
+    tell: (line) => t.diagnostic(line),
+  });
   t.diagnostic(`seed ${SEED}: ${JSON.stringify(counts)}`);
   assert.equal(counts.reuses, 0);
   assert.equal(counts.rounds, ROUNDS);

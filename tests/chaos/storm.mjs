@@ -12,6 +12,8 @@ const TIMEOUT_S = 3;
 const WEATHER = ["upstream_timeout", "upstream_unreachable"];
 /** One in fifteen fails: ten in a row are not the weather. */
 const MOST_TRIES = 10;
+/** How much of what happened last is told when the session is lost. */
+const TRAIL = 60;
 
 /** Numbers from a seed (mulberry32), so that a storm can be made again. */
 function makeDice(seed) {
@@ -36,15 +38,27 @@ function makeDice(seed) {
  * @param {number} how.seed
  * @param {(page: import("playwright-core").Page) => Promise<void>} [how.prepare] a new page
  * @param {(counts: object) => boolean} [how.isOver] ends it before its last round
+ * @param {(line: string) => void} [how.tell] hears what came before a session was lost
  * @returns {Promise<Record<string, number>>} what happened, and how often
  */
-export async function storm(launched, { rounds, seed, prepare, isOver }) {
+export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
   const dice = makeDice(seed);
   const counts = { rounds: 0, refreshes: 0, closed: 0, reloaded: 0, frozen: 0, hung: 0 };
   Object.assign(counts, { offline: 0, failed: 0, lost: 0, forgiven: 0, reuses: 0 });
 
+  const trail = [];
+  const tellTrail = () => trail.forEach((line) => tell?.(line));
+  const note = (what, page, use) => {
+    const { token, isLost, isKept } = use ?? {};
+    const of =
+      token === undefined ? "" : ` ${token}${isLost ? " lost" : ""}${isKept ? " kept" : ""}`;
+    trail.push(`${counts.rounds} ${Date.now() % 1e6} tab ${tabs.indexOf(page)} ${what}${of}`);
+    if (trail.length > TRAIL) trail.shift();
+  };
+  const tabs = [];
+
   /**
-   * The first use of each refresh token. Whoever uses one again after a tab that could not tell
+   * The last use of each refresh token. Whoever uses one again after a tab that could not tell
    * what became of it is forgiven, as providers do that allow a token again for some seconds: a
    * tab that is gone, or an answer that never arrived. Everything else is reuse.
    */
@@ -54,12 +68,14 @@ export async function storm(launched, { rounds, seed, prepare, isOver }) {
   const slow = new Set();
   const lose = (page) => {
     for (const use of uses.values()) if (use.page === page && !use.isKept) use.isLost = true;
+    note("loses what is under way", page);
   };
   const provider = {
     expiresIn: 1,
     forgives(refreshToken) {
-      const { isLost, isKept } = uses.get(refreshToken);
-      if (!isLost || isKept) return false;
+      const { before } = uses.get(refreshToken);
+      note("forgives or not", before.page, before);
+      if (!before.isLost || before.isKept) return false;
       counts.forgiven++;
       return true;
     },
@@ -86,22 +102,27 @@ export async function storm(launched, { rounds, seed, prepare, isOver }) {
     const isLost = dice.oneIn(40);
     if (!isLost && dice.oneIn(20)) {
       counts.failed++;
+      note(`fails with ${nameOf(refreshToken)}`, page);
       return "abort";
     }
     await fate(uses.get(refreshToken));
     if (request.failure() !== null || page.isClosed()) return "abort";
     counts.refreshes++;
-    const isFirst = !uses.has(refreshToken);
-    if (isFirst) uses.set(refreshToken, { page, isLost, isKept: false });
+    // What is used again belongs from now on to whoever used it last.
+    const before = uses.get(refreshToken);
+    const use = { token: nameOf(refreshToken), page, isLost, isKept: false, before };
+    uses.set(refreshToken, use);
+    note(before ? "uses again" : "uses", page, use);
     page.emit("gatepass:refresh");
     const answered = await opened.provider.fetch(url.href, { body: request.postData() });
-    // What is used again belongs to whoever used it last.
-    if (!isFirst) uses.set(refreshToken, { page, isLost, isKept: false });
+    const next = answered.ok ? nameOf((await answered.clone().json()).refresh_token) : "a refusal";
+    note(`gets ${next} for`, page, use);
     await nap(slow.has(page) ? 500 : dice.upTo(4) === 0 ? dice.upTo(150) : 0);
     if (isLost) {
       counts.lost++;
       return "abort";
     }
+    use.isAnswered = true;
     return {
       status: answered.status,
       headers: { "access-control-allow-origin": "*", "content-type": "application/json" },
@@ -117,7 +138,9 @@ export async function storm(launched, { rounds, seed, prepare, isOver }) {
       // The session is stored when a tab says that it renewed it.
       await page.exposeFunction("onGatepass", (type) => {
         if (type !== "refreshed") return;
-        for (const use of uses.values()) if (use.page === page) use.isKept = true;
+        // It may tell of it after its next request.
+        for (const use of uses.values()) if (use.page === page && use.isAnswered) use.isKept = true;
+        note("renewed the session", page);
       });
       await prepare?.(page);
     },
@@ -126,6 +149,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver }) {
   context.on("requestfailed", (request) => {
     const used = new URLSearchParams(request.postData() ?? "").get("refresh_token");
     const use = uses.get(used);
+    if (use) note("failed", request.frame().page(), use);
     if (use && use.page === request.frame().page()) use.isLost = true;
   });
 
@@ -173,7 +197,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver }) {
     }
   };
 
-  const tabs = [first];
+  tabs.push(first);
   while (tabs.length < TABS) tabs.push(await tab());
   // The page of the sign-in cannot be loaded again.
   await first.close();
@@ -190,12 +214,14 @@ export async function storm(launched, { rounds, seed, prepare, isOver }) {
   } catch (cause) {
     counts.reuses = opened.provider.reuses();
     if (counts.reuses === 0) {
+      tellTrail();
       throw new Error(`seed ${seed}, round ${counts.rounds}: ${cause.message}`, { cause });
     }
   } finally {
     await context.close();
   }
   counts.reuses = opened.provider.reuses();
+  if (counts.reuses > 0) tellTrail();
   return counts;
 
   async function play(round) {
@@ -220,6 +246,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver }) {
     const trouble = dice.oneIn(150)
       ? "hung"
       : dice.one(["closed", "reloaded", "frozen", "offline", "calm", "calm", "calm", "calm"]);
+    note(trouble, page);
     if (trouble === "offline") {
       counts.offline++;
       offline.add(page);
@@ -269,11 +296,15 @@ export async function storm(launched, { rounds, seed, prepare, isOver }) {
       await thaw(page);
       lose(page);
     }
+    note("is well again", page);
     for (const restore of after) await within(restore(), `tab ${victim}, which came back,`);
     await within(Promise.all(busy), "the round");
     await Promise.all(tabs.map(check));
   }
 }
+
+/** A token by the end of its name, which tells it from others. */
+const nameOf = (refreshToken) => refreshToken.slice(-6);
 
 const conditions = (offline) => ({
   offline,

@@ -4,6 +4,7 @@ use gatepass::client::{Attach, Refresh};
 use gatepass::error::Phase;
 use gatepass::flow::{Event, Reports as _, Step};
 use gatepass::http::{Method, Purpose, Unreachable};
+use gatepass::time::Lifetime;
 use serde_json::{Value, json};
 
 use crate::support::{Key, Members, Reply, World, code, code_at};
@@ -378,6 +379,29 @@ fn access_token_after_refresh_error(world: &mut World) -> &'static str {
     let code = code(world.refresh());
     assert_eq!(access_token(world), before);
     code
+}
+
+#[test]
+fn a_refresh_token_that_was_read_too_long_ago_is_not_sent() {
+    let mut world = signed_in();
+    let sent = world.net.count(Purpose::Refresh);
+    let deadline = world.net.now.after(Lifetime::from_seconds(2));
+    let mut late = Refresh::new(&world.client).sent_before(deadline);
+    world.net.pass(3);
+    let step = world.net.step(&mut late, &mut world.client, Event::Start);
+    assert_eq!(code(step), "flow_expired");
+    assert_eq!(world.net.count(Purpose::Refresh), sent);
+    assert!(world.client.session().is_some());
+    // What was sent in time is read whenever it comes.
+    let deadline = world.net.now.after(Lifetime::from_seconds(2));
+    let mut slow = Refresh::new(&world.client).sent_before(deadline);
+    let Ok(Step::Send(request)) = world.net.step(&mut slow, &mut world.client, Event::Start) else {
+        panic!("nothing was sent");
+    };
+    world.net.pass(9);
+    let answer = world.net.answer(&request);
+    let done = world.net.step(&mut slow, &mut world.client, answer);
+    assert!(matches!(done, Ok(Step::Done(()) | Step::Verify(_))));
 }
 
 #[test]

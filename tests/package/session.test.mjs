@@ -95,6 +95,55 @@ test("an access token that the provider takes no more is renewed once for UserIn
   ]);
 });
 
+/** Two tabs of one session; the first falls asleep over its `nth` look into the store. */
+const ASLEEP = (nth) => `
+  let looks = Infinity;
+  let wake;
+  const sleepy = {
+    ...store,
+    get: (key) => {
+      const found = store.get(key);
+      return --looks === 0 ? new Promise((resolve) => (wake = () => resolve(found))) : found;
+    },
+  };
+  const first = await make({ store: sleepy });
+  const second = await make();
+  await signIn(second);
+  await first.accessToken();
+  looks = ${nth};
+  const slow = first.refresh();
+  while (!wake) await new Promise((resolve) => setTimeout(resolve, 5));
+  await second.refresh();
+  const kept = store.text();
+  const now = Date.now;
+  Date.now = () => now() + 20_000;
+  wake();
+`;
+
+test("a tab that slept between its look into the store and its request looks again", () => {
+  const result = run(
+    "{}",
+    `${ASLEEP(1)}
+      await slow;
+      const same = (await first.accessToken()) === (await second.accessToken());
+      return [same, provider.count("/token"), provider.reuses(), store.text() === kept];
+    `,
+  );
+  assert.deepEqual(result, [true, 2, 0, true]);
+});
+
+test("a tab that slept before it stored its tokens does not overwrite newer ones", () => {
+  const result = run(
+    "{ forgives: () => true }",
+    `${ASLEEP(2)}
+      await slow;
+      const same = (await first.accessToken()) === (await second.accessToken());
+      return [same, store.text() === kept, await codeOf(first.refresh())];
+    `,
+  );
+  assert.deepEqual(result, [true, true, "no error"]);
+});
+
 test("UserInfo without a session is an error that says so", () => {
   const result = run("{}", "return codeOf((await make()).userinfo());");
   assert.equal(result, "login_required session");
