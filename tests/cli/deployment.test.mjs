@@ -2,10 +2,9 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -13,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import Ajv2019 from "ajv/dist/2019.js";
 import { parse, parseAllDocuments } from "yaml";
 
+import { makeFolder } from "../support/folder.mjs";
 import { installPackage } from "../support/installed.mjs";
 import { startProvider } from "../support/program.mjs";
 
@@ -54,7 +54,7 @@ test("S4-06 S4-12 S4-13 the steps of the Dockerfile make a service that answers,
   );
   assert.deepEqual([declared.HOST, declared.PORT], ["0.0.0.0", "8080"]);
 
-  const home = mkdtempSync(join(tmpdir(), "gatepass-image-"));
+  const home = makeFolder("image");
   const tarball = readdirSync(project).find((file) => file.endsWith(".tgz"));
   const env = { ...process.env, PACKAGE: join(project, tarball), npm_config_offline: "true" };
   for (const command of of("RUN")) execFileSync("sh", ["-c", command], { cwd: home, env });

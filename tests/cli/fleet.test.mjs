@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
+import { makeFolder } from "../support/folder.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 import { lacksRedis, startRedis } from "../support/redis.mjs";
 
@@ -137,7 +137,7 @@ test("nginx asks the service about each request (auth_request)", async (t) => {
   const missing = lacks("nginx", "-v");
   if (missing) return t.skip(missing);
   const { service, upstream, authorization } = await startBehind(t);
-  const folder = mkdtempSync(join(tmpdir(), "gatepass-nginx-"));
+  const folder = makeFolder("nginx");
   const port = await freePort();
   const conf = join(folder, "nginx.conf");
   writeFileSync(
@@ -177,7 +177,7 @@ test("Traefik asks the service about each request (ForwardAuth)", async (t) => {
   const missing = lacks("traefik", "version");
   if (missing) return t.skip(missing);
   const { service, upstream, authorization } = await startBehind(t);
-  const folder = mkdtempSync(join(tmpdir(), "gatepass-traefik-"));
+  const folder = makeFolder("traefik");
   const port = await freePort();
   writeFileSync(
     join(folder, "dynamic.yml"),
@@ -207,7 +207,7 @@ test("Envoy asks the service about each request (ext_authz)", async (t) => {
   const missing = lacks("envoy", "--version");
   if (missing) return t.skip(missing);
   const { service, upstream, authorization } = await startBehind(t);
-  const folder = mkdtempSync(join(tmpdir(), "gatepass-envoy-"));
+  const folder = makeFolder("envoy");
   const port = await freePort();
   const address = (origin) => {
     const { hostname, port: own } = new URL(origin);

@@ -1,11 +1,11 @@
 // Parts of the command that are better looked at by themselves.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
+import { makeFolder } from "../support/folder.mjs";
 import { installPackage } from "../support/installed.mjs";
 
 let load;
@@ -14,7 +14,7 @@ before(() => {
   load = (file) => import(join(project, "node_modules/gatepass/dist", file));
 });
 
-const makeLock = () => join(mkdtempSync(join(tmpdir(), "gatepass-lock-")), "tokens.json.lock");
+const makeLock = () => join(makeFolder("lock"), "tokens.json.lock");
 
 test("S1-07 who holds the lock is alone, however many wait", async () => {
   const { alone } = await load("cli/process-lock.js");

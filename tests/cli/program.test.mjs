@@ -1,11 +1,11 @@
 // Tokens of the program itself (client credentials), and what is shown of the wire.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
+import { makeFolder } from "../support/folder.mjs";
 import { CLIENTS, startOidc } from "../support/oidc.mjs";
 import { assertGolden } from "../support/golden.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
@@ -15,7 +15,7 @@ before(() => {
   gatepass = installProgram("cli-program");
 });
 
-const makeHome = () => mkdtempSync(join(tmpdir(), "gatepass-home-"));
+const makeHome = () => makeFolder("home");
 const SECRET = "secret-of-the-job-0123456789";
 
 /** A provider that answers client credentials as it is told. */

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { makeFolder } from "../support/folder.mjs";
 import { installProgram, listen } from "../support/program.mjs";
 
 const README = readFileSync(fileURLToPath(new URL("../../README.md", import.meta.url)), "utf8");
@@ -47,7 +47,7 @@ for (const name of ["serve", "proxy"]) {
 
 /** A shell in which npx runs the installed command, and a browser says yes. */
 function makeShell(origins) {
-  const home = mkdtempSync(join(tmpdir(), "gatepass-readme-"));
+  const home = makeFolder("readme");
   const script = (name, text) =>
     writeFileSync(join(home, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
   script("npx", `shift; exec "${process.execPath}" "${gatepass.program}" "$@"`);

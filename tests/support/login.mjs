@@ -1,21 +1,15 @@
 // Logins of the command at a simulated provider, without a browser.
 
 import assert from "node:assert/strict";
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+import { makeFolder } from "./folder.mjs";
 
 /** A home of its own, and a program that "opens the browser": it writes down what it was given. */
 export function makeHome() {
-  const home = mkdtempSync(join(tmpdir(), "gatepass-home-"));
+  const home = makeFolder("home");
   const bin = join(home, "bin");
   mkdirSync(bin);
   const opener = join(bin, "xdg-open");
