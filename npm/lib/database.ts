@@ -16,6 +16,9 @@ export async function inValues<T = unknown>(
     transaction = (await open()).transaction(VALUES, mode);
   }
   const request = work(transaction.objectStore(VALUES));
+  // Where nothing follows from the result it need not be waited for: a page that hangs in the middle
+  // would stop everybody else's changes for a minute.
+  if (request.onsuccess === null) transaction.commit?.();
   return new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve(request.result);
     transaction.onerror = transaction.onabort = () => reject(transaction.error);

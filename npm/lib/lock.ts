@@ -3,14 +3,18 @@
 import type { Life } from "../load/engine.js";
 import { inValues } from "./database.js";
 
-/** Runs `work` while no other tab does; who does for longer than so many seconds loses the lock. */
-export type Lock = (name: string, work: () => Promise<void>, seconds: number) => Promise<void>;
+/**
+ * Runs `work` while no other tab does. Who does for longer than so many seconds loses the lock, which
+ * the argument of `work` tells.
+ */
+export type Lock = (name: string, work: Work, seconds: number) => Promise<unknown>;
+type Work = (isMine: () => boolean) => Promise<unknown>;
 
 /** The same lock, which nobody holds longer than the instance lives that works under it. */
 export const released =
   (lock: Lock, life: Life): Lock =>
   (name, work, seconds) =>
-    lock(name, () => life.of(work()), seconds);
+    lock(name, (isMine) => life.of(work(isMine)), seconds);
 
 /**
  * By the page's Web Locks. Without them, as in Safari before 15.4, by `fallback`: what is left
@@ -20,18 +24,20 @@ export function lockOr(fallback: Lock | undefined): Lock {
   return async (name, work, seconds) => {
     const locks = globalThis.navigator?.locks;
     if (locks) return webLock(locks, name, work, seconds);
-    return fallback ? fallback(name, work, seconds) : work();
+    return fallback ? fallback(name, work, seconds) : work(() => true);
   };
 }
 
 async function webLock(
   locks: LockManager,
   name: string,
-  work: () => Promise<void>,
+  work: Work,
   seconds: number,
-): Promise<void> {
-  let running: Promise<void> | undefined;
-  const begin = (): Promise<void> => (running = work());
+): Promise<unknown> {
+  let running: Promise<unknown> | undefined;
+  let isStolen = false;
+  const begin = (): Promise<unknown> => (running = work(() => !isStolen));
+  const lose = (): void => void (isStolen = true);
   for (;;) {
     const waiting = new AbortController();
     const stop = watch(locks, name, seconds, waiting);
@@ -39,12 +45,14 @@ async function webLock(
       return await locks.request(name, { signal: waiting.signal }, begin);
     } catch (cause) {
       // It has begun: either it failed, or the lock was stolen while this tab slept and it goes on.
+      lose();
       if (running) return running;
+      isStolen = false;
       if (!waiting.signal.aborted) throw cause;
     } finally {
       stop();
     }
-    await steal(locks, name, waiting.signal.reason, begin);
+    await steal(locks, name, waiting.signal.reason, begin, lose);
     if (running) return running;
   }
 }
@@ -83,17 +91,21 @@ async function steal(
   locks: LockManager,
   name: string,
   hanging: unknown,
-  begin: () => Promise<void>,
+  begin: () => Promise<unknown>,
+  lose: () => void,
 ): Promise<void> {
   await locks.request(`${name} thief`, { ifAvailable: true }, async (lock) => {
     if (lock === null || (await holderOf(locks, name)) !== hanging) return;
     await new Promise<void>((resolve) => {
-      const taken = (): Promise<void> => {
+      const taken = (): Promise<unknown> => {
         resolve();
         return begin();
       };
       // What becomes of the work, its own promise says.
-      locks.request(name, { steal: true }, taken).catch(() => resolve());
+      locks.request(name, { steal: true }, taken).catch(() => {
+        lose();
+        resolve();
+      });
     });
   });
 }
@@ -105,11 +117,13 @@ async function steal(
 export const lease: Lock = async (name, work, seconds) => {
   const key = `${name} lease`;
   const mine = crypto.randomUUID();
+  let asked = Date.now();
   while (!(await claim(key, mine, seconds * 1000))) {
     await new Promise((resolve) => setTimeout(resolve, 25 + Math.random() * 50));
+    asked = Date.now();
   }
   try {
-    return await work();
+    return await work(() => Date.now() < asked + seconds * 1000);
   } finally {
     await inValues("readwrite", (values) => {
       const request = values.get(key);

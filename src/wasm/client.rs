@@ -18,7 +18,7 @@ use crate::secret::Secret;
 use crate::time::Lifetime;
 use crate::wasm::drive::{ClientHost, Host};
 use crate::wasm::error::to_js;
-use crate::wasm::keep::{FRESH, Found, Keep};
+use crate::wasm::keep::{FRESH, Found, Keep, Turn};
 use crate::wasm::keyring::{JsKeyring, Keyring};
 #[cfg(feature = "backend")]
 use crate::wasm::machine::Machine;
@@ -746,9 +746,14 @@ impl State {
         let state = Rc::clone(self);
         let changes = self.keep.changes();
         self.refresh.begin("", async move {
-            let alone = Rc::clone(&state);
-            let work = move || promise(async move { alone.renew(changes).await });
-            let result = state.keep.alone(state.longest_renewal(), work).await;
+            let result = loop {
+                let alone = Rc::clone(&state);
+                let work = move |turn| promise(async move { alone.renew(changes, turn).await });
+                let result = state.keep.alone(state.longest_renewal(), work).await;
+                if result != Ok(LOST_ITS_TURN) {
+                    break result;
+                }
+            };
             state.refresh.end("");
             result
         })
@@ -762,12 +767,14 @@ impl State {
     }
 
     /// Renews the session, unless another tab has done so since `changes` were counted.
-    async fn renew(&self, changes: u32) -> Result<JsValue, JsValue> {
+    async fn renew(&self, changes: u32, turn: Turn) -> Result<JsValue, JsValue> {
         let is_renewed = || self.keep.changes() != changes && matches!(self.token(), Ok(Some(_)));
         let mut tries = 1;
         let result = loop {
             let result = match self.look().await {
                 Ok(_) if is_renewed() => Ok(false),
+                // The store took so long that another tab has the lock, and may be renewing it now.
+                Ok(_) if turn.is_over() => return Ok(LOST_ITS_TURN),
                 Ok(_) => self.renew_now(tries < MOST_TRIES).await,
                 Err(error) => Err(error),
             };
@@ -902,6 +909,9 @@ impl Tried {
         Ok((token.ok_or(ErrorKind::FlowMisused)?.into(), tried))
     }
 }
+
+/// What comes of a renewal that did not begin, because it was another tab's turn.
+const LOST_ITS_TURN: JsValue = JsValue::FALSE;
 
 /// How often a renewal begins anew that was late.
 const MOST_TRIES: u32 = 3;

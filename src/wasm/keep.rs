@@ -24,7 +24,8 @@ const MOST_READS: u32 = 5;
 pub(super) struct Keep {
     place: Option<Place>,
     /// Runs work while no other tab does: `(name, work, seconds) => Promise`. Whoever holds it
-    /// for longer than so many seconds hangs and loses it.
+    /// for longer than so many seconds hangs and loses it: then `work` was given a function that
+    /// answers false.
     lock: Option<Function>,
     name: String,
     /// The text that was read or written last: another one comes from another tab.
@@ -46,6 +47,16 @@ pub(super) enum Found {
     Gone,
     /// Something that is no session of this client; it was removed.
     Foreign,
+}
+
+/// That no other tab renews the session, for as long as the lock is not taken away.
+pub(super) struct Turn(Option<Function>);
+
+impl Turn {
+    pub(super) fn is_over(&self) -> bool {
+        let is_mine = |ask: &Function| ask.call0(&JsValue::UNDEFINED).ok()?.as_bool();
+        self.0.as_ref().and_then(is_mine) == Some(false)
+    }
 }
 
 impl Keep {
@@ -178,16 +189,17 @@ impl Keep {
         Ok(())
     }
 
-    /// Runs work while no other tab does, where tabs share the store.
+    /// Runs work while no other tab does, where tabs share the store; it is told whether that is
+    /// still so.
     pub(super) async fn alone(
         &self,
         patience: Lifetime,
-        work: impl FnOnce() -> Promise + 'static,
+        work: impl FnOnce(Turn) -> Promise + 'static,
     ) -> Result<JsValue, JsValue> {
         let promise = match &self.lock {
-            None => work(),
+            None => work(Turn(None)),
             Some(lock) => {
-                let work = Closure::once_into_js(work);
+                let work = Closure::once_into_js(move |is_mine| work(Turn(Some(is_mine))));
                 let (name, patience) = (self.name.as_str().into(), patience.whole_seconds().into());
                 lock.call3(&JsValue::UNDEFINED, &name, &work, &patience)?
                     .unchecked_into()

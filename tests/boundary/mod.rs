@@ -431,6 +431,20 @@ async fn rfr_02_tabs_that_share_a_store_make_one_refresh() {
 }
 
 #[wasm_bindgen_test]
+async fn a_tab_that_loses_the_lock_over_its_look_into_the_store_waits_for_its_turn() {
+    let mut tabs = Tabs::new("").await;
+    let turns = Array::new();
+    // Another tab takes the first turn away before the look is over.
+    let stolen = "return (name, work) => work(() => a.push(a.length) > 1)";
+    tabs.lock = run(stolen, &[&turns]).await.unwrap();
+    let tab = tabs.open_and_sign_in().await;
+    JsFuture::from(tab.refresh()).await.unwrap();
+    assert_eq!(turns.length(), 2);
+    assert_eq!(count(&tabs.provider, "/token").await, 2.0);
+    assert!(!tabs.saw("refresh_failed"));
+}
+
+#[wasm_bindgen_test]
 async fn a_tab_whose_refresh_token_was_used_by_another_takes_over_its_session() {
     let tabs = Tabs::new("{ expiresIn: 0 }").await;
     tabs.open_and_sign_in().await;
