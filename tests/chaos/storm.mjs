@@ -209,7 +209,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
       if (counts.reuses > 0 || isOver?.(counts)) break;
       await play(round);
       // For those who watch ten thousand.
-      if (counts.rounds % 1000 === 0) console.log(`${counts.rounds} rounds`);
+      if (counts.rounds % 1000 === 0) console.log(`seed ${seed}: ${counts.rounds} rounds`);
     }
   } catch (cause) {
     counts.reuses = opened.provider.reuses();
