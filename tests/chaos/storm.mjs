@@ -66,6 +66,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
   const offline = new Set();
   /** Whose answer comes late enough to be frozen before. */
   const slow = new Set();
+  const hanging = new Set();
   const lose = (page) => {
     for (const use of uses.values()) if (use.page === page && !use.isKept) use.isLost = true;
     note("loses what is under way", page);
@@ -110,7 +111,11 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
     counts.refreshes++;
     // What is used again belongs from now on to whoever used it last.
     const before = uses.get(refreshToken);
-    const use = { token: nameOf(refreshToken), page, isLost, isKept: false, before };
+    // What a page sent just before it hung comes after it was given up.
+    const use = {
+      ...{ token: nameOf(refreshToken), page, before },
+      ...{ isLost: isLost || hanging.has(page), isKept: false },
+    };
     uses.set(refreshToken, use);
     note(before ? "uses again" : "uses", page, use);
     page.emit("gatepass:refresh");
@@ -285,6 +290,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
       slow.add(page);
       void page.evaluate(() => void window.client.refresh().catch(() => {})).catch(() => {});
       await Promise.race([isRefreshing, nap(3000)]);
+      hanging.add(page);
       await freeze(page);
       lose(page);
       const others = tabs.filter((_, index) => index !== victim);
@@ -293,6 +299,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
       );
       await within(Promise.all(renewals), `a tab beside ${victim}`);
       slow.delete(page);
+      hanging.delete(page);
       await thaw(page);
       lose(page);
     }
