@@ -126,7 +126,9 @@ test("brw_13_cookies_are_bound_to_the_host_and_kept_from_scripts_and_other_sites
     );
     const attributes = all.browser.attributes.get(SESSION);
     for (const each of [...common, `SameSite=${expected}`]) assert.ok(attributes.includes(each));
-    assert.ok(attributes.includes("Max-Age=86400"));
+    // Counted from the callback on, so some seconds less on a machine that is busy.
+    const maxAge = attributes.find((each) => each.startsWith("Max-Age="));
+    assert.match(maxAge, /^Max-Age=(86400|863[89]\d)$/);
     assert.equal(attributes.length, 5);
     // The redirect of a callback comes from the provider's site: a strict cookie would stay behind.
     assert.equal(back.status, expected === "Strict" ? 200 : 303);
