@@ -89,7 +89,8 @@ export interface BackendOptions extends Omit<ClientOptions, "responseMode"> {
    * (JARM). `"query.jwt"` and `"jwt"`: in the query, `"fragment.jwt"`: behind the callback's `#`,
    * `"form_post.jwt"`: as a POST. Then its signature, `iss`, `aud` and `exp` are checked before the code
    * is used, and a response that is not signed is refused (`response_mode_mismatch`). Encrypted ones
-   * are not read. @defaultValue not sent, which means `"query"`
+   * are not read, and none comes to popups and frames (`config_invalid`).
+   * @defaultValue not sent, which means `"query"`
    */
   readonly responseMode?:
     "query" | "fragment" | "form_post" | "query.jwt" | "fragment.jwt" | "form_post.jwt" | "jwt";

@@ -405,9 +405,10 @@ pub(super) fn request(
     if options.page.as_ref().is_some_and(is_other) {
         return Err(invalid("redirectUri"));
     }
-    let place = config.response_mode.map(ResponseMode::place);
-    if options.mode != Mode::Redirect && place == Some(ResponseMode::FormPost) {
-        // What a server receives is not in the page that waits for it.
+    // What a server receives is not in the page that waits for it, and in a JWT the page at the
+    // redirect URI does not see whose response it is.
+    let stays_away = |mode: ResponseMode| mode.is_signed() || mode == ResponseMode::FormPost;
+    if options.mode != Mode::Redirect && config.response_mode.is_some_and(stays_away) {
         return Err(invalid("responseMode"));
     }
     if options.mode == Mode::Silent && !shares_site(redirect_uri, endpoint, config.site.as_deref())

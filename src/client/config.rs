@@ -163,7 +163,7 @@ impl Client {
     /// | `resource` | resource indicators (RFC 8707) | none |
     /// | `audience` | `audience` parameter | none |
     /// | `requestObject` | `{}`: authorization requests are signed with the key of [`Client::set_request_key`] (RFC 9101; feature `backend`) | they are not |
-    /// | `responseMode` | `query`, `fragment` or `form_post` | not sent, which means `query` |
+    /// | `responseMode` | `query`, `fragment` or `form_post`; with the feature `backend` also `jwt` and each with `.jwt` (JARM) | not sent, which means `query` |
     /// | `par` | pushed requests (RFC 9126): `auto`, `require` or `off` | `auto` |
     /// | `site` | the registrable domain that page and provider share | the same host alone |
     /// | `authorizationParams` | more parameters of the authorization request | none |

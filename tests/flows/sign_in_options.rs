@@ -354,14 +354,23 @@ fn the_state_says_whose_callback_it_is() {
 
 #[test]
 fn a_window_needs_a_callback_that_its_page_can_read() {
-    for mode in ["popup", "silent"] {
-        let mut world = World::with(
-            json!({"responseMode": "form_post", "redirectUri": "https://as.example/cb"}),
-        );
-        assert_eq!(
-            code_at(world.begin_with(json!({"mode": mode}))),
-            ("config_invalid", "responseMode".into())
-        );
+    let unreadable = [
+        "form_post",
+        "form_post.jwt",
+        "query.jwt",
+        "fragment.jwt",
+        "jwt",
+    ];
+    for response_mode in unreadable {
+        for mode in ["popup", "silent"] {
+            let mut world = World::with(
+                json!({"responseMode": response_mode, "redirectUri": "https://as.example/cb"}),
+            );
+            assert_eq!(
+                code_at(world.begin_with(json!({"mode": mode}))),
+                ("config_invalid", "responseMode".into())
+            );
+        }
     }
 }
 
