@@ -29,17 +29,18 @@ await runMain(async () => {
     stdio,
   });
   const results = JSON.parse(text.toString());
-  const row = (name, { requests, errors, perSecond, perCore, ms }) => {
+  const row = (name, { requests, errors, perSecond, perCore, ms, stolen }) => {
     const times = [ms.p50, ms.p95, ms.p99].map((one) => one.toFixed(2));
     const core = Number.isFinite(perCore) ? perCore : "-";
-    const numbers = [requests, errors, perSecond, core, ...times];
+    const share = Number.isFinite(stolen) ? `${(100 * stolen).toFixed(1)} %` : "-";
+    const numbers = [requests, errors, perSecond, core, ...times, share];
     const cells = numbers.map((number) => String(number).padStart(10)).join("");
     process.stdout.write(`  ${name.padEnd(32)}${cells}\n`);
   };
   process.stdout.write(
     `  ${results.warmUp} requests warm each service up before the rows; load of the machine: ${loads}\n`,
   );
-  const names = ["requests", "errors", "per s", "per core", "p50 ms", "p95 ms", "p99 ms"];
+  const names = ["requests", "errors", "per s", "per core", "p50 ms", "p95 ms", "p99 ms", "stolen"];
   process.stdout.write(`  ${"".padEnd(32)}${names.map((name) => name.padStart(10)).join("")}\n`);
   row("100 clients, 10 requests each", results.seed);
   row("cached", results.cached);

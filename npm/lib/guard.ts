@@ -30,6 +30,12 @@ export interface IssuerMetadata {
   readonly issuer: string;
   /** Where the keys are. */
   readonly jwks_uri?: string;
+  /**
+   * The keys themselves, as a JWK Set (RFC 7517 section 5), in place of `jwks_uri`: nothing is fetched
+   * for signed tokens, and no key is trusted but these, until you make a guard with others. One of
+   * them must be fit to check signatures, else `config_invalid`. @defaultValue those of `jwks_uri`
+   */
+  readonly jwks?: { readonly keys: readonly Readonly<Record<string, unknown>>[] };
   /** Whatever else the provider says. */
   readonly [member: string]: unknown;
 }

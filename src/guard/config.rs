@@ -48,7 +48,7 @@ impl Guard {
     ///
     /// | option | meaning | default |
     /// |---|---|---|
-    /// | `issuer` | issuer identifiers, or a metadata document in place of discovery | required |
+    /// | `issuer` | issuer identifiers, or a metadata document in place of discovery; `jwks` in it, a JWK Set (RFC 7517 section 5), in place of `jwks_uri` | required |
     /// | `audience` | the names of this API, one of which a token must carry | required |
     /// | `algorithms` | the accepted algorithms | all asymmetric ones |
     /// | `cache` | `false`, or how many verdicts are kept: `maxEntries` (1 to 1,000,000), `maxBytes` (1 to 1 GiB) | 5,000 and 8 MiB |
@@ -159,6 +159,9 @@ fn read(object: &Object) -> Result<Guard, Error> {
     for (issuer, profile) in issuers {
         let mut provider = Provider::from_option(Some(&issuer), transport, timeout)?;
         provider.limit(limits.answers);
+        if let Some(jwks) = issuer.as_object().and_then(|object| object.get("jwks")) {
+            provider.give_keys(jwks)?;
+        }
         providers.push((provider, profile));
     }
     let (mut providers, profiles) = in_order(providers)?;

@@ -37,7 +37,7 @@ impl Guard {
     /// Whoever can write where they are kept can say which keys are good: keep that to yourself.
     pub fn share_keys(&mut self) {
         for provider in &mut self.providers {
-            if !provider.shares_secret() {
+            if !provider.has_given_keys() {
                 provider.share_keys();
             }
         }

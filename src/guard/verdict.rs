@@ -173,7 +173,7 @@ impl Guard {
         let keys = provider.keys();
         // RFC 7519 sections 4.1.4 and 4.1.5, as at the first time.
         let is_alive = (verdict.from..verdict.until).contains(&now.millis());
-        let is_usable = provider.shares_secret() || keys.is_usable(now);
+        let is_usable = provider.has_given_keys() || keys.is_usable(now);
         if is_alive && keys.generation() == verdict.generation && is_usable {
             self.tally.accept();
             self.note_age(verdict.place, now);

@@ -55,7 +55,7 @@ use crate::http::Transport;
 use crate::http::json::Value;
 use crate::issuer::pause::Pause;
 #[cfg(feature = "guard")]
-use crate::jose::VerificationKey;
+use crate::jose::{Header, JwkSet, Selection, VerificationKey};
 use crate::options::invalid;
 use crate::time::{Lifetime, Timestamp};
 
@@ -77,10 +77,20 @@ pub struct Provider {
     discovery_failure: Option<Error>,
     discovery_pause: Pause,
     keys: KeyCache,
-    /// In place of metadata and keys: what it signs with and somebody shares.
+    /// In place of keys that it publishes.
     #[cfg(feature = "guard")]
-    secret: Option<Arc<VerificationKey>>,
+    given: Option<GivenKeys>,
     reports: Vec<Checked>,
+}
+
+/// Keys that the program gave. They are good as long as it keeps them: nothing is fetched in their place.
+#[cfg(feature = "guard")]
+#[derive(Clone, Debug)]
+enum GivenKeys {
+    /// The issuer's public keys.
+    Set(JwkSet),
+    /// What it signs with and somebody shares. It has no name that a token could miss.
+    Secret(Arc<VerificationKey>),
 }
 
 /// Reports that nobody asked for are dropped beyond this many: a sign-in makes four.
@@ -111,7 +121,7 @@ impl Provider {
             discovery_pause: Pause::default(),
             keys: KeyCache::default(),
             #[cfg(feature = "guard")]
-            secret: None,
+            given: None,
             reports: Vec::new(),
         }
     }
@@ -127,7 +137,7 @@ impl Provider {
             discovery_pause: self.discovery_pause.clone(),
             keys: self.keys.sibling(),
             #[cfg(feature = "guard")]
-            secret: self.secret.clone(),
+            given: self.given.clone(),
             reports: Vec::new(),
             ..*self
         }
@@ -188,13 +198,30 @@ impl Provider {
     /// Says that it signs with a shared secret: nothing is fetched from it, and no other key is tried.
     #[cfg(feature = "guard")]
     pub(crate) fn share_secret(&mut self, secret: &Arc<VerificationKey>) {
-        self.secret = Some(Arc::clone(secret));
+        self.given = Some(GivenKeys::Secret(Arc::clone(secret)));
     }
 
-    /// Whether it signs with a shared secret, which is there as long as the guard is.
+    /// Takes the keys of its JWK Set, in place of what `jwks_uri` would answer. One of them must be
+    /// able to verify; how many there are is not bounded, because nobody else chooses them.
+    ///
+    /// # Errors
+    ///
+    /// `config_invalid` at `jwks`.
     #[cfg(feature = "guard")]
-    pub(crate) fn shares_secret(&self) -> bool {
-        self.secret.is_some()
+    pub(crate) fn give_keys(&mut self, jwks: &Value) -> Result<(), Error> {
+        let keys = jwks
+            .as_object()
+            .and_then(|object| JwkSet::read_within(object, usize::MAX).ok())
+            .filter(|keys| !keys.is_empty())
+            .ok_or_else(|| invalid("jwks"))?;
+        self.given = Some(GivenKeys::Set(keys));
+        Ok(())
+    }
+
+    /// Whether its keys were given, so that they are there as long as the guard is.
+    #[cfg(feature = "guard")]
+    pub(crate) fn has_given_keys(&self) -> bool {
+        self.given.is_some()
     }
 
     /// The issuer identifier.
@@ -236,7 +263,9 @@ impl Provider {
     /// Notes that a token was accepted again without a look at its signature.
     #[cfg(feature = "guard")]
     pub(crate) fn note_recall(&mut self, now: Timestamp) {
-        self.keys.note_use(now);
+        if !self.has_given_keys() {
+            self.keys.note_use(now);
+        }
     }
 
     /// How often each thing happened to its keys.
@@ -286,6 +315,17 @@ impl Provider {
             (Some(_), None) => false,
             // A moment in the future is one before the clock was set back.
             (Some(_), Some(at)) => now < at || now.since(at) > METADATA_AGE,
+        }
+    }
+}
+
+#[cfg(feature = "guard")]
+impl GivenKeys {
+    /// The keys that may have signed a token with this header.
+    fn select(&self, header: &Header) -> Result<Selection, Error> {
+        match self {
+            Self::Set(keys) => keys.select(header),
+            Self::Secret(key) => Ok(Selection::One(Arc::clone(key))),
         }
     }
 }

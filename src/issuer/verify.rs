@@ -96,16 +96,21 @@ impl Verify {
     }
 
     fn select(&mut self, provider: &mut Provider, now: Timestamp) -> Result<Step<Verified>, Error> {
-        let plan = provider.keys.plan(self.token()?.header(), now)?;
-        let keys = match plan {
-            Plan::Fetch if self.fetched => return Err(ErrorKind::KeyNotFound.into()),
+        match provider.keys.plan(self.token()?.header(), now)? {
+            Plan::Fetch if self.fetched => Err(ErrorKind::KeyNotFound.into()),
             Plan::Fetch => {
                 self.fetched = true;
-                return self.fetch(provider, now);
+                self.fetch(provider, now)
             }
-            Plan::Use(Selection::None) => return Err(ErrorKind::KeyNotFound.into()),
-            Plan::Use(Selection::One(key)) => vec![key],
-            Plan::Use(Selection::Several(keys)) => match self.trials {
+            Plan::Use(selection) => self.try_selected(selection),
+        }
+    }
+
+    fn try_selected(&mut self, selection: Selection) -> Result<Step<Verified>, Error> {
+        let keys = match selection {
+            Selection::None => return Err(ErrorKind::KeyNotFound.into()),
+            Selection::One(key) => vec![key],
+            Selection::Several(keys) => match self.trials {
                 KeyTrials::UpToFour if keys.len() <= 4 => keys,
                 _ => return Err(ErrorKind::KeyAmbiguous.into()),
             },
@@ -152,11 +157,12 @@ impl Flow for Verify {
         event: Event,
     ) -> Result<Step<Verified>, Error> {
         match (core::mem::replace(&mut self.stage, Stage::Over), event) {
-            #[cfg(feature = "guard")]
-            (Stage::Ready, Event::Start) if provider.secret.is_some() => {
-                self.try_next(provider.secret.iter().cloned().collect())
-            }
             (Stage::Ready, Event::Start) => {
+                #[cfg(feature = "guard")]
+                if let Some(given) = &provider.given {
+                    let selection = given.select(self.token()?.header())?;
+                    return self.try_selected(selection);
+                }
                 #[cfg(feature = "guard")]
                 if let Some(key) = provider.keys.shared_key(now) {
                     self.stage = Stage::Loading;

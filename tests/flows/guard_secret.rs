@@ -63,6 +63,7 @@ fn a_token_that_was_signed_with_the_secret_is_accepted_and_nothing_is_fetched() 
 
 #[test]
 fn a_verdict_on_a_token_with_a_secret_needs_no_keys() {
+    use gatepass::flow::Reports as _;
     use gatepass::guard::{BearerToken, Check, Need, Recall};
     let mut world = GuardWorld::with(json!({"secret": SECRET}));
     let token = signed(&world, "HS256", SECRET.as_bytes(), |_| {});
@@ -71,6 +72,8 @@ fn a_verdict_on_a_token_with_a_secret_needs_no_keys() {
     let verdict = flow.verdict().unwrap();
     let now = world.net.now;
     assert_eq!(world.guard.recall(verdict, now), Recall::Holds);
+    assert!(world.guard.take_alerts().is_empty());
+    assert_eq!(world.guard.key_tally().stale, 0);
     world.net.pass(330);
     let now = world.net.now;
     assert_eq!(world.guard.recall(verdict, now), Recall::CheckAnew);

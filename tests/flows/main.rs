@@ -34,6 +34,7 @@ mod dpop;
 mod exchange;
 mod fedcm;
 mod guard_claims;
+mod guard_given_keys;
 mod guard_header;
 mod guard_introspection;
 mod guard_introspection_load;

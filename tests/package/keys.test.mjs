@@ -110,3 +110,20 @@ test("a renewal that fails and a waitUntil that throws disturb nobody", async ()
   assert.equal(principal.subject, "alice");
   await soon();
 });
+
+test("with keys that were given nothing is fetched, and no other key is looked for", async () => {
+  const provider = await makeProvider();
+  const { issuer, audience, fetch } = provider;
+  const jwks = await (await fetch(`${issuer}/jwks`)).json();
+  const fetched = provider.count("/jwks");
+  const guard = await createGuard({ issuer: { issuer, jwks }, audience, fetch });
+  assert.equal((await guard.verify(await provider.accessToken())).subject, "alice");
+  const another = await (await makeProvider()).accessToken();
+  await assert.rejects(guard.verify(another), { code: "signature_invalid" });
+  assert.equal(provider.count("/jwks"), fetched);
+  assert.equal(provider.count("/.well-known/openid-configuration"), 0);
+  await assert.rejects(createGuard({ issuer: { issuer, jwks: { keys: [] } }, audience }), {
+    code: "config_invalid",
+    at: "jwks",
+  });
+});

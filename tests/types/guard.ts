@@ -59,6 +59,11 @@ await createGuard({ issuer: "https://a.example", audience: "api", limits: { maxK
 await createGuard({ issuer: "https://a.example", audience: "api", statusList: { maxAge: 60 } });
 // @ts-expect-error a limit has a known name
 await createGuard({ issuer: "https://a.example", audience: "api", limits: { maxTokens: 10 } });
+// Keys that are known stand with their issuer.
+const jwks = { keys: [{ kty: "OKP", crv: "Ed25519", x: "AA", kid: "k1" }] };
+await createGuard({ issuer: { issuer: "https://a.example", jwks }, audience: "api" });
+// @ts-expect-error a set is an object with keys
+await createGuard({ issuer: { issuer: "https://a.example", jwks: [] }, audience: "api" });
 // Profiles by name, with changes, and for single issuers.
 await createGuard({
   issuer: "https://login.microsoftonline.com/{tenantid}/v2.0",
