@@ -60,8 +60,9 @@ pub enum Event {
     Unreachable(Unreachable),
     /// Whether the signature fits.
     Signature(bool),
-    /// Whoever does the arithmetic refuses the key, as for a point that is not on its curve.
-    KeyRefused,
+    /// Whoever does the arithmetic cannot: `key_unsuitable` where it refuses the key, as for a point
+    /// that is not on its curve, `unsupported_host` where it does not know the algorithm.
+    CheckFailed(Error),
     /// Whether the use is the first one; `None` when whoever remembers does not answer.
     Remembered(Option<bool>),
     /// The signature, in the form of RFC 7518.

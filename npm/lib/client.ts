@@ -132,11 +132,11 @@ export interface ClientOptions {
   readonly transactionStore?: TransactionStore;
   /**
    * Where the session is kept. `"memory"`: it ends with the page, and no other script's storage
-   * access reaches it. `"session"`: it survives reloads of the tab (sessionStorage). `"local"`: it
-   * is shared by all tabs of the origin, which then renew it once for all (IndexedDB, which unlike
-   * localStorage shows every tab the same at the same time). Whatever script runs in your origin can
-   * read the last two. A store of your own is used like `"local"`, under Web Locks where there are
-   * any.
+   * access reaches it. `"session"`: it survives reloads of the tab (sessionStorage); a tab that is
+   * duplicated, or that a page opens, begins without it. `"local"`: it is shared by all tabs of the
+   * origin, which then renew it once for all (IndexedDB, which unlike localStorage shows every tab the
+   * same at the same time). Whatever script runs in your origin can read the last two. A store of your
+   * own is used like `"local"`, under Web Locks where there are any.
    *
    * What is stored and is no session of this client, such as what another version left or someone
    * changed, is removed and told as `session_discarded` with the code `storage_invalid`. A store

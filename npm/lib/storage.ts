@@ -1,6 +1,7 @@
 // Where a sign-in waits for its callback, and where a session is kept.
 
 import { inValues } from "./database.js";
+import { ownStorage } from "./tab.js";
 
 /**
  * Keeps pending sign-ins, which hold PKCE verifiers: it must not be readable by other origins or
@@ -76,6 +77,9 @@ function tabStore(): TokenStore {
   };
 }
 
+/** How the keys begin under which sessions are kept. */
+const SESSIONS = "gatepass:session:";
+
 /** Where the option `store` says that a session is kept; nowhere but in memory by default. */
 export function sessionStore(option: StoreOption | undefined): TokenStore | undefined {
   switch (option) {
@@ -83,7 +87,7 @@ export function sessionStore(option: StoreOption | undefined): TokenStore | unde
     case "memory":
       return undefined;
     case "session":
-      return tabStore();
+      return { ...tabStore(), get: (key) => ownStorage(SESSIONS).then(() => tabStore().get(key)) };
     case "local":
       return sharedStore();
     default:

@@ -4,20 +4,21 @@ use crate::client::dpop::AskProven;
 use crate::client::{Client, IdToken, Tokens, complete, exchange};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
-use crate::issuer::{Discover, Verify};
+use crate::issuer::{Discover, Renew, Verify};
 use crate::jose::{Claims, Verified};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
 /// The flow that renews a session.
 ///
-/// Only the provider's refusal of the refresh token, or an ID token of someone else, ends the
-/// session; a network that fails leaves it as it is.
+/// Only the provider's refusal of the refresh token, or an ID token that is forged or of someone
+/// else, ends the session; a network that fails leaves it as it is.
 ///
 /// A new ID token that cannot be judged is left aside, with an alert, as if there were none, which
-/// the provider is free to do: when the keys cannot be fetched, and when a clock that went wrong
+/// the provider is free to do: when its key cannot be had or used, and when a clock that went wrong
 /// since the sign-in takes one of the right user for expired or not yet begun. The old refresh
-/// token is used up by then, so refusing the new one would end the session.
+/// token is used up by then: to go on with it would be its second use, which ends sessions.
+/// Keys that will be needed are fetched before it is sent, so that the new one waits for nothing.
 #[derive(Debug)]
 pub struct Refresh {
     stage: Stage,
@@ -27,11 +28,14 @@ pub struct Refresh {
     sent: Option<Secret<String>>,
     /// Until when it may be sent.
     deadline: Option<Timestamp>,
+    /// Why keys that will be needed could not be fetched.
+    without_keys: Option<Error>,
 }
 
 #[derive(Debug)]
 enum Stage {
     Discovering(Discover),
+    FetchingKeys(Renew),
     Exchanging(Box<AskProven>),
     Verifying(Box<Verify>, Tokens),
     Over,
@@ -45,6 +49,7 @@ impl Refresh {
             generation: client.generation,
             sent: None,
             deadline: None,
+            without_keys: None,
         }
     }
 
@@ -75,19 +80,49 @@ impl Refresh {
                         Ok(Step::Send(request))
                     }
                     Step::Done(()) => {
-                        let token = client.session().and_then(|session| session.refresh_token());
-                        let token = token.ok_or(ErrorKind::LoginRequired)?;
-                        let ask = Box::new(exchange::refresh(client, token)?);
-                        self.sent = Some(token.clone());
-                        self.exchange(client, now, ask, Event::Start)
+                        let session = client.session().ok_or(ErrorKind::LoginRequired)?;
+                        let has_user = session.user().is_some();
+                        if has_user && client.provider.keys().is_due(now) {
+                            return self.fetch_keys(client, now, Renew::default(), Event::Start);
+                        }
+                        self.ask(client, now)
                     }
                     _ => Err(ErrorKind::FlowMisused.into()),
                 }
             }
+            Stage::FetchingKeys(renew) => self.fetch_keys(client, now, renew, event),
             Stage::Exchanging(ask) => self.exchange(client, now, ask, event),
             Stage::Verifying(verify, tokens) => self.verify(client, now, verify, event, tokens),
             Stage::Over => Err(ErrorKind::FlowMisused.into()),
         }
+    }
+
+    fn fetch_keys(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        mut renew: Renew,
+        event: Event,
+    ) -> Result<Step<()>, Error> {
+        match renew.step(&mut client.provider, now, event) {
+            Ok(Step::Send(request)) => {
+                self.stage = Stage::FetchingKeys(renew);
+                Ok(Step::Send(request))
+            }
+            Err(error) if error.kind() == ErrorKind::FlowMisused => Err(error),
+            step => {
+                self.without_keys = step.err();
+                self.ask(client, now)
+            }
+        }
+    }
+
+    fn ask(&mut self, client: &mut Client, now: Timestamp) -> Result<Step<()>, Error> {
+        let token = client.session().and_then(|session| session.refresh_token());
+        let token = token.ok_or(ErrorKind::LoginRequired)?;
+        let ask = Box::new(exchange::refresh(client, token)?);
+        self.sent = Some(token.clone());
+        self.exchange(client, now, ask, Event::Start)
     }
 
     fn exchange(
@@ -118,7 +153,17 @@ impl Refresh {
         // Core 12.2: the answer may have no ID token.
         match &tokens.id_token {
             Some(token) => {
-                let verify = complete::verify_id_token(token, &client.provider)?;
+                let verify = match complete::verify_id_token(token, &client.provider) {
+                    Ok(verify) => verify,
+                    // The provider may say another algorithm by now than when it was asked.
+                    Err(doubt) if doubt.kind() == ErrorKind::AlgNotAllowed => {
+                        return renew_without(client, tokens, doubt, now).map(Step::Done);
+                    }
+                    Err(error) => {
+                        client.forget_session();
+                        return Err(error);
+                    }
+                };
                 self.verify(client, now, verify, Event::Start, tokens)
             }
             None => Ok(Step::Done(renew(client, tokens, None, now)?)),
@@ -145,11 +190,17 @@ impl Refresh {
         tokens: Tokens,
     ) -> Result<Step<()>, Error> {
         let step = match verify.step(&mut client.provider, now, event) {
-            // The keys cannot be fetched at the moment.
-            Err(doubt) if doubt.retryable() => {
+            Err(forged) if forged.kind() == ErrorKind::SignatureInvalid => {
+                client.forget_session();
+                return Err(forged);
+            }
+            Err(error) if error.kind() == ErrorKind::FlowMisused => return Err(error),
+            // Its key cannot be had at the moment, or not be used.
+            Err(doubt) => {
+                let doubt = self.without_keys.take().unwrap_or(doubt);
                 return renew_without(client, tokens, doubt, now).map(Step::Done);
             }
-            step => step?,
+            Ok(step) => step,
         };
         match step {
             Step::Done(verified) => {

@@ -289,7 +289,10 @@ impl Check {
             Event::Signature(false) => {
                 return Err(Error::new(ErrorKind::DpopInvalid, "signature"));
             }
-            Event::KeyRefused => return Err(Error::new(ErrorKind::DpopInvalid, "jwk")),
+            Event::CheckFailed(error) if error.kind() == ErrorKind::KeyUnsuitable => {
+                return Err(Error::new(ErrorKind::DpopInvalid, "jwk"));
+            }
+            Event::CheckFailed(error) => return Err(error),
             _ => return Err(ErrorKind::FlowMisused.into()),
         }
         principal.note("dpop");

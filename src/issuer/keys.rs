@@ -143,6 +143,13 @@ impl KeyCache {
             .is_some_and(|set| set.is_fresh(now) || !(self.pause.is_over(now) || set.is_spent(now)))
     }
 
+    /// Whether [`KeyCache::plan`] would fetch keys for any token: there are none whose time is not
+    /// over, and the endpoint is not given a pause.
+    #[cfg(feature = "flows")]
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        !self.set.as_ref().is_some_and(|set| set.is_fresh(now)) && self.pause.is_over(now)
+    }
+
     /// Whether the keys are still good but not for long: four fifths of their time are over.
     pub fn is_ageing(&self, now: Timestamp) -> bool {
         self.set.as_ref().is_some_and(|set| {

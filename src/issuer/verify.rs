@@ -193,7 +193,7 @@ impl Flow for Verify {
                 token.verified(true).map(Step::Done)
             }
             (Stage::Checking(rest), Event::Signature(false)) => self.try_next(rest),
-            (Stage::Checking(_), Event::KeyRefused) => Err(ErrorKind::KeyUnsuitable.into()),
+            (Stage::Checking(_), Event::CheckFailed(error)) => Err(error),
             _ => Err(ErrorKind::FlowMisused.into()),
         }
     }

@@ -43,6 +43,8 @@ pub(super) struct State {
     /// One completion for each callback, however often it is asked for.
     completion: Shared,
     refresh: Shared,
+    /// Whether a session that was renewed is not stored yet.
+    is_saving: Cell<bool>,
     /// How many renewals failed since the last that did not.
     failures: Cell<u32>,
     #[cfg(feature = "backend")]
@@ -402,6 +404,7 @@ impl JsClient {
             logins_turns: Turns::default(),
             completion: Shared::default(),
             refresh: Shared::default(),
+            is_saving: Cell::default(),
             #[cfg(feature = "backend")]
             machine: Machine::default(),
             failures: Cell::default(),
@@ -659,8 +662,9 @@ impl State {
     async fn fresh_token(self: &Rc<Self>) -> Result<String, JsValue> {
         self.look().await.map_err(|error| to_js(&error))?;
         match self.token().map_err(|error| to_js(&error))? {
-            Some(token) => Ok(token),
-            None => {
+            Some(token) if !self.is_saving.get() => Ok(token),
+            // Also for one that came while this was looking, and is not stored yet.
+            _ => {
                 let renewal = JsFuture::from(self.refresh()).await.map(|_| ());
                 self.token_after(renewal)
             }
@@ -816,11 +820,12 @@ impl State {
             flow = flow.sent_before(ambient::now()?.after(FRESH));
         }
         let result = self.host.run(&self.client, &mut flow).await;
+        self.is_saving.set(result.is_ok());
         // The new refresh token is stored before anybody gets the new access token; a session that
         // the provider ended is removed. After a network failure nothing has changed.
         let has_ended = had_session && self.client.borrow().session().is_none();
         match result {
-            Ok(()) => match self.keep.save_renewed(&self.client).await {
+            Ok(()) => match self.save_renewed().await {
                 Ok(Found::Known) => Ok(true),
                 Ok(found) => {
                     let found = self.check_key(found).await?;
@@ -849,6 +854,12 @@ impl State {
             }
             Err(error) => Err(error),
         }
+    }
+
+    async fn save_renewed(&self) -> Result<Found, Error> {
+        let saved = self.keep.save_renewed(&self.client).await;
+        self.is_saving.set(false);
+        saved
     }
 
     async fn tend(self: &Rc<Self>) -> Result<JsValue, JsValue> {

@@ -170,8 +170,7 @@ impl Host {
                 },
                 Progress::Verifies(check) => match self.keys.verify(&check).await {
                     Ok(fits) => Event::Signature(fits),
-                    Err(error) if error.kind() == ErrorKind::KeyUnsuitable => Event::KeyRefused,
-                    Err(error) => return Err(error),
+                    Err(error) => Event::CheckFailed(error),
                 },
                 Progress::Remembers(proof) => Event::Remembered(self.remember(&proof).await),
                 Progress::Signs(request) => self.signing_keys.sign(&request).await?,

@@ -75,6 +75,55 @@ test("signing out in one tab signs the others out at once", async (t) => {
   assert.equal(code, "login_required");
 });
 
+const signedIn = (page) => page.evaluate(() => window.client.state().signedIn);
+
+test("a tab that begins with a copy of another's sessionStorage does not have its session", async (t) => {
+  const { provider, context, first, ready } = await open(t, { options: { store: "session" } });
+  const opened = context.waitForEvent("page");
+  await first.evaluate(() => void window.open("/"));
+  const copy = await opened;
+  await ready(copy);
+  assert.equal(await signedIn(copy), false);
+  const tokens = await copy.evaluate(() => Object.values(sessionStorage).join(" "));
+  assert.doesNotMatch(tokens, /eyJ|refresh/);
+  await first.evaluate(() => window.client.refresh());
+  assert.equal(await signedIn(first), true);
+  assert.equal(provider.reuses(), 0);
+
+  // It has a session of its own once somebody signs in there, and keeps it.
+  const url = await copy.evaluate(async () => String(await window.client.signInUrl()));
+  await copy.goto(provider.signInAt(url));
+  await ready(copy);
+  for (const page of [copy, first, copy]) {
+    await page.goto("https://app.example/");
+    await page.reload();
+    await ready(page);
+    assert.equal(await signedIn(page), true);
+  }
+  // The provider of the tests knows one session at a time.
+  await copy.evaluate(() => window.client.refresh());
+  assert.equal(provider.reuses(), 0);
+});
+
+test("a frame and a page that one goes back to have the session of their tab", async (t) => {
+  const { first, ready } = await open(t, { options: { store: "session" } });
+  await first.goto("https://app.example/");
+  await ready(first);
+  const inFrame = await first.evaluate(async () => {
+    const frame = document.body.appendChild(document.createElement("iframe"));
+    frame.src = "/";
+    while (!frame.contentWindow.isReady) await new Promise((resolve) => setTimeout(resolve, 20));
+    return frame.contentWindow.client.state().signedIn;
+  });
+  assert.equal(inFrame, true);
+  await first.goto("https://app.example/other");
+  await ready(first);
+  assert.equal(await signedIn(first), true);
+  await first.goBack();
+  await ready(first);
+  assert.equal(await signedIn(first), true);
+});
+
 /** Holds the lock of the session and never gives it back. */
 const hang = (page) =>
   page.evaluate(

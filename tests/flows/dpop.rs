@@ -243,7 +243,11 @@ fn dpp_10_a_key_that_the_host_refuses_is_the_proofs_fault() {
     let mut flow = up_to_the_proof(&mut world);
     let now = world.world.net.now;
     let error = flow
-        .step(&mut world.world.guard, now, Event::KeyRefused)
+        .step(
+            &mut world.world.guard,
+            now,
+            Event::CheckFailed(ErrorKind::KeyUnsuitable.into()),
+        )
         .err()
         .unwrap();
     assert_eq!((error.kind(), error.at()), (ErrorKind::DpopInvalid, "jwk"));
@@ -292,7 +296,7 @@ fn events_that_do_not_fit_a_proof_are_misuse() {
     let unfit = [
         || Event::Start,
         || Event::Signature(true),
-        || Event::KeyRefused,
+        || Event::CheckFailed(ErrorKind::KeyUnsuitable.into()),
         || Event::Unreachable(Unreachable::Network),
     ];
     for event in unfit {

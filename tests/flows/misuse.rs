@@ -40,7 +40,9 @@ fn unfit(waits: Waits) -> Vec<Event> {
     if waits != Waits::Signature {
         events.push(Event::Signature(true));
         events.push(Event::Signature(false));
-        events.push(Event::KeyRefused);
+        events.push(Event::CheckFailed(
+            gatepass::ErrorKind::KeyUnsuitable.into(),
+        ));
     }
     // No flow here waits for it; tests/flows/dpop.rs has the one that does.
     events.push(Event::Remembered(Some(true)));

@@ -5,6 +5,7 @@ use gatepass::error::Phase;
 use gatepass::flow::{Event, Reports as _, Step};
 use gatepass::http::{Method, Purpose, Unreachable};
 use gatepass::time::Lifetime;
+use gatepass::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 use crate::support::{Key, Members, Reply, World, code, code_at};
@@ -355,30 +356,135 @@ fn keys_that_cannot_be_fetched_do_not_cost_the_rotated_refresh_token() {
 }
 
 #[test]
-fn a_refreshed_id_token_is_verified() {
-    let mut world = signed_in();
-    let foreign = Reply::json(json!({"keys": [Key::new("k9", "ES256", 99).jwk()]}));
-    world.net.pass(3600);
-    world.idp().always(Purpose::Keys, foreign);
-    assert_eq!(code(world.refresh()), "key_not_found");
-    let mut world = signed_in();
-    world.idp().edit_response = Some(Box::new(|response| {
-        let token = response.text("id_token").unwrap();
-        let signed = token.rsplit_once('.').unwrap().0;
-        let forged = format!("{signed}.{}", crate::support::base64url([7; 64]));
-        response.set("id_token", json!(forged));
-    }));
-    let before = access_token_after_refresh_error(&mut world);
-    assert_eq!(before, "signature_invalid");
+fn a_key_that_cannot_be_had_does_not_cost_the_rotated_refresh_token() {
+    let unfit = |edit: fn(&mut Value)| {
+        let mut jwk = Key::new("k2", "ES256", 77).jwk();
+        edit(&mut jwk);
+        json!([jwk])
+    };
+    for (keys, alert) in [
+        (json!([Key::new("k9", "ES256", 99).jwk()]), "key_not_found"),
+        (json!("none"), "jwks_invalid"),
+        (unfit(|jwk| jwk["use"] = json!("enc")), "key_unsuitable"),
+        (
+            json!([
+                Key::new("k2", "ES256", 77).jwk(),
+                Key::new("k2", "ES256", 78).jwk()
+            ]),
+            "key_ambiguous",
+        ),
+    ] {
+        let mut world = signed_in();
+        world.net.pass(3600);
+        world.idp().rotate_to(Key::new("k2", "ES256", 77));
+        let reply = Reply::json(json!({ "keys": keys }));
+        world.idp().always(Purpose::Keys, reply);
+        let first = refresh_token_sent(&mut world);
+        assert_eq!(alerts(&mut world), [alert]);
+        let user = world.client.session().unwrap().user().unwrap();
+        assert_eq!(user.string("sub").unwrap(), Some("user-1"));
+        world.idp().recover(Purpose::Keys);
+        world.net.pass(3600);
+        assert_ne!(refresh_token_sent(&mut world), first, "{alert}");
+        assert_eq!(alerts(&mut world), [""; 0]);
+    }
 }
 
-/// The code of a refresh that fails, whose tokens are not used.
-fn access_token_after_refresh_error(world: &mut World) -> &'static str {
-    world.net.set_back(200);
-    let before = access_token(world);
-    let code = code(world.refresh());
-    assert_eq!(access_token(world), before);
-    code
+#[test]
+fn a_page_instead_of_the_keys_does_not_cost_the_rotated_refresh_token() {
+    let mut world = signed_in();
+    world.net.pass(3600);
+    world.idp().rotate_to(Key::new("k2", "ES256", 77));
+    world.idp().always(Purpose::Keys, Reply::html());
+    let first = refresh_token_sent(&mut world);
+    assert_eq!(alerts(&mut world), ["jwks_invalid"]);
+    assert_ne!(refresh_token_sent(&mut world), first);
+}
+
+#[test]
+fn a_key_that_was_changed_just_now_does_not_cost_the_rotated_refresh_token() {
+    let mut world = signed_in();
+    // An unknown name was looked for a moment ago, so the set is not fetched again at once.
+    world.idp().rotate_to(Key::new("k2", "ES256", 77));
+    let first = refresh_token_sent(&mut world);
+    assert_eq!(alerts(&mut world), [""; 0]);
+    world.net.pass(5);
+    world.idp().rotate_to(Key::new("k3", "ES256", 78));
+    let second = refresh_token_sent(&mut world);
+    assert_eq!(alerts(&mut world), ["key_not_found"]);
+    let third = refresh_token_sent(&mut world);
+    assert!(first != second && second != third);
+}
+
+#[test]
+fn a_key_that_the_host_refuses_does_not_cost_the_rotated_refresh_token() {
+    for kind in [ErrorKind::KeyUnsuitable, ErrorKind::UnsupportedHost] {
+        let mut world = signed_in();
+        let mut flow = Refresh::new(&world.client);
+        let mut event = Event::Start;
+        loop {
+            event = match world.net.step(&mut flow, &mut world.client, event).unwrap() {
+                Step::Send(request) => world.net.answer(&request),
+                Step::Verify(_) => Event::CheckFailed(kind.into()),
+                Step::Done(()) => break,
+                step => panic!("{step:?}"),
+            };
+        }
+        assert_eq!(alerts(&mut world), [Error::from(kind).code()]);
+        assert!(access_token(&world).starts_with("access-S3CRET-"));
+    }
+}
+
+#[test]
+fn an_algorithm_that_the_metadata_does_not_name_does_not_cost_the_rotated_refresh_token() {
+    let mut world = World::new();
+    world.idp().metadata["id_token_signing_alg_values_supported"] = json!(["ES256"]);
+    world.sign_in().unwrap();
+    world.idp().rotate_to(Key::new("k2", "ES384", 77));
+    let first = refresh_token_sent(&mut world);
+    assert_eq!(alerts(&mut world), ["alg_not_allowed"]);
+    assert_ne!(refresh_token_sent(&mut world), first);
+}
+
+// The answer came from the provider, so the token that was sent is used up; whose the new ones are
+// nobody knows.
+#[test]
+fn an_id_token_that_is_forged_or_none_ends_the_session() {
+    for (id_token, expected) in [
+        (None, "signature_invalid"),
+        (Some("x.y"), "token_malformed"),
+        (Some("e30.e30.e30"), "token_malformed"),
+    ] {
+        let mut world = signed_in();
+        world.idp().edit_response = Some(Box::new(move |response| {
+            let token = response.text("id_token").unwrap();
+            let signed = token.rsplit_once('.').unwrap().0;
+            let forged = format!("{signed}.{}", crate::support::base64url([7; 64]));
+            let token = id_token.unwrap_or(&forged);
+            response.set("id_token", json!(token));
+        }));
+        let sent = world.net.count(Purpose::Refresh);
+        assert_eq!(code(world.refresh()), expected);
+        assert!(world.client.session().is_none());
+        assert_eq!(code(world.refresh()), "login_required");
+        assert_eq!(world.net.count(Purpose::Refresh), sent + 1);
+    }
+}
+
+#[test]
+fn keys_that_will_be_needed_are_fetched_before_the_refresh_token_is_sent() {
+    let mut world = signed_in();
+    world.net.pass(3600);
+    world.net.clear();
+    world.refresh().unwrap();
+    let sent: Vec<_> = world.net.sent.iter().map(|sent| sent.purpose).collect();
+    assert_eq!(sent, [Purpose::Keys, Purpose::Refresh]);
+    // Where nobody knows the user no ID token is waited for.
+    let mut world = signed_in_with(json!({"scope": "read"}));
+    world.net.pass(3600);
+    world.net.clear();
+    world.refresh().unwrap();
+    assert_eq!(world.net.count(Purpose::Keys), 0);
 }
 
 #[test]

@@ -144,6 +144,47 @@ test("a tab that slept before it stored its tokens does not overwrite newer ones
   assert.deepEqual(result, [true, true, "no error"]);
 });
 
+test("nobody gets a new access token before the refresh token that came with it is stored", () => {
+  const result = run(
+    "{}",
+    `
+      const order = [];
+      let asked;
+      const nap = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+      const slow = {
+        ...store,
+        get: async (key) => {
+          const found = store.get(key);
+          await nap(100);
+          return found;
+        },
+        set: async (key, value) => {
+          await nap(100);
+          store.set(key, value);
+          order.push("stored");
+        },
+      };
+      const client = await make({
+        store: slow,
+        fetch: async (url, init) => {
+          const answer = await fetch(url, init);
+          // A look that begins now ends when the answer was read.
+          if (order.length > 0 && String(url).endsWith("/token")) {
+            asked = client.accessToken().then((token) => order.push(token === old ? "old" : "new"));
+          }
+          return answer;
+        },
+      });
+      await signIn(client);
+      const old = await client.accessToken();
+      await client.refresh();
+      await asked;
+      return order;
+    `,
+  );
+  assert.deepEqual(result, ["stored", "stored", "new"]);
+});
+
 test("UserInfo without a session is an error that says so", () => {
   const result = run("{}", "return codeOf((await make()).userinfo());");
   assert.equal(result, "login_required session");

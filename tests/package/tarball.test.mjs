@@ -59,6 +59,7 @@ const MODULES = [
     "seal",
     "sessions",
     "storage",
+    "tab",
     "tend",
     "verdicts",
     "windows",
