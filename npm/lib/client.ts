@@ -14,7 +14,7 @@ import { makeKeyring } from "./keyring.js";
 import { lease, lockOr, released } from "./lock.js";
 import { isBoolean, isFunction, isKeyPair, split, toJson } from "./options.js";
 import { relay } from "./relay.js";
-import { defaultStore, isStore, isStoreOption, listen, sessionStore } from "./storage.js";
+import { defaultStore, isStore, isStoreOption, listen, sessionStore, tell } from "./storage.js";
 import type { StoreOption, TransactionStore } from "./storage.js";
 import { keepTending } from "./tend.js";
 import type { Tending } from "./tend.js";
@@ -264,6 +264,13 @@ export interface SilentOptions extends Omit<SignInOptions, "prompt" | "returnTo"
   readonly timeout?: number;
   /** Gives up; the call is rejected with its reason. @defaultValue none */
   readonly signal?: AbortSignal;
+  /**
+   * What happens where provider and page share no site. `"redirect"`: a session that has a refresh
+   * token is renewed with it; else the page itself goes to the provider with `prompt=none`, and
+   * comes back to where it is now (`returnTo`), with `login_required` at the callback when the provider
+   * needs the user. `"error"`: `silent_unavailable`. @defaultValue "error"
+   */
+  readonly whenUnavailable?: "redirect" | "error";
 }
 
 /** The `claims` parameter (OpenID Connect Core section 5.5). */
@@ -424,7 +431,8 @@ export interface Client {
    * Signs in whom the provider knows already, with nothing to be seen: `prompt=none` in a hidden
    * frame. Only where provider and page share a site (the same host, or see `site`), because browsers
    * keep the cookies of other sites out of frames; elsewhere it rejects with `silent_unavailable`
-   * before anything is sent. Use refresh tokens there, or `signIn({ prompt: "none" })`.
+   * before anything is sent, or with `whenUnavailable: "redirect"` does it in another way and resolves
+   * with `null`.
    *
    * The page at `redirectUri`, of this page's own origin, calls `relayCallback()`. A
    * Content-Security-Policy needs the provider and this origin in `frame-src`.
@@ -432,7 +440,8 @@ export interface Client {
    * Rejects with `login_required` when the provider needs the user (`details.error` says for what),
    * `window_timeout`, and as `signIn` and `handleCallback` do.
    */
-  signInSilent(options?: SilentOptions): Promise<SignedIn>;
+  signInSilent(options?: SilentOptions & { readonly whenUnavailable?: "error" }): Promise<SignedIn>;
+  signInSilent(options: SilentOptions): Promise<SignedIn | null>;
   /**
    * Signs in by the browser's own account chooser (Federated Credential Management, FedCM), where
    * the browser and the provider have it. The page stays as it is, and no cookie of another site is
@@ -516,10 +525,11 @@ export interface Client {
   /** Renews the tokens now. Calls that come meanwhile share the one request. */
   refresh(): Promise<void>;
   /**
-   * Ends the session here at once, in all tabs that share it, and its tokens at the provider; then
-   * sends the page to the provider to end its own session (OpenID Connect RP-Initiated Logout 1.0),
-   * if it offers that. Sign-ins that wait in this tab are forgotten. After a sign-in by FedCM the
-   * browser forgets the connection, with the user's `sub` as the account's hint.
+   * Ends the session here at once, in all tabs that share it and in those with one of their own of the
+   * same user at this client, and its tokens at the provider; then sends the page to the provider to
+   * end its own session (OpenID Connect RP-Initiated Logout 1.0), if it offers that. Sign-ins that wait
+   * in this tab are forgotten. After a sign-in by FedCM the browser forgets the connection, with the
+   * user's `sub` as the account's hint.
    */
   signOut(options?: SignOutOptions): Promise<void>;
   /**
@@ -619,8 +629,15 @@ export async function makeClient<G extends ClientGlue, C extends PageClient>(
       ...(revived && { revived }),
     });
     const send = host.fetch ?? ((input, init) => fetch(input, init));
-    const tends = host.autoRefresh !== false && typeof document !== "undefined";
-    return new Made(held, listeners, options.redirectUri, send, isLocal, tends);
+    const isPage = typeof document !== "undefined";
+    const { issuer, clientId } = options;
+    const named = typeof issuer === "string" ? issuer : issuer.issuer;
+    return new Made(held, listeners, options.redirectUri, send, {
+      isLocal,
+      tends: isPage && host.autoRefresh !== false,
+      // Elsewhere one process may hold the sessions of many users.
+      ...(isPage && "BroadcastChannel" in globalThis && { name: `${named} ${clientId}` }),
+    });
   });
 }
 
@@ -648,11 +665,22 @@ function dpopOptions(dpop: unknown): { readonly key?: CryptoKeyPair; readonly dp
   return { ...host, dpop: rest };
 }
 
+/** Where a client is. */
+interface Surroundings {
+  /** Whether its session is that of all tabs. */
+  readonly isLocal: boolean;
+  /** Whether it renews its session ahead of time. */
+  readonly tends: boolean;
+  /** Under which name tabs with sessions of their own hear of a sign-out. */
+  readonly name?: string;
+}
+
 /** @internal */
 export class PageClient implements Client {
   readonly fetch: typeof fetch;
   readonly #listeners: Listeners<ClientEvent>;
   readonly #redirectUri: string | undefined;
+  readonly #name: string | undefined;
   readonly #held: HeldClient;
   /** The callback that was handled last: its URL is cleaned, so it is kept here. */
   #callback: string | undefined;
@@ -665,8 +693,7 @@ export class PageClient implements Client {
     listeners: Listeners<ClientEvent>,
     redirectUri: string | undefined,
     send: typeof fetch,
-    isLocal: boolean,
-    tends: boolean,
+    { isLocal, tends, name }: Surroundings,
   ) {
     this.#held = held;
     const source: PassSource = {
@@ -677,9 +704,16 @@ export class PageClient implements Client {
     this.fetch = fetchWith(source, send);
     this.#listeners = listeners;
     this.#redirectUri = redirectUri;
-    if (isLocal) {
-      this.#stopListening = listen(() => {
-        if (!held.isDisposed) void held.use((core) => core.sync()).catch(() => {});
+    this.#name = name;
+    if (isLocal || name !== undefined) {
+      this.#stopListening = listen((note) => {
+        if (held.isDisposed) return;
+        const isOver = note && note.signedOutOf === name;
+        // The tabs of one store read there what happened.
+        if (!isLocal && !isOver) return;
+        void held
+          .use((core) => (isLocal ? core.sync() : core.signedOutElsewhere(note?.subject)))
+          .catch(() => {});
       });
     }
     if (tends) {
@@ -736,10 +770,24 @@ export class PageClient implements Client {
     }
   }
 
-  async signInSilent(options: SilentOptions = {}): Promise<SignedIn> {
-    const { host, rest } = split(options, { signal: isSignal });
-    const { origin } = needPage();
-    const { url, ...begun } = await this.#begin({ ...rest, mode: "silent", page: origin });
+  signInSilent(options?: SilentOptions & { readonly whenUnavailable?: "error" }): Promise<SignedIn>;
+  signInSilent(options: SilentOptions): Promise<SignedIn | null>;
+  async signInSilent(options: SilentOptions = {}): Promise<SignedIn | null> {
+    const { host, rest } = split(options, { signal: isSignal, whenUnavailable: isWhenBlocked });
+    const { origin, pathname, search, hash } = needPage();
+    let request;
+    try {
+      request = await this.#begin({ ...rest, mode: "silent", page: origin });
+    } catch (cause) {
+      const { code } = translate(cause);
+      if (host.whenUnavailable !== "redirect" || code !== "silent_unavailable") throw cause;
+      const { timeout: _, ...redirect } = rest;
+      const returnTo = pathname + search + hash;
+      if (this.state().canRefresh) await this.refresh();
+      else await this.signIn({ ...redirect, prompt: "none", returnTo });
+      return null;
+    }
+    const { url, ...begun } = request;
     return this.#complete(await awaitFrame(url, this.#waiting(begun, host.signal)));
   }
 
@@ -847,6 +895,7 @@ export class PageClient implements Client {
 
   async signOutUrl(options: SignOutOptions = {}): Promise<URL | null> {
     let disconnected: Promise<boolean> | undefined;
+    const stop = this.#tellOfSignOut();
     const url = await this.use((core) => {
       const json = toJson(options);
       this.#callback = undefined;
@@ -857,7 +906,9 @@ export class PageClient implements Client {
         disconnected = disconnect(options.revoke === false ? undefined : given);
       }
       return signedOut;
-    }).finally(() => disconnected);
+    })
+      .finally(stop)
+      .finally(() => disconnected);
     if ((await disconnected) === false) this.#listeners.receive('{"type":"disconnect_failed"}');
     return url === undefined ? null : new URL(url);
   }
@@ -873,9 +924,19 @@ export class PageClient implements Client {
     return returnTo === undefined ? {} : { returnTo };
   }
 
-  handleFrontchannelLogout(url?: string | URL): Promise<boolean> {
+  async handleFrontchannelLogout(url?: string | URL): Promise<boolean> {
     const current = url === undefined ? needPage().href : String(url);
-    return this.use((core) => core.frontchannelLogout(current));
+    const stop = this.#tellOfSignOut();
+    return this.use((core) => core.frontchannelLogout(current)).finally(stop);
+  }
+
+  /** Has other tabs hear of a sign-out that begins now, as soon as the session has ended here. */
+  #tellOfSignOut(): () => void {
+    const name = this.#name;
+    if (name === undefined) return () => {};
+    const { subject } = this.state();
+    const note = { signedOutOf: name, ...(subject !== undefined && { subject }) };
+    return this.#listeners.on("signed_out", () => tell(note));
   }
 
   state(): ClientState {

@@ -43,17 +43,25 @@ export function sharedStore(): TokenStore {
 
 const CHANNEL = "gatepass";
 
-/** Tells the other tabs that there is something new, and nothing of what it is. */
-function tell(): void {
+/** That somebody signed out of a client, for tabs with sessions of their own. */
+export interface SignOutNote {
+  /** Issuer and client. */
+  readonly signedOutOf: string;
+  /** Who, where that is known. */
+  readonly subject?: string;
+}
+
+/** Tells the other tabs that there is something new in the store, or that somebody signed out. */
+export function tell(note: SignOutNote | null = null): void {
   const channel = new BroadcastChannel(CHANNEL);
-  channel.postMessage(null);
+  channel.postMessage(note);
   channel.close();
 }
 
 /** Listens for what other tabs tell; call the result to stop. */
-export function listen(listener: () => void): () => void {
+export function listen(listener: (note: SignOutNote | null) => void): () => void {
   const channel = new BroadcastChannel(CHANNEL);
-  channel.onmessage = listener;
+  channel.onmessage = ({ data }) => listener(data as SignOutNote | null);
   return () => channel.close();
 }
 

@@ -170,6 +170,20 @@ impl Client {
         self.set_session(None);
     }
 
+    /// Ends the session here because somebody signed out where another session is kept, and says
+    /// whether it did: that of another user goes on, where both are known.
+    pub fn signed_out_elsewhere(&mut self, subject: Option<&str>) -> bool {
+        let Some(session) = self.session() else {
+            return false;
+        };
+        let own = session.user().and_then(|user| user.string("sub").ok());
+        let is_other = matches!((own.flatten(), subject), (Some(own), Some(other)) if own != other);
+        if !is_other {
+            self.forget_session();
+        }
+        !is_other
+    }
+
     fn set_session(&mut self, session: Option<Session>) {
         self.session = session;
         self.generation = self.generation.wrapping_add(1);

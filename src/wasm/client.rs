@@ -334,6 +334,25 @@ impl JsClient {
         })
     }
 
+    /// Ends the session here because the user signed out in a tab with a session of its own; that of
+    /// another user goes on, where both are known.
+    #[wasm_bindgen(js_name = signedOutElsewhere, unchecked_return_type = "Promise<void>")]
+    pub fn signed_out_elsewhere(&self, subject: Option<String>) -> Promise {
+        let state = Rc::clone(&self.0);
+        promise(async move {
+            if state
+                .client
+                .borrow_mut()
+                .signed_out_elsewhere(subject.as_deref())
+            {
+                state.leave();
+                state.save().await;
+                state.forget_logins().await;
+            }
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
     /// The claims of the ID token as JSON text, while someone is signed in.
     pub fn user(&self) -> Option<String> {
         let client = self.0.client.borrow();

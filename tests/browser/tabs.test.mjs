@@ -65,6 +65,61 @@ test(`${TABS} tabs renew together ${ROUNDS} times and never use a refresh token 
   }
 });
 
+const WORKER = `
+  import { createClient } from "gatepass";
+  const client = await createClient({
+    issuer: "https://as.example",
+    clientId: "spa",
+    redirectUri: "https://app.example/callback",
+    scope: "openid read",
+    store: "local",
+  });
+  const renew = () => client.refresh().then(() => client.accessToken());
+  onmessage = async ({ ports: [port] }) => {
+    port.postMessage(await renew().catch(({ code }) => code));
+  };
+  postMessage("ready");
+`;
+
+test("workers renew together with tabs, and hear of a sign-out", async (t) => {
+  const body = await launched.bundle("worker.mjs", WORKER);
+  const { provider, tab, first } = await open(t, {
+    answer: (url) =>
+      url.pathname === "/worker.js" ? { contentType: "text/javascript", body } : undefined,
+  });
+  const pages = [first, await tab()];
+  for (const page of pages) {
+    await page.evaluate(
+      () =>
+        new Promise((resolve) => {
+          const worker = new Worker("/worker.js", { type: "module" });
+          worker.onmessage = resolve;
+          window.renewInWorker = () =>
+            new Promise((answered) => {
+              const { port1, port2 } = new MessageChannel();
+              port1.onmessage = ({ data }) => answered(data);
+              worker.postMessage(null, [port2]);
+            });
+        }),
+    );
+  }
+  const before = provider.count("/token");
+  for (let round = 0; round < 20; round++) {
+    const together = pages.flatMap((page) => [
+      page.evaluate(() => window.client.refresh().then(() => window.client.accessToken())),
+      page.evaluate(() => window.renewInWorker()),
+    ]);
+    for (const one of await Promise.all(together)) assert.match(one, /^eyJ/);
+  }
+  assert.equal(provider.reuses(), 0);
+  const renewals = provider.count("/token") - before;
+  assert.ok(renewals >= 20 && renewals < 80, `${renewals} renewals`);
+  await first.evaluate(() => window.client.signOutUrl());
+  for (const page of pages) {
+    assert.equal(await page.evaluate(() => window.renewInWorker()), "login_required");
+  }
+});
+
 test("signing out in one tab signs the others out at once", async (t) => {
   const { tab, first } = await open(t);
   const other = await tab();
@@ -73,6 +128,46 @@ test("signing out in one tab signs the others out at once", async (t) => {
   assert.equal(await other.evaluate(() => window.client.user()), null);
   const code = await other.evaluate(() => window.client.accessToken().catch((error) => error.code));
   assert.equal(code, "login_required");
+});
+
+for (const store of ["memory", "session"]) {
+  test(`signing out reaches tabs with a session of their own: store ${store}`, async (t) => {
+    const more = { options: { store }, provider: { expiresIn: 300 } };
+    const { provider, tab, first, signIn } = await open(t, more);
+    const other = await tab();
+    await signIn(other);
+    const waiting = await tab();
+    const url = await waiting.evaluate(async () => String(await window.client.signInUrl()));
+    await first.evaluate(() => window.client.signOutUrl());
+    await other.waitForFunction(() => window.seen.includes("signed_out"));
+    assert.equal(await signedIn(other), false);
+    const kept = await other.evaluate(() => Object.values(sessionStorage).join(" "));
+    assert.doesNotMatch(kept, /eyJ/);
+    // A sign-in that somebody began in another tab goes on.
+    await waiting.goto(provider.signInAt(url));
+    await waiting.waitForFunction(() => window.isReady === true);
+    assert.equal(await signedIn(waiting), true);
+  });
+}
+
+test("a sign-out of somebody else, or of another client, is none", async (t) => {
+  const more = { options: { store: "memory" }, provider: { expiresIn: 300 } };
+  const { first } = await open(t, more);
+  await first.evaluate(async () => {
+    const channel = new BroadcastChannel("gatepass");
+    const signedOutOf = "https://as.example spa";
+    channel.postMessage({ signedOutOf, subject: "mallory" });
+    channel.postMessage({ signedOutOf: "https://as.example spa2", subject: "alice" });
+    channel.postMessage("signedOut");
+    channel.postMessage(null);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  });
+  assert.equal(await signedIn(first), true);
+  await first.evaluate(() => {
+    const channel = new BroadcastChannel("gatepass");
+    channel.postMessage({ signedOutOf: "https://as.example spa", subject: "alice" });
+  });
+  await first.waitForFunction(() => window.seen.includes("signed_out"));
 });
 
 const signedIn = (page) => page.evaluate(() => window.client.state().signedIn);
@@ -289,10 +384,12 @@ test("a page that was offline renews its session when the network is back, a hid
   await page.clock.fastForward(241_000);
   await page.waitForFunction(() => window.seen.includes("refresh_failed"));
   assert.equal(await page.evaluate(() => window.client.state().signedIn), true);
+  // From here on time stands still in the page: no timer brings the renewal.
+  await page.clock.pauseAt(await page.evaluate(() => Date.now() + 1));
   isOffline = false;
   const before = provider.count("/token");
   await context.setOffline(false);
-  await page.waitForFunction(() => window.seen.includes("refreshed"));
+  while (!(await page.evaluate(() => window.seen.includes("refreshed")))) await nap(20);
   assert.equal(provider.count("/token"), before + 1);
 
   const show = (state) =>
@@ -304,7 +401,8 @@ test("a page that was offline renews its session when the network is back, a hid
   await page.clock.fastForward(1_000_000);
   assert.equal(provider.count("/token"), before + 1);
   await show("visible");
-  await page.waitForFunction(() => window.seen.filter((type) => type === "refreshed").length > 1);
+  const times = () => window.seen.filter((type) => type === "refreshed").length;
+  while ((await page.evaluate(times)) < 2) await nap(20);
   assert.equal(provider.count("/token"), before + 2);
 });
 

@@ -387,6 +387,35 @@ test("without a site in common there is no frame and nothing is sent", async (t)
   assert.equal(await page.evaluate(() => document.querySelectorAll("iframe").length), 0);
 });
 
+test("without a site in common the page goes there itself, where that is wanted", async (t) => {
+  const { page, provider } = await open(t, { client: { site: "other.example" } });
+  const asked = page.waitForRequest((request) => request.url().includes("/authorize"));
+  const isBack = page.waitForURL((url) => url.pathname === "/callback");
+  await page.evaluate(() => {
+    history.replaceState(null, "", "/list?page=2#row");
+    window.silently({ whenUnavailable: "redirect", loginHint: "alice" });
+  });
+  const { searchParams } = new URL((await asked).url());
+  assert.equal(searchParams.get("prompt"), "none");
+  assert.equal(searchParams.get("login_hint"), "alice");
+  await isBack;
+  await page.waitForFunction(() => window.isReady === true);
+  assert.equal(await page.evaluate(() => window.client.state().signedIn), true);
+  assert.equal(provider.count("/token"), 1);
+});
+
+test("without a site in common a session is renewed with its refresh token, where that is wanted", async (t) => {
+  const { page, provider } = await open(t, { client: { site: "other.example" } });
+  await (await clickForPopup(page)).click("#back");
+  await outcome(page);
+  await page.evaluate(() => {
+    window.outcome = undefined;
+    window.silently({ whenUnavailable: "redirect" });
+  });
+  assert.equal(await outcome(page), "redirected");
+  assert.equal(provider.count("/token"), 2);
+});
+
 test("cbk_37 messages of other windows are not taken for the frame's", async (t) => {
   let release;
   const held = new Promise((resolve) => (release = resolve));

@@ -292,7 +292,7 @@ fn a_nonce_may_come_back_after_a_refresh_without_one() {
 /// What the alerts since the last look say.
 fn alerts(world: &mut World) -> Vec<&'static str> {
     let alerts = world.client.take_alerts();
-    alerts.iter().map(gatepass::Error::code).collect()
+    alerts.iter().map(Error::code).collect()
 }
 
 #[test]

@@ -508,3 +508,19 @@ fn rfr_24_a_revocation_carries_the_token_in_its_body_and_tells_its_answers_apart
         (0, Some(("server_error_response", false)))
     );
 }
+
+#[test]
+fn a_sign_out_elsewhere_ends_the_session_of_the_same_user() {
+    for (subject, goes_on) in [
+        (Some("user-1"), false),
+        (None, false),
+        (Some("user-2"), true),
+        (Some("User-1"), true),
+    ] {
+        let mut world = World::new();
+        world.sign_in().unwrap();
+        assert_eq!(world.client.signed_out_elsewhere(subject), !goes_on);
+        assert_eq!(world.client.session().is_some(), goes_on, "{subject:?}");
+    }
+    assert!(!World::new().client.signed_out_elsewhere(None));
+}

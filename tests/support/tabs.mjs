@@ -43,16 +43,19 @@ export const LOCK = "gatepass:session:https://as.example spa";
  */
 export async function launchTabs(name) {
   const { project } = installPackage(name);
-  writeFileSync(join(project, "app.mjs"), APP);
-  const { outputFiles } = await build({
-    entryPoints: [join(project, "app.mjs")],
-    bundle: true,
-    format: "esm",
-    write: false,
-    logLevel: "error",
-  });
-  const browser = await launch();
-  return { browser, script: outputFiles[0].text };
+  const bundle = async (file, source) => {
+    writeFileSync(join(project, file), source);
+    const { outputFiles } = await build({
+      entryPoints: [join(project, file)],
+      bundle: true,
+      format: "esm",
+      write: false,
+      logLevel: "error",
+    });
+    return outputFiles[0].text;
+  };
+  const script = await bundle("app.mjs", APP);
+  return { browser: await launch(), script, bundle };
 }
 
 /**

@@ -68,8 +68,9 @@ await client.signIn({
 const { signal } = new AbortController();
 proof<Equal<Awaited<ReturnType<Client["signInPopup"]>>, SignedIn | null>>();
 await client.signInPopup({ whenBlocked: "error", timeout: 60, signal });
-proof<Equal<Awaited<ReturnType<Client["signInSilent"]>>, SignedIn>>();
-await client.signInSilent({ timeout: 5, signal });
+await client.signInSilent({ timeout: 5, signal }).then(({ checks }) => checks);
+const silent = await client.signInSilent({ timeout: 5, whenUnavailable: "redirect" });
+proof<Equal<typeof silent, SignedIn | null>>();
 proof<Equal<Awaited<ReturnType<Client["signInFedCm"]>>, SignedIn | null>>();
 const configUrl = "https://as.example/fedcm.json";
 await client.signInFedCm({ configUrl, mode: "active", whenUnavailable: "redirect", signal });
