@@ -441,6 +441,7 @@ export interface Client {
    * `window_timeout`, and as `signIn` and `handleCallback` do.
    */
   signInSilent(options?: SilentOptions & { readonly whenUnavailable?: "error" }): Promise<SignedIn>;
+  /** With another way where no site is shared: `null` once that was taken. */
   signInSilent(options: SilentOptions): Promise<SignedIn | null>;
   /**
    * Signs in by the browser's own account chooser (Federated Credential Management, FedCM), where
