@@ -492,6 +492,46 @@ test("S4-16 rules by path and method: the first that fits counts, and what fits 
   assert.equal(await status("GET", "/%61dmin/x", ""), 401, "compared as it is decoded");
 });
 
+test("S4-16 a rule asks for roles, one of several scopes, or permissions, and who lacks them is refused", async (t) => {
+  const provider = await startProvider(t);
+  const config = writeConfig("needs.json", {
+    issuer: provider.issuer,
+    audience: AUDIENCE,
+    mode: "jwt",
+    // RFC 9068 has roles and no permissions: where these stand is said.
+    guard: { profile: { permissions: ["permissions"] } },
+    routes: [
+      { path: "/admin/*", roles: "admin" },
+      { path: "/both/*", roles: ["admin", "owner"] },
+      { path: "/one/*", anyRoles: ["admin", "owner"] },
+      { path: "/docs/*", anyScopes: ["docs", "all"] },
+      { path: "/books/*", permissions: ["read:books"] },
+    ],
+  });
+  const { origin } = await gatepass.serve(t, ["--config", config]);
+  for (const [path, claims, status, code] of [
+    ["/admin/x", { roles: ["user", "admin"] }, 200],
+    ["/admin/x", { roles: ["user"] }, 403, "role_insufficient"],
+    ["/admin/x", { scope: "admin" }, 403, "role_insufficient"],
+    ["/both/x", { roles: ["owner", "admin"] }, 200],
+    ["/both/x", { roles: ["admin"] }, 403, "role_insufficient"],
+    ["/one/x", { roles: ["owner"] }, 200],
+    ["/one/x", { roles: ["user"] }, 403, "role_insufficient"],
+    ["/docs/x", { scope: "read all" }, 200],
+    ["/docs/x", { scope: "read" }, 403, "scope_insufficient"],
+    ["/books/x", { permissions: ["read:books", "x"] }, 200],
+    ["/books/x", { permissions: ["write:books"] }, 403, "permission_insufficient"],
+  ]) {
+    const token = await provider.accessToken(claims);
+    const authorization = `Bearer ${token}`;
+    const headers = { "x-forwarded-method": "GET", "x-forwarded-uri": path, authorization };
+    const about = `${path} ${JSON.stringify(claims)}`;
+    assert.equal((await raw(origin, "/auth/traefik", { headers })).status, status, about);
+    const said = await (await ask(origin, token, { uri: path })).json();
+    assert.equal(said.error, code, about);
+  }
+});
+
 test("S2-25 without a provider: a fixed token, or nothing at all", async (t) => {
   const file = join(gatepass.project, "tokens");
   writeFileSync(file, "first-token\nsecond-token\n");
