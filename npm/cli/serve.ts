@@ -130,11 +130,11 @@ export const serve: Command = {
     const renew = async (): Promise<void> => {
       try {
         const next = configure();
-        const renewed = planOf(next);
-        await test(next, renewed);
+        const nextPlan = planOf(next);
+        await test(next, nextPlan);
         const cache = await redis.use(next, GRACE_MS);
-        warn(renewed, log);
-        service.replace(rulesOf(renewed, metrics, log, cache), GRACE_MS);
+        warn(nextPlan, log);
+        service.replace(rulesOf(nextPlan, metrics, log, cache), GRACE_MS);
         log({ level: "INFO", message: "Configuration and secrets were read anew" });
       } catch (error) {
         const message = error instanceof Failure ? error.message : "internal_error";
@@ -142,8 +142,8 @@ export const serve: Command = {
       }
     };
     // One after the other, so that the last one counts.
-    let renewed = Promise.resolve();
-    const reload = (): void => void (renewed = renewed.then(renew));
+    let last = Promise.resolve();
+    const reload = (): void => void (last = last.then(renew));
     process.on("SIGHUP", reload);
     await new Promise((resolve) => {
       process.once("SIGTERM", resolve);
