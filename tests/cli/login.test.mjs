@@ -197,7 +197,31 @@ async function startKeyring(t, home) {
   }
 }
 
-test("S0-04 the tokens are kept in the system's keyring where there is one, and in no file then", async (t) => {
+/** What the command keeps in the keyring, read and written by another program. */
+function useKeyring(env) {
+  const file = join(gatepass.project, "keyring.mjs");
+  writeFileSync(
+    file,
+    `import { readFileSync } from "node:fs";
+    import { Entry } from "@napi-rs/keyring";
+    const entry = new Entry("gatepass", "default", { linux: { store: "secret-service" } });
+    const text = readFileSync(0, "utf8");
+    if (text !== "") entry.setPassword(text);
+    console.log(entry.getPassword());`,
+  );
+  const run = (input) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [file], {
+      env: { PATH: process.env["PATH"], ...env },
+      encoding: "utf8",
+      input,
+    });
+    assert.equal(status, 0, stderr);
+    return JSON.parse(stdout);
+  };
+  return { read: () => run(""), write: (saved) => run(JSON.stringify(saved)) };
+}
+
+test("S0-04 S0-15 the tokens are kept in the system's keyring where there is one, and in no file then, also when they are renewed", async (t) => {
   const provider = await startProvider(t);
   const { home } = makeHome();
   const keyring = await startKeyring(t, home);
@@ -217,6 +241,26 @@ test("S0-04 the tokens are kept in the system's keyring where there is one, and 
   );
   assert.deepEqual([...new Set(runs.map(({ stdout }) => stdout))], [first.stdout]);
   assert.equal(provider.count("/token"), asked);
+
+  // As if the hour were over: however many need a new token, one asks for it and keeps it there.
+  const entry = useKeyring(keyring);
+  const before = entry.read();
+  entry.write({ ...before, issued_at: iso(-3600e3), expires_at: iso(-1000) });
+  const renewals = await Promise.all(
+    Array.from({ length: 5 }, () => gatepass.run(["token"], { env: settings })),
+  );
+  const after = entry.read();
+  assert.deepEqual(
+    [...new Set(renewals.map(({ code, stdout, stderr }) => `${code} ${stdout}${stderr}`))],
+    [`0 ${after.access_token}\n`],
+  );
+  assert.equal(provider.count("/token"), asked + 1);
+  assert.equal(provider.reuses(), 0);
+  assert.notEqual(after.access_token, before.access_token);
+  assert.notEqual(after.refresh_token, before.refresh_token);
+  assert.ok(Date.parse(after.expires_at) > Date.now());
+  assert.ok(!existsSync(tokens));
+
   const none = { ...settings, DBUS_SESSION_BUS_ADDRESS: "unix:path=/nonexistent" };
   const asked2 = await gatepass.run(["token", "--store", "keyring"], { env: none });
   assert.equal(asked2.code, 2, asked2.stderr);
