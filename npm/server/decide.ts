@@ -93,7 +93,10 @@ export function guardDecider(
   onShared: () => void = () => {},
 ): Decider {
   const sender = makeSender();
-  const options: GuardOptions = { ...sharing(source.options, sender.fetch, onShared), onEvent };
+  const options: GuardOptions = {
+    ...sharing(source.options, sender.fetch, { shared: onShared, event: onEvent }),
+    onEvent,
+  };
   let guard: Guard | undefined;
   let making: Promise<Guard> | undefined;
   const make = async (): Promise<Guard> => {

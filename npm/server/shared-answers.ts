@@ -3,7 +3,7 @@
 
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto";
 
-import type { GuardOptions, SharedCache } from "gatepass/guard";
+import type { ErrorCode, GuardEvent, GuardOptions, SharedCache } from "gatepass/guard";
 import { Answer } from "./send.js";
 
 type Introspection = NonNullable<GuardOptions["introspection"]>;
@@ -16,6 +16,13 @@ const PAUSE_MS = 5000;
 const NONCE = 12;
 const TAG = 16;
 
+/** Who is told what became of the store. */
+export interface Listener {
+  /** An answer came from there. */
+  shared(): void;
+  event(event: GuardEvent): void;
+}
+
 /**
  * The guard's options where instances share what the provider said: half of the time for which an
  * answer is used is spent in the store and half in each instance, so that together they are no more.
@@ -25,7 +32,7 @@ const TAG = 16;
 export function sharing(
   options: GuardOptions,
   send: typeof fetch,
-  onShared: () => void,
+  listener: Listener,
 ): GuardOptions {
   const { introspection, sharedCache } = options;
   const secret = introspection?.clientSecret;
@@ -41,7 +48,7 @@ export function sharing(
       introspection,
       secret,
       ttl: ttl - own,
-      onShared,
+      listener,
     }),
   };
 }
@@ -52,15 +59,22 @@ interface Terms {
   readonly secret: string;
   /** For how long an entry is good, in seconds. */
   readonly ttl: number;
-  readonly onShared: () => void;
+  readonly listener: Listener;
 }
 
 /** Looks into the store before it asks. What comes back is checked by the core like any answer. */
 function shareAnswers(send: typeof fetch, store: SharedCache, terms: Terms): typeof fetch {
-  const { introspection, secret, ttl, onShared } = terms;
+  const { introspection, secret, ttl, listener } = terms;
   const secrets = { name: derive(secret, "gatepass name"), seal: derive(secret, "gatepass seal") };
   const unkept = [introspection.cache?.noCacheScopes ?? []].flat();
-  const reach = makeReach();
+  const alert = (code: ErrorCode, hint: string): void =>
+    listener.event({ type: "alert", code, hint });
+  const reach = makeReach(() =>
+    alert(
+      "shared_cache_unavailable",
+      "The Redis did not answer in time; the provider is asked about tokens instead, so check it.",
+    ),
+  );
 
   return (async (input: string, init: RequestInit = {}) => {
     const token = tokenOf(init);
@@ -70,10 +84,18 @@ function shareAnswers(send: typeof fetch, store: SharedCache, terms: Terms): typ
     const name = createHmac("sha256", secrets.name).update(about).digest("base64url");
     const key = derive(secrets.seal, name);
     const kept = await reach(() => store.get(name));
-    const known = typeof kept === "string" ? open(key, kept) : undefined;
-    if (known !== undefined) {
-      onShared();
-      return new Answer(200, { "content-type": JSON_TYPE }, known);
+    if (typeof kept === "string") {
+      const known = open(key, kept);
+      if (known && known.until > Date.now()) {
+        listener.shared();
+        return new Answer(200, { "content-type": JSON_TYPE }, known.text);
+      }
+      if (!known) {
+        alert(
+          "shared_cache_invalid",
+          "What the Redis returned about a token was not sealed by an instance of this service; it is ignored, so check who else writes to it.",
+        );
+      }
     }
 
     const response = await send(input, init);
@@ -123,25 +145,26 @@ function seal(key: Buffer, until: number, text: Buffer): string {
   return Buffer.concat([nonce, sealed, cipher.getAuthTag()]).toString("base64url");
 }
 
-function open(key: Buffer, text: string): Buffer | undefined {
+/** What was sealed and until when it is good; nothing where somebody else wrote it. */
+function open(key: Buffer, sealed: string): { until: number; text: Buffer } | undefined {
   try {
-    const bytes = Buffer.from(text, "base64url");
+    const bytes = Buffer.from(sealed, "base64url");
     const cipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(0, NONCE), {
       authTagLength: TAG,
     });
     cipher.setAuthTag(bytes.subarray(-TAG));
     const plain = Buffer.concat([cipher.update(bytes.subarray(NONCE, -TAG)), cipher.final()]);
     const line = plain.indexOf("\n");
-    if (!(Number(plain.subarray(0, line)) > Date.now())) return undefined;
-    return plain.subarray(line + 1);
+    return { until: Number(plain.subarray(0, line)), text: plain.subarray(line + 1) };
   } catch {
-    // Another secret's, or nobody's: the provider is asked.
     return undefined;
   }
 }
 
 /** Calls the store, which changes nothing when it is away but the time that passes. */
-function makeReach(): <T>(work: () => T | Promise<T>) => Promise<T | undefined> {
+function makeReach(
+  onTrouble: () => void,
+): <T>(work: () => T | Promise<T>) => Promise<T | undefined> {
   let pausedUntil = -Infinity;
   return async (work) => {
     if (performance.now() < pausedUntil) return undefined;
@@ -152,7 +175,9 @@ function makeReach(): <T>(work: () => T | Promise<T>) => Promise<T | undefined> 
     try {
       return await Promise.race([work(), late]);
     } catch {
+      const isFirst = performance.now() >= pausedUntil;
       pausedUntil = performance.now() + PAUSE_MS;
+      if (isFirst) onTrouble();
       return undefined;
     } finally {
       clearTimeout(timer);

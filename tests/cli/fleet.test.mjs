@@ -150,7 +150,7 @@ test("S4-31 S4-28 instances share what the provider said of a token in a Redis, 
   t.after(() => redis.stop());
   const provider = await startProvider(t);
   const env = { ...introspecting(provider), GATEPASS_REDIS: `redis://127.0.0.1:${redis.port}` };
-  const args = ["--cache-ttl", "20", "--metrics"];
+  const args = ["--cache-ttl", "120", "--metrics"];
   const first = await gatepass.serve(t, args, { env });
   const second = await gatepass.serve(t, args, { env });
   const balancer = await listen(t, onward([first.origin, second.origin]));
@@ -168,18 +168,18 @@ test("S4-31 S4-28 instances share what the provider said of a token in a Redis, 
   const name = redisCli(redis, "keys", "*");
   assert.match(name, /^[\w-]{43}$/);
   const left = Number(redisCli(redis, "ttl", name));
-  assert.ok(left >= 1 && left <= 10, String(left));
+  assert.ok(left >= 1 && left <= 60, String(left));
   const text = redisCli(redis, "get", name);
   for (const told of [text, Buffer.from(text, "base64url").toString("latin1")]) {
     for (const word of [token, "somebody", "active", "rs-secret"]) assert.ok(!told.includes(word));
   }
-  const short = provider.opaqueToken({ aud: undefined, exp: Math.floor(Date.now() / 1000) + 4 });
+  const short = provider.opaqueToken({ aud: undefined, exp: Math.floor(Date.now() / 1000) + 30 });
   assert.equal(await authenticate(first.origin, short), true);
   await until("2", () => redisCli(redis, "dbsize"));
   const other = redisCli(redis, "keys", "*")
     .split("\n")
     .find((one) => one !== name);
-  assert.ok(Number(redisCli(redis, "ttl", other)) <= 4);
+  assert.ok(Number(redisCli(redis, "ttl", other)) <= 30);
 
   // Whoever can write there cannot make a verdict, nor give one to another token.
   const ended = provider.opaqueToken({ aud: undefined });
@@ -195,10 +195,13 @@ test("S4-31 S4-28 instances share what the provider said of a token in a Redis, 
     redisCli(redis, "set", third, forged, "EX", "60");
     const fresh = await gatepass.serve(t, args, { env });
     assert.equal(await authenticate(fresh.origin, ended), false, forged);
+    await fresh.logged(/shared_cache_invalid/);
   }
   // While the Redis is away, each asks for itself.
   await redis.stop();
   assert.equal(await authenticate(second.origin, provider.opaqueToken({ aud: undefined })), true);
+  await second.logged(/shared_cache_unavailable/);
+  for (const { output } of [first, second]) assert.ok(!output().includes(token));
 });
 
 test("S4-32 S4-31 another Redis is used once SIGHUP has read its address, and a bad one leaves the old one in place", async (t) => {
