@@ -98,13 +98,14 @@ function shareAnswers(send: typeof fetch, store: SharedCache, terms: Terms): typ
       }
     }
 
+    const askedAt = Date.now();
     const response = await send(input, init);
     const isJson = JSON_PATTERN.test(response.headers.get("content-type") ?? "");
     if (response.status !== 200 || !isJson) return response;
     const bytes = Buffer.from(await response.arrayBuffer());
     const seconds = Math.min(ttl, lifeOf(bytes.toString("utf8"), unkept));
     if (seconds >= 1) {
-      const until = Date.now() + seconds * 1000;
+      const until = askedAt + seconds * 1000;
       // Nobody waits for that.
       void reach(() => store.put(name, seal(key, until, bytes), seconds));
     }
