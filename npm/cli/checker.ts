@@ -127,10 +127,10 @@ export const NEEDS: readonly string[] = [
 /** What the core says of an option, with the place where it stands. */
 export function explain(configuration: Configuration, error: unknown): string {
   if (!(error instanceof GatepassError)) throw error;
-  const { at, hint } = error;
+  const { at, code, hint } = error;
   const where = configuration.found(at as SettingName)?.where;
   const place = where ?? configuration.where(["guard", ...(at ?? "").split(".")]);
-  return `${place}: ${at === undefined ? "" : `${at}: `}${hint}`;
+  return `${place}: ${at === undefined ? "" : `${at}: `}${code}: ${hint}`;
 }
 
 /** The verdict on one token, with the exit code that it means. */

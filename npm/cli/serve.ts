@@ -3,6 +3,7 @@
 import v8 from "node:v8";
 
 import { createGuard } from "gatepass/guard";
+import type { GuardEvent, SharedCache } from "gatepass/guard";
 
 import { guardDecider, openDecider, staticDecider } from "../server/decide.js";
 import type { Decider, GuardSource } from "../server/decide.js";
@@ -17,8 +18,7 @@ import { explain, guardSource, modeOf, routesOf } from "./checker.js";
 import type { Command } from "./command.js";
 import type { Configuration } from "./configuration.js";
 import { EXIT, Failure } from "./failure.js";
-import { openRedis } from "./redis.js";
-import type { Shared } from "./redis.js";
+import { RedisTier } from "./redis.js";
 
 export const serve: Command = {
   name: "serve",
@@ -86,7 +86,8 @@ export const serve: Command = {
       return 0;
     }
 
-    const shared = await openRedis(configuration);
+    const redis = new RedisTier();
+    const shared = await redis.use(configuration, GRACE_MS);
     const metrics = new Metrics();
     const level = (configuration.text("logLevel") ?? "info").toUpperCase() as Level;
     const write = (line: string): void => void process.stdout.write(line);
@@ -126,24 +127,23 @@ export const serve: Command = {
     warn(plan, log);
 
     const drainMs = 1000 * (configuration.integer("drainTimeout") ?? 10);
-    const reload = (): void => {
-      renew(configure, log).then(
-        (next) => {
-          service.replace(rulesOf(next, metrics, log, shared), GRACE_MS);
-          log({
-            level: "INFO",
-            message: "Configuration and secrets were read anew",
-          });
-        },
-        (error: unknown) => {
-          const message = error instanceof Failure ? error.message : "internal_error";
-          log({
-            level: "ERROR",
-            message: `The old configuration stays: ${message}`,
-          });
-        },
-      );
+    const renew = async (): Promise<void> => {
+      try {
+        const next = configure();
+        const nextPlan = planOf(next);
+        await test(next, nextPlan);
+        const cache = await redis.use(next, GRACE_MS);
+        warn(nextPlan, log);
+        service.replace(rulesOf(nextPlan, metrics, log, cache), GRACE_MS);
+        log({ level: "INFO", message: "Configuration and secrets were read anew" });
+      } catch (error) {
+        const message = error instanceof Failure ? error.message : "internal_error";
+        log({ level: "ERROR", message: `The old configuration stays: ${message}` });
+      }
     };
+    // One after the other, so that the last one counts.
+    let last = Promise.resolve();
+    const reload = (): void => void (last = last.then(renew));
     process.on("SIGHUP", reload);
     await new Promise((resolve) => {
       process.once("SIGTERM", resolve);
@@ -152,7 +152,7 @@ export const serve: Command = {
     process.off("SIGHUP", reload);
     log({ level: "INFO", message: "Draining" });
     await service.drain(drainMs);
-    shared?.close();
+    redis.close();
     log({ level: "INFO", message: "Stopped" });
     return 0;
   },
@@ -237,18 +237,19 @@ function rulesOf(
   { mode, source, tokens, routes }: Plan,
   metrics: Metrics,
   log: Log,
-  shared: Shared | undefined,
+  sharedCache: SharedCache | undefined,
 ): Rules {
   let decider: Decider = openDecider;
   if (mode === "static") decider = staticDecider(tokens ?? []);
   if (source) {
-    const options = { ...source.options, ...(shared && { sharedCache: shared.cache }) };
-    decider = guardDecider({ ...source, options }, (event) => {
+    const options = { ...source.options, ...(sharedCache && { sharedCache }) };
+    const note = (event: GuardEvent): void => {
       metrics.event(event);
       if (event.type === "alert") {
         log({ level: "ERROR", message: `${event.code}: ${event.hint}` });
       }
-    });
+    };
+    decider = guardDecider({ ...source, options }, note, () => metrics.shared());
   }
   return { decider, ...(routes !== undefined && { routes }) };
 }
@@ -264,14 +265,6 @@ function warn({ mode, source }: Plan, log: Log): void {
         "No audience is set: tokens that name none are accepted, whatever they were issued for",
     });
   }
-}
-
-async function renew(configure: () => Configuration, log: Log): Promise<Plan> {
-  const configuration = configure();
-  const plan = planOf(configuration);
-  await test(configuration, plan);
-  warn(plan, log);
-  return plan;
 }
 
 async function listen(service: Service, host: string, port: number): Promise<number> {

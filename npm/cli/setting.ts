@@ -290,7 +290,7 @@ export const SETTINGS = [
   {
     name: "redis",
     kind: "secret",
-    help: "A Redis, as redis://HOST:PORT, in which instances share the provider's keys. Needs the package @redis/client.",
+    help: "A Redis, as redis://HOST:PORT, in which instances share the provider's keys and, sealed, its answers about tokens. Needs the package @redis/client.",
   },
   {
     name: "rateLimit",

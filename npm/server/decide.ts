@@ -4,6 +4,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 
 import { createGuard } from "gatepass/guard";
 import { makeSender } from "./send.js";
+import { sharing } from "./shared-answers.js";
 import type { Guard, GuardEvent, GuardOptions, Need, Principal, Tally } from "gatepass/guard";
 
 /** What is shown of a request. */
@@ -81,10 +82,21 @@ export function staticDecider(tokens: readonly string[]): Decider {
 
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
 
-/** Asks a guard, which is made with the first request: starting needs no provider. */
-export function guardDecider(source: GuardSource, onEvent: (event: GuardEvent) => void): Decider {
+/**
+ * Asks a guard, which is made with the first request: starting needs no provider.
+ *
+ * @param onShared what to do when an answer came from another instance
+ */
+export function guardDecider(
+  source: GuardSource,
+  onEvent: (event: GuardEvent) => void,
+  onShared: () => void = () => {},
+): Decider {
   const sender = makeSender();
-  const options: GuardOptions = { fetch: sender.fetch, ...source.options, onEvent };
+  const options: GuardOptions = {
+    ...sharing(source.options, sender.fetch, { shared: onShared, event: onEvent }),
+    onEvent,
+  };
   let guard: Guard | undefined;
   let making: Promise<Guard> | undefined;
   const make = async (): Promise<Guard> => {

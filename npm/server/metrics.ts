@@ -40,6 +40,7 @@ export class Metrics {
   readonly #failures = new Map<string, number>();
   readonly #alerts = new Map<string, number>();
   #proxied = new Map<string, number>();
+  #shared: number | undefined;
 
   /** `outcome` is `accepted` or a code: never anything that a client can choose. */
   decided(outcome: string, milliseconds: number): void {
@@ -49,6 +50,11 @@ export class Metrics {
 
   proxied(status: number): void {
     add(this.#proxied, `${Math.floor(status / 100)}xx`);
+  }
+
+  /** An answer that another instance had got; the guard takes it for one of the provider. */
+  shared(): void {
+    this.#shared = (this.#shared ?? 0) + 1;
   }
 
   event(event: GuardEvent): void {
@@ -111,6 +117,12 @@ export class Metrics {
     single("cache_evictions_total", "counter", "Verdicts dropped for room.", cache?.evicted);
     single("introspections_total", "counter", "Questions that were sent.", asked?.asked);
     single("introspection_cached_total", "counter", "Answers used again.", asked?.cached);
+    single(
+      "introspection_shared_total",
+      "counter",
+      "Questions that the shared cache answered, which count as sent.",
+      this.#shared,
+    );
     const refusals = asked?.cachedRefusals;
     single("introspection_cached_refusals_total", "counter", "Refusals used again.", refusals);
     const memory = process.memoryUsage.rss();

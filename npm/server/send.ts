@@ -2,7 +2,7 @@
 // service a dozen megabytes and half of its time for each question.
 
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
-import type { IncomingMessage } from "node:http";
+import type { IncomingHttpHeaders } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 
 /** More than any answer that the guard reads. */
@@ -45,7 +45,7 @@ export function makeSender(): Sender {
         response.once("error", fail);
         response.once("end", () => {
           done();
-          resolve(new Answer(response, Buffer.concat(chunks)));
+          resolve(new Answer(response.statusCode ?? 0, response.headers, Buffer.concat(chunks)));
         });
       });
       const abort = (): void => void request.destroy(new Error("aborted"));
@@ -69,7 +69,7 @@ export function makeSender(): Sender {
 }
 
 /** As much of a `Response` as the core and the service look at. */
-class Answer {
+export class Answer {
   readonly type = "default";
   readonly redirected = false;
   /** There is no stream: the answer was read. */
@@ -78,8 +78,8 @@ class Answer {
   readonly headers: { get(name: string): string | null };
   readonly #bytes: Buffer;
 
-  constructor({ headers, statusCode = 0 }: IncomingMessage, bytes: Buffer) {
-    this.status = statusCode;
+  constructor(status: number, headers: IncomingHttpHeaders, bytes: Buffer) {
+    this.status = status;
     this.headers = {
       get(name) {
         const value = headers[name.toLowerCase()];

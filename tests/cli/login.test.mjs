@@ -197,7 +197,31 @@ async function startKeyring(t, home) {
   }
 }
 
-test("S0-04 the tokens are kept in the system's keyring where there is one, and in no file then", async (t) => {
+/** What the command keeps in the keyring, read and written by another program. */
+function useKeyring(env) {
+  const file = join(gatepass.project, "keyring.mjs");
+  writeFileSync(
+    file,
+    `import { readFileSync } from "node:fs";
+    import { Entry } from "@napi-rs/keyring";
+    const entry = new Entry("gatepass", "default", { linux: { store: "secret-service" } });
+    const text = readFileSync(0, "utf8");
+    if (text !== "") entry.setPassword(text);
+    console.log(entry.getPassword());`,
+  );
+  const run = (input) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [file], {
+      env: { PATH: process.env["PATH"], ...env },
+      encoding: "utf8",
+      input,
+    });
+    assert.equal(status, 0, stderr);
+    return JSON.parse(stdout);
+  };
+  return { read: () => run(""), write: (saved) => run(JSON.stringify(saved)) };
+}
+
+test("S0-04 S0-15 the tokens are kept in the system's keyring where there is one, and in no file then, also when they are renewed", async (t) => {
   const provider = await startProvider(t);
   const { home } = makeHome();
   const keyring = await startKeyring(t, home);
@@ -217,6 +241,26 @@ test("S0-04 the tokens are kept in the system's keyring where there is one, and 
   );
   assert.deepEqual([...new Set(runs.map(({ stdout }) => stdout))], [first.stdout]);
   assert.equal(provider.count("/token"), asked);
+
+  // As if the hour were over: however many need a new token, one asks for it and keeps it there.
+  const entry = useKeyring(keyring);
+  const before = entry.read();
+  entry.write({ ...before, issued_at: iso(-3600e3), expires_at: iso(-1000) });
+  const renewals = await Promise.all(
+    Array.from({ length: 5 }, () => gatepass.run(["token"], { env: settings })),
+  );
+  const after = entry.read();
+  assert.deepEqual(
+    [...new Set(renewals.map(({ code, stdout, stderr }) => `${code} ${stdout}${stderr}`))],
+    [`0 ${after.access_token}\n`],
+  );
+  assert.equal(provider.count("/token"), asked + 1);
+  assert.equal(provider.reuses(), 0);
+  assert.notEqual(after.access_token, before.access_token);
+  assert.notEqual(after.refresh_token, before.refresh_token);
+  assert.ok(Date.parse(after.expires_at) > Date.now());
+  assert.ok(!existsSync(tokens));
+
   const none = { ...settings, DBUS_SESSION_BUS_ADDRESS: "unix:path=/nonexistent" };
   const asked2 = await gatepass.run(["token", "--store", "keyring"], { env: none });
   assert.equal(asked2.code, 2, asked2.stderr);
@@ -225,7 +269,7 @@ test("S0-04 the tokens are kept in the system's keyring where there is one, and 
   assert.equal((await gatepass.run(["token"], { env: settings })).code, 3);
 });
 
-test("DEV-14 S2-35 the page on this machine takes one answer, for its own name and this login only", async (t) => {
+test("S2-35 DEV-14 the page on this machine takes one answer, for its own name and this login only", async (t) => {
   const provider = await startProvider(t);
   const { url, callback, login } = await begin(t, provider);
   const redirectUri = new URL(url).searchParams.get("redirect_uri");
@@ -264,7 +308,7 @@ test("DEV-17 the page shows nothing of the callback, whether it went well or not
   }
 });
 
-test("DEV-15 S2-07 the default comes back to the address 127.0.0.1:8088; where AUTH_ENDPOINT says who the provider is, to localhost", async (t) => {
+test("S2-07 DEV-15 the default comes back to the address 127.0.0.1:8088; where AUTH_ENDPOINT says who the provider is, to localhost", async (t) => {
   const provider = await startProvider(t);
   const { env } = makeHome();
   const taken = createServer();
@@ -391,6 +435,34 @@ test("S2-04 S2-05 S2-06 S2-08 S2-14 S2-17 S2-18 the variables of the gateway's o
   assert.equal(shown.stdout, "your_access_token_here\n");
   assert.equal((await gatepass.run(["logout", ...prefix], { env: settings })).code, 0);
   assert.ok(!existsSync(path));
+});
+
+test("S2-08 S2-07 the gateway's own scope and redirect address are used as they are said", async (t) => {
+  const provider = await startProvider(t);
+  const { env } = makeHome();
+  const redirectUri = `http://localhost:${await freePort()}/auth/done`;
+  const login = gatepass.start(t, ["login", "--env-prefix", "FMCP_OAUTH_"], {
+    env: {
+      ...env,
+      FMCP_OAUTH_AUTH_ENDPOINT: `${provider.issuer}/authorize`,
+      FMCP_OAUTH_TOKEN_ENDPOINT: `${provider.issuer}/token`,
+      FMCP_OAUTH_CLIENT_ID: "spa",
+      FMCP_OAUTH_REDIRECT_URI: redirectUri,
+      FMCP_OAUTH_SCOPE: "openid read",
+      FMCP_OAUTH_STORE: "file",
+    },
+  });
+  const [, url] = await login.said(ADDRESS);
+  const { searchParams } = new URL(url);
+  assert.deepEqual(
+    [searchParams.get("scope"), searchParams.get("redirect_uri")],
+    ["openid read", redirectUri],
+  );
+  const back = provider.signInAt(url);
+  assert.ok(back.startsWith(`${redirectUri}?`));
+  assert.equal((await raw(back, { host: new URL(back).host })).status, 200);
+  const { code, stderr } = await login.exited;
+  assert.equal(code, 0, stderr);
 });
 
 test("S0-10 S0-11 S0-12 the variables of the job tool's documentation work unchanged", async (t) => {

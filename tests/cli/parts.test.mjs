@@ -1,7 +1,9 @@
 // Parts of the command that are better looked at by themselves.
 
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
@@ -9,8 +11,9 @@ import { makeFolder } from "../support/folder.mjs";
 import { installPackage } from "../support/installed.mjs";
 
 let load;
+let project;
 before(() => {
-  const { project } = installPackage("cli-parts");
+  ({ project } = installPackage("cli-parts"));
   load = (file) => import(join(project, "node_modules/gatepass/dist", file));
 });
 
@@ -97,5 +100,73 @@ test("S2-09 S2-10 S2-11 S2-12 the issuer of an endpoint is looked for where prov
     ["https://accounts.google.com/o/oauth2/v2/auth", "https://accounts.google.com"],
   ]) {
     assert.ok(issuersNear(endpoint).includes(issuer), endpoint);
+  }
+});
+
+/** Two states of a file, of different lengths, by which half of one can be told. */
+const STATES = ["short", "long".repeat(50_000)].map((access_token) =>
+  JSON.stringify({ access_token, end: true }),
+);
+
+/** A process that writes the two in turn; it says when it has begun. */
+async function startWriter(t, path, times) {
+  const [file, settings] = [join(project, "writer.mjs"), join(project, "writer.json")];
+  writeFileSync(
+    file,
+    `import { readFileSync } from "node:fs";
+    import { openVault } from "./node_modules/gatepass/dist/cli/vault.js";
+    const { times, states, ...given } = JSON.parse(readFileSync(${JSON.stringify(settings)}, "utf8"));
+    const vault = await openVault({ text: (name) => given[name] });
+    vault.write(states[0]);
+    process.stdout.write("begun");
+    for (let turn = 1; times === null || turn < times; turn++) vault.write(states[turn % 2]);`,
+  );
+  writeFileSync(
+    settings,
+    JSON.stringify({ store: "file", storePath: path, times, states: STATES }),
+  );
+  const child = spawn(process.execPath, [file], { stdio: ["ignore", "pipe", "inherit"] });
+  const ended = once(child, "exit");
+  t.after(() => child.kill("SIGKILL"));
+  await once(child.stdout, "data");
+  return { child, ended };
+}
+
+const openFile = async (path) => {
+  const { openVault } = await load("cli/vault.js");
+  const settings = { store: "file", storePath: path };
+  return openVault({ text: (name) => settings[name] });
+};
+
+test("S2-14 S0-15 who reads the tokens while another process writes them sees all of one state", async (t) => {
+  const path = join(makeFolder("vault"), "tokens.json");
+  const vault = await openFile(path);
+  const { child, ended } = await startWriter(t, path, 300);
+  const seen = new Set();
+  let reads = 0;
+  while (child.exitCode === null) {
+    const text = vault.read();
+    assert.equal(JSON.parse(text).end, true);
+    seen.add(STATES.indexOf(text));
+    // The end of the writer is told between two reads.
+    if (++reads % 20 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.deepEqual(await ended, [0, null]);
+  assert.deepEqual([...seen].sort(), [0, 1]);
+  assert.deepEqual(readdirSync(join(path, "..")), ["tokens.json"]);
+});
+
+test("S2-14 S0-15 a process that is killed while it writes leaves the tokens whole, and the next one writes on", async (t) => {
+  const path = join(makeFolder("vault"), "tokens.json");
+  for (let round = 0; round < 12; round++) {
+    const { child, ended } = await startWriter(t, path, null);
+    await new Promise((resolve) => setTimeout(resolve, round * 3));
+    child.kill("SIGKILL");
+    assert.deepEqual(await ended, [null, "SIGKILL"]);
+    assert.ok(STATES.includes(readFileSync(path, "utf8")), `round ${round}`);
+    const vault = await openFile(path);
+    assert.ok(STATES.includes(vault.read()));
+    vault.write(STATES[0]);
+    assert.equal(vault.read(), STATES[0]);
   }
 });

@@ -180,6 +180,7 @@ test("S1-23 what the provider said of a refusal is told, with its status and wha
   const failed = await gatepass.run(["token"], { env: broken.env });
   assert.equal(failed.code, 1);
   assert.match(failed.stderr, /HTTP 502: .*Bad gateway/);
+  assert.ok(!failed.stderr.includes(SECRET) && !stderr.includes(SECRET));
 });
 
 test("S1-14 --debug shows requests and answers, and none of the secrets in them", async (t) => {

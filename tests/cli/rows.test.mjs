@@ -470,6 +470,48 @@ test("S2-09 S2-10 S2-11 S2-12 a login at a provider that everybody knows asks at
   assertGolden("wire-providers", `${seen.join("\n\n")}\n`);
 });
 
+test("S3-17 S3-16 the gRPC client's form of an endpoint leads to its token, by the provider that it names or its own", async () => {
+  const service = "https://flyte.example.com";
+  for (const issuer of ["https://login.example.com", service]) {
+    const log = join(gatepass.project, "asked-of-flyte.txt");
+    writeFileSync(log, "");
+    const documents = {
+      [`${issuer}/.well-known/openid-configuration`]: { issuer, token_endpoint: `${issuer}/token` },
+      [`${issuer}/token`]: { access_token: "of-flyte", token_type: "Bearer", expires_in: 300 },
+      ...(issuer !== service && {
+        [`${service}/.well-known/oauth-protected-resource`]: {
+          resource: service,
+          authorization_servers: [issuer],
+        },
+      }),
+    };
+    const env = preload(
+      "flyte",
+      `import { appendFileSync } from "node:fs";
+      const documents = ${JSON.stringify(documents)};
+      globalThis.fetch = async (url, init) => {
+        appendFileSync(${JSON.stringify(log)}, (init?.method ?? "GET") + " " + url + "\\n");
+        const document = documents[url];
+        return document ? Response.json(document) : new Response("", { status: 404 });
+      };`,
+    );
+    const { code, stdout, stderr } = await gatepass.run(["token", "--env-prefix", "FLYTE_"], {
+      env: {
+        ...env,
+        HOME: makeHome().home,
+        FLYTE_ENDPOINT: "dns:///flyte.example.com:443",
+        FLYTE_CLIENT_ID: "your_id",
+        FLYTE_CLIENT_SECRET: "your_secret",
+        FLYTE_FLOW: "client_credentials",
+      },
+    });
+    assert.deepEqual([code, stdout], [0, "of-flyte\n"], stderr);
+    const asked = readFileSync(log, "utf8").trim().split("\n");
+    assert.equal(asked[0], `GET ${service}/.well-known/oauth-protected-resource`);
+    assert.equal(asked.at(-1), `POST ${issuer}/token`);
+  }
+});
+
 test("S2-20 the token goes into curl and into a program in Python as README says", async (t) => {
   const readme = readFileSync(join(root, "README.md"), "utf8");
   const shown = [];

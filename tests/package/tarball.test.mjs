@@ -119,6 +119,7 @@ const MODULES = [
     "route",
     "send",
     "service",
+    "shared-answers",
   ].map((n) => program(`server/${n}`)),
   ...["backend", "client", "guard", "primitives"].flatMap((n) => typed(`api/${n}`)),
   ...[
