@@ -142,8 +142,46 @@ export class Account {
       // As below. What stands there is not repeated.
     }
     throw new Failure(EXIT.configuration, [
-      `${this.vault.where} holds no tokens that can be read.`,
+      `${this.vault.where} holds no tokens that can be read. Remove what is there, or give another --store-path.`,
     ]);
+  }
+
+  /**
+   * Whose login is kept, where it is not that of this client at this provider.
+   *
+   * @param provider without it, only clients are compared
+   */
+  stranger({ asked_for, client_id, issuer }: Saved, provider?: Provider): string | undefined {
+    if (client_id !== undefined && client_id !== this.configuration.text("clientId")) {
+      return FOREIGN;
+    }
+    // A program's own token can be asked for again, a user's login cannot.
+    if (this.flow === "client_credentials" && asked_for === undefined) {
+      return "holds the login of a user";
+    }
+    if (issuer === undefined || provider === undefined) return undefined;
+    // It publishes nothing, or nothing at present: the login's own provider is one of that origin.
+    const isOurs = provider.isNamedByOrigin
+      ? originOf(issuer) === originOf(issuerOf(provider))
+      : issuer === issuerOf(provider);
+    return isOurs ? undefined : FOREIGN;
+  }
+
+  /** @throws Failure where the tokens of this login would take the place of somebody else's */
+  refuseForeign(provider?: Provider): void {
+    const { vault } = this;
+    const saved = vault.kind === "none" ? undefined : this.saved();
+    const whose = saved && this.stranger(saved, provider);
+    if (whose === undefined) return;
+    const place = vault.kind === "file" ? "Give another --store-path" : "Give --store file";
+    throw new Failure(
+      EXIT.configuration,
+      [
+        `${vault.where} ${whose}, which would be lost.`,
+        `${place}, or name each of them in the file (servers) and choose with --server; or end that login first, with the settings it was made with: gatepass logout.`,
+      ],
+      "login_foreign",
+    );
   }
 
   /** Runs work while no other process changes what is kept. */
@@ -183,7 +221,7 @@ export class Account {
       });
     } catch (error) {
       if (store.isForeign) {
-        throw this.notLoggedIn(`: ${this.vault.where} belongs to another client or provider`);
+        throw this.notLoggedIn(`: ${this.vault.where} ${FOREIGN}`);
       }
       throw this.#explain(error);
     } finally {
@@ -219,6 +257,7 @@ export class Account {
       this.#livesOn(saved);
     if (this.vault.kind !== "none") {
       const saved = this.saved();
+      if (saved?.asked_for === undefined) this.refuseForeign();
       if (isGood(saved)) return saved.access_token;
     }
     return this.alone(async (held) => {
@@ -325,7 +364,7 @@ export class Account {
     const scope = this.scope(provider);
     const { issuer } = provider;
     const { onTokens } = own;
-    if (own.store) own.store.issuer = typeof issuer === "string" ? issuer : issuer.issuer;
+    if (own.store) own.store.issuer = issuerOf(provider);
     const options: BackendOptions = {
       issuer,
       clientId,
@@ -378,9 +417,17 @@ export class Account {
   }
 }
 
-function isAllLoopback({ issuer }: Provider, configuration: Configuration): boolean {
+/** What is said of a login that is somebody else's. */
+const FOREIGN = "belongs to another client or provider";
+
+const issuerOf = ({ issuer }: Provider): string =>
+  typeof issuer === "string" ? issuer : issuer.issuer;
+
+const originOf = (url: string): string => (URL.canParse(url) ? new URL(url).origin : url);
+
+function isAllLoopback(provider: Provider, configuration: Configuration): boolean {
   const urls = [
-    typeof issuer === "string" ? issuer : issuer.issuer,
+    issuerOf(provider),
     ...(["authUrl", "tokenUrl"] as const).flatMap((name) => configuration.text(name) ?? []),
   ];
   return urls.every(isLoopback);

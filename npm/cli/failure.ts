@@ -17,6 +17,8 @@ export class Failure extends Error {
   constructor(
     readonly exitCode: number,
     readonly lines: readonly string[],
+    /** What programs tell it by, where there is a name for it. */
+    readonly code?: string,
   ) {
     super(lines.join("\n"));
   }

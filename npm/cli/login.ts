@@ -11,6 +11,7 @@ import type { Call, Command } from "./command.js";
 import { EXIT, Failure, misconfigured } from "./failure.js";
 import { listen } from "./loopback.js";
 import type { Loopback } from "./loopback.js";
+import type { Provider } from "./provider.js";
 import { plain, spinner } from "./terminal.js";
 import { fixModes, isInWorkTree } from "./vault.js";
 
@@ -60,6 +61,7 @@ export const login: Command = {
       terminal.err(`${vault.where} lies in a git work tree: see that it is never committed.`);
     }
     const provider = await account.provider();
+    account.refuseForeign(provider);
     const asked = account.scope(provider);
     const store = new SessionStore(vault, account.configuration.text("clientId") ?? "");
     const isDevice = flags["device"] === true || account.flow === "device";
@@ -86,7 +88,7 @@ interface Asks {
   readonly account: Account;
   readonly call: Call;
   readonly store: SessionStore;
-  readonly provider: Awaited<ReturnType<Account["provider"]>>;
+  readonly provider: Provider;
   readonly limitMs: number;
 }
 
@@ -138,6 +140,7 @@ async function byBrowser({
       try {
         await account.alone(async (held) => {
           store.held = held;
+          account.refuseForeign(provider);
           await signedIn.handleCallback(callback);
         });
         return true;
@@ -287,7 +290,8 @@ export const logout: Command = {
     const { env, flags, terminal } = call;
     const account = await Account.open(call);
     const { vault } = account;
-    const wasSignedIn = vault.read() !== undefined;
+    const saved = vault.kind === "none" ? undefined : account.saved();
+    const wasSignedIn = saved !== undefined;
     const tell = (revoked: boolean): void => {
       if (flags["json"] !== true) return;
       terminal.out(JSON.stringify({ signed_in: false, was_signed_in: wasSignedIn, revoked }));
@@ -299,9 +303,21 @@ export const logout: Command = {
     }
     let page: URL | null = null;
     let isEnded = account.flow !== "client_credentials";
+    const provider = isEnded ? await account.provider() : undefined;
     await account.alone(async () => {
+      // As it is now: while this process waited for its turn, another one may have signed in.
+      const now = account.saved();
+      const whose = now && account.stranger(now, provider);
+      if (whose !== undefined) {
+        const advice = "To end that one, log out with the settings it was made with.";
+        throw new Failure(
+          EXIT.notLoggedIn,
+          [`Not logged in: ${vault.where} ${whose}, and was left alone. ${advice}`],
+          "login_foreign",
+        );
+      }
       try {
-        if (isEnded) page = await endAtProvider(account);
+        if (provider) page = await endAtProvider(account, provider);
       } catch (error) {
         isEnded = false;
         // Whatever the provider does: here it is over.
@@ -327,11 +343,13 @@ export const logout: Command = {
   },
 };
 
-async function endAtProvider(account: Account): Promise<URL | null> {
+async function endAtProvider(account: Account, provider: Provider): Promise<URL | null> {
   const store = new SessionStore(account.vault, account.configuration.text("clientId") ?? "");
-  const client = await account.client(await account.provider(), { store });
+  const client = await account.client(provider, { store });
   try {
-    return await client.signOutUrl();
+    const page = await client.signOutUrl();
+    if (store.isForeign) throw new Error("what it publishes of itself cannot be read.");
+    return page;
   } finally {
     client.dispose();
   }

@@ -16,6 +16,8 @@ export interface Provider {
   metadata(): Promise<Metadata | undefined>;
   /** Whether keys can be found, without which no ID token can be checked. */
   readonly hasKeys: boolean;
+  /** Whether its name is no more than where its endpoints are: nothing was published near them. */
+  readonly isNamedByOrigin: boolean;
 }
 
 type Metadata = Readonly<Record<string, unknown>>;
@@ -90,6 +92,7 @@ export async function findProvider(
   return {
     issuer,
     hasKeys: typeof issuer === "string" || issuer.jwks_uri !== undefined,
+    isNamedByOrigin: typeof issuer !== "string",
     metadata: async () => (typeof issuer === "string" ? read(issuer) : issuer),
     async fetch(input, init) {
       const url = String(input);
