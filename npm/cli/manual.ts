@@ -8,7 +8,6 @@ import { isLoopback } from "./checker.js";
 import type { Call, Command } from "./command.js";
 import type { Configuration } from "./configuration.js";
 import { EXIT, Failure, misconfigured } from "./failure.js";
-import { SETTINGS as ALL, envOf, isSecret } from "./setting.js";
 
 const SETTINGS = ["accessToken", ...ACCOUNT_SETTINGS] as const;
 
@@ -59,14 +58,14 @@ export const token: Command = {
 };
 
 /** The environment without the secrets of gatepass, which are not the program's business. */
-function withoutSecrets(env: Call["env"], prefix: string): Record<string, string | undefined> {
-  const rest = { ...env };
-  for (const setting of ALL) {
-    if (!isSecret(setting)) continue;
-    const names = [prefix + envOf(setting), ...("sidecar" in setting ? [setting.sidecar] : [])];
-    for (const name of names) delete rest[name];
-  }
-  return rest;
+function withoutSecrets(
+  env: Call["env"],
+  configuration: Configuration,
+): Record<string, string | undefined> {
+  // Windows knows no difference between their small and capital letters.
+  const same = (name: string): string => (process.platform === "win32" ? name.toUpperCase() : name);
+  const secret = new Set([...configuration.secretVariables()].map(same));
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !secret.has(same(name))));
 }
 
 export const exec: Command = {
@@ -93,7 +92,7 @@ export const exec: Command = {
     // No shell stands between.
     const child = spawn(program, args, {
       stdio: "inherit",
-      env: { ...withoutSecrets(env, configuration.prefix), [variable]: text },
+      env: { ...withoutSecrets(env, configuration), [variable]: text },
     });
     const hand = (signal: NodeJS.Signals): void => void child.kill(signal);
     const passed = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

@@ -341,6 +341,10 @@ export const settingNamed = (name: string): Setting | undefined =>
 
 export const isSecret = ({ kind }: Setting): boolean => kind === "secret" || kind === "secrets";
 
+/** Whether its value may hold a secret: of pairs, such as an API's key in a header, nobody knows. */
+export const isConfidential = (setting: Setting): boolean =>
+  isSecret(setting) || setting.kind === "pairs";
+
 /** `publicOrigin` as `public-origin`; a secret is given as the file that holds it. */
 export const flagOf = (setting: Setting): string =>
   kebab(setting.name) + (isSecret(setting) ? "-file" : "");

@@ -1,6 +1,8 @@
 // The commands that look at a token, and those that use one.
 
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { before, test } from "node:test";
 
 import { assertGolden, showPosted } from "../support/golden.mjs";
@@ -247,4 +249,51 @@ test("request sends the token where it is told, and follows no redirect", async 
     ["GET", "/away", bearer, ""],
   ]);
   assert.equal((await send("http://api.example/")).code, 2, "never over plain http");
+});
+
+test("DEV-20 exec hands on no variable that a secret came from, whatever it is called", async () => {
+  const config = join(gatepass.project, "exec.json");
+  const secrets = {
+    JOB_SECRET: "by-env",
+    API_KEY: "in-a-header",
+    OTHER_SECRET: "of-another-server",
+    PARAM_KEY: "in-a-parameter",
+    HMAC_SECRET: "of-the-guard",
+    REDIS_WITH_PASSWORD: "redis://:p4ss@127.0.0.1",
+    GATEPASS_HEADERS: "x-api-key=by-variable",
+    GATEPASS_CLIENT_SECRET: "by-its-own-name",
+    GATEPASS_ACCESS_TOKEN: "own.token",
+    OAUTH_CLIENT_SECRET: "of-a-sidecar",
+  };
+  const shown = { TENANT: "acme", ISSUER: "https://as.example", LEFT: "${JOB_SECRET}" };
+  writeFileSync(
+    config,
+    JSON.stringify({
+      redis: "${REDIS_WITH_PASSWORD}",
+      guard: { issuer: "${ISSUER}", secret: "${HMAC_SECRET}" },
+      servers: {
+        one: {
+          issuer: "${ISSUER}",
+          tenant: "${TENANT}",
+          clientSecret: { env: "JOB_SECRET" },
+          headers: { "x-key": "k-${API_KEY}" },
+        },
+        two: { clientSecret: "${OTHER_SECRET}", params: ["key=${PARAM_KEY}"] },
+      },
+    }),
+  );
+  const env = { ...secrets, ...shown, GATEPASS_CLIENT_SECRET_FILE: "" };
+  const args = ["exec", "--config", config, "--server", "one", "--"];
+  const { code, stdout, stderr } = await gatepass.run(
+    [...args, process.execPath, "-p", "JSON.stringify(process.env)"],
+    { env },
+  );
+  assert.equal(code, 0, stderr);
+  const handed = JSON.parse(stdout);
+  assert.deepEqual(
+    Object.keys(secrets).filter((name) => name in handed),
+    [],
+  );
+  assert.equal(handed.ACCESS_TOKEN, "own.token");
+  for (const [name, value] of Object.entries(shown)) assert.equal(handed[name], value);
 });
