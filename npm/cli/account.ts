@@ -8,13 +8,14 @@ import { isLoopback } from "./checker.js";
 import type { Call } from "./command.js";
 import type { Configuration } from "./configuration.js";
 import { EXIT, Failure } from "./failure.js";
+import { checkRedirect } from "./loopback.js";
 import { alone, type Held } from "./process-lock.js";
 import { renewable } from "./preset.js";
-import { findProvider } from "./provider.js";
+import { ENDPOINTS, findProvider } from "./provider.js";
 import type { Provider } from "./provider.js";
 import type { SettingName } from "./setting.js";
 import { plain } from "./terminal.js";
-import { openVault, prepare } from "./vault.js";
+import { nowhere, openVault, prepare } from "./vault.js";
 import type { Vault } from "./vault.js";
 
 /** The settings of everything that gets or uses a token. */
@@ -100,6 +101,28 @@ export class Account {
   ): Promise<Account> {
     const configuration = call.configure(url).check();
     return new Account(configuration, await openVault(configuration), call);
+  }
+
+  /**
+   * Has the core read what a client is made of, so that mistakes show before anybody is asked.
+   *
+   * @throws Failure with every mistake that was found
+   */
+  static async test(
+    configuration: Configuration,
+    call: Pick<Call, "terminal" | "flags">,
+  ): Promise<void> {
+    // A token that one brings needs nobody.
+    if (configuration.found("accessToken")) return void configuration.check();
+    const account = new Account(configuration, nowhere, call);
+    account.#isTold = true;
+    const provider = await findProvider(configuration, account.#needs, undefined, nobody);
+    const redirectUri = account.redirectUri();
+    if (account.flow === "code") {
+      checkRedirect(redirectUri, configuration.found("redirectUri")?.where);
+    }
+    const client = await account.client(provider, { redirectUri });
+    client.dispose();
   }
 
   get flow(): Flow {
@@ -318,11 +341,13 @@ export class Account {
     return Date.now() < end - Math.min(skewMs, (end - begin) / 2);
   }
 
+  /** What a provider must be known by, at the least. */
+  get #needs(): readonly ("authUrl" | "tokenUrl")[] {
+    return this.flow === "code" ? ["authUrl", "tokenUrl"] : ["tokenUrl"];
+  }
+
   provider(): Promise<Provider> {
-    const needs = (["authUrl", "tokenUrl"] as const).filter(
-      (name) => name === "tokenUrl" || this.flow === "code",
-    );
-    return findProvider(this.configuration, needs, this.#tell);
+    return findProvider(this.configuration, this.#needs, this.#tell);
   }
 
   /** The scope to ask for. */
@@ -422,6 +447,9 @@ const FOREIGN = "belongs to another client or provider";
 
 const issuerOf = ({ issuer }: Provider): string =>
   typeof issuer === "string" ? issuer : issuer.issuer;
+
+/** Where no question gets an answer. */
+const nobody: typeof fetch = () => Promise.reject(new TypeError("not now"));
 
 const originOf = (url: string): string => (URL.canParse(url) ? new URL(url).origin : url);
 
@@ -555,6 +583,16 @@ function fromCore(text: string): string {
   return `${JSON.stringify(kept, null, 2)}\n`;
 }
 
+/** The settings that become options, and members of metadata, with another name. */
+const SETTING_OF: Readonly<Record<string, SettingName>> = {
+  scope: "scopes",
+  resource: "resources",
+  authorizationParams: "params",
+  ...Object.fromEntries(
+    Object.entries(ENDPOINTS).map(([name, member]) => [member, name as SettingName]),
+  ),
+};
+
 /** What the core says, as an end of the program. */
 export function failureOf(error: GatepassError, configuration?: Configuration): Failure {
   const { at, code, details = {}, hint } = error;
@@ -564,10 +602,11 @@ export function failureOf(error: GatepassError, configuration?: Configuration): 
     details.errorDescription,
     details.snippet,
   ].filter((part) => part !== undefined && part !== "");
-  const where = configuration?.found(at as SettingName)?.where;
+  const setting = SETTING_OF[at?.split(".").at(-1) ?? ""] ?? at;
+  const where = configuration?.found(setting as SettingName)?.where;
   const place = at === undefined ? "" : ` (${where ?? at})`;
   const lines = [`${code}${place}: ${hint}`, ...(said.length > 0 ? [said.join(": ")] : [])];
-  return new Failure(exitCodeOf(error), lines);
+  return new Failure(exitCodeOf(error), lines, code);
 }
 
 function exitCodeOf({ code, details }: GatepassError): number {

@@ -46,7 +46,7 @@ export const login: Command = {
     if (account.flow === "client_credentials") {
       // There is nobody to sign in: whether a token can be got is all there is to try.
       await account.accessToken();
-      terminal.err(terminal.green("The credentials are good; no login is needed."));
+      terminal.err(terminal.err.green("The credentials are good; no login is needed."));
       return 0;
     }
     if (account.configuration.found("accessToken")) {
@@ -72,7 +72,7 @@ export const login: Command = {
       const { scope, subject } = client.state();
       if (flags["json"] === true) terminal.out(JSON.stringify(statusOf(account)));
       const who = subject === undefined ? "" : ` as ${plain(subject)}`;
-      terminal.err(terminal.green(`Logged in${who}. The tokens are in ${vault.where}.`));
+      terminal.err(terminal.err.green(`Logged in${who}. The tokens are in ${vault.where}.`));
       const missing = (asked ?? "").split(" ").filter((one) => !` ${scope} `.includes(` ${one} `));
       if (scope !== undefined && missing.length > 0) {
         terminal.err(`Not granted: ${missing.join(" ")}. Granted: ${plain(scope)}.`);
@@ -252,7 +252,7 @@ async function byDevice({ account, call, store, provider, limitMs }: Asks): Prom
       );
     }
     terminal.err(`Go to    ${plain(verificationUri)}`);
-    terminal.err(`and type ${terminal.bold(plain(userCode))}`);
+    terminal.err(`and type ${terminal.err.bold(plain(userCode))}`);
     if (flags["no-browser"] !== true) {
       await openBrowser(verificationUriComplete ?? verificationUri, env);
     }
@@ -331,7 +331,7 @@ export const logout: Command = {
       isEnded = false;
       terminal.err("The tokens may live on at the provider.");
     }
-    terminal.err(terminal.green("Logged out."));
+    terminal.err(terminal.err.green("Logged out."));
     tell(isEnded);
     const leave = page as URL | null;
     if (flags["global"] !== true || leave === null) return 0;

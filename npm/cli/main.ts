@@ -46,7 +46,7 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
       Promise.all(Object.values(COMMANDS).map((load) => load()));
     if (rest[0] !== undefined && !asked) {
       const problem = `There is no command "${plain(rest[0])}". gatepass help lists them.`;
-      terminal.err(`${terminal.red("Error:")} ${problem}`);
+      terminal.err(`${terminal.err.red("Error:")} ${problem}`);
       return EXIT.configuration;
     }
     terminal.out(asked ? helpOf(asked) : overview(await all()));
@@ -77,7 +77,7 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    for (const line of error.lines) terminal.err(`${terminal.red("Error:")} ${plain(line)}`);
+    for (const line of error.lines) terminal.err(`${terminal.err.red("Error:")} ${plain(line)}`);
     return error.exitCode;
   }
 }

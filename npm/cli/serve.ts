@@ -209,6 +209,11 @@ function planOf(configuration: Configuration): Plan {
   return plan;
 }
 
+/** @throws Failure with every mistake of a configuration for `serve`. */
+export async function testService(configuration: Configuration): Promise<void> {
+  await test(configuration, planOf(configuration));
+}
+
 /** Has the core read its options and the routes' needs, so that mistakes show before the first request. */
 async function test(configuration: Configuration, { source, routes = [] }: Plan): Promise<void> {
   if (!source) return;

@@ -180,7 +180,7 @@ test("S4-44 doctor says what is probably behind each problem", async (t) => {
   const [, [clock, page]] = await look({ GATEPASS_ISSUER: late.origin });
   assert.match(clock.found, /^3(?:599|600|601) s ahead of the provider$/);
   assert.match(page.cause, /probably a web page/);
-  const [, [insecure]] = await look({ GATEPASS_ISSUER: "http://as.example" });
+  const [, [, insecure]] = await look({ GATEPASS_ISSUER: "http://as.example" });
   assert.equal(insecure.found, "it is not https");
 });
 

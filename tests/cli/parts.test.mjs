@@ -99,3 +99,27 @@ test("S2-09 S2-10 S2-11 S2-12 the issuer of an endpoint is looked for where prov
     assert.ok(issuersNear(endpoint).includes(issuer), endpoint);
   }
 });
+
+test("DEV-19 colours are for the stream that is a terminal: the other one may be a file", async () => {
+  const { makeTerminal } = await load("cli/terminal.js");
+  const stream = (isTTY) => {
+    const written = [];
+    return { isTTY, written, write: (text) => written.push(text) };
+  };
+  for (const [env, outIsTTY, errIsTTY, expected] of [
+    [{}, true, true, ["\u001b[31mx\u001b[0m\n", "\u001b[32my\u001b[0m\n"]],
+    [{}, false, true, ["x\n", "\u001b[32my\u001b[0m\n"]],
+    [{}, true, false, ["\u001b[31mx\u001b[0m\n", "y\n"]],
+    [{}, false, false, ["x\n", "y\n"]],
+    [{ NO_COLOR: "1" }, true, true, ["x\n", "y\n"]],
+    [{ NO_COLOR: "" }, true, true, ["\u001b[31mx\u001b[0m\n", "\u001b[32my\u001b[0m\n"]],
+    [{ TERM: "dumb" }, true, true, ["x\n", "y\n"]],
+  ]) {
+    const [stdout, stderr] = [stream(outIsTTY), stream(errIsTTY)];
+    const { out, err, isInteractive } = makeTerminal(env, { stdout, stderr });
+    out(out.red("x"));
+    err(err.green("y"));
+    assert.deepEqual([...stdout.written, ...stderr.written], expected);
+    assert.equal(isInteractive, errIsTTY);
+  }
+});
