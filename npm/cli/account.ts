@@ -13,6 +13,7 @@ import { alone, type Held } from "./process-lock.js";
 import { renewable } from "./preset.js";
 import { ENDPOINTS, findProvider } from "./provider.js";
 import type { Provider } from "./provider.js";
+import { fallbackOf } from "./setting.js";
 import type { SettingName } from "./setting.js";
 import { plain } from "./terminal.js";
 import { nowhere, openVault, prepare } from "./vault.js";
@@ -73,7 +74,6 @@ export type Flow = "code" | "device" | "client_credentials";
 /** How long another process may take for a renewal, at the most. */
 const TURN_MS = 120_000;
 const DEFAULT_SCOPE = "openid profile email";
-const DEFAULT_SKEW_S = 300;
 
 /** Where a browser comes back to. The second is what tools that say AUTH_ENDPOINT have registered. */
 const REDIRECT_URI = "http://127.0.0.1:8088/callback";
@@ -337,7 +337,7 @@ export class Account {
     if (client_id !== this.configuration.text("clientId")) return false;
     const [end, begin] = [Date.parse(expires_at ?? ""), Date.parse(issued_at ?? "")];
     if (Number.isNaN(end) || Number.isNaN(begin) || begin > Date.now()) return false;
-    const skewMs = 1000 * (this.configuration.integer("refreshSkew") ?? DEFAULT_SKEW_S);
+    const skewMs = 1000 * (this.configuration.integer("refreshSkew") ?? fallbackOf("refreshSkew"));
     return Date.now() < end - Math.min(skewMs, (end - begin) / 2);
   }
 
@@ -396,7 +396,7 @@ export class Account {
       ...(scope !== undefined && { scope }),
       clientAuth,
       fetch: onTokens ? overhearing(provider.fetch, onTokens) : provider.fetch,
-      refreshSkew: configuration.integer("refreshSkew") ?? DEFAULT_SKEW_S,
+      refreshSkew: configuration.integer("refreshSkew") ?? fallbackOf("refreshSkew"),
       ...(timeout !== undefined && { timeout }),
       onEvent: (event) => void this.#events.set(event.type, event),
       ...(own.store && { store: own.store }),

@@ -4,6 +4,7 @@ import { ACCOUNT_SETTINGS, Account } from "./account.js";
 import { modeOf } from "./checker.js";
 import type { Mode } from "./checker.js";
 import type { Call, Command } from "./command.js";
+import { CONFIG_TEST, configTest } from "./config-test.js";
 import type { Configuration } from "./configuration.js";
 import { maskUrl } from "./debug.js";
 import { EXIT, Failure, misconfigured } from "./failure.js";
@@ -82,12 +83,7 @@ export const doctor: Command = {
     "about a token that nobody issued does a service show its secret.",
   ],
   settings: [...ACCOUNT_SETTINGS, "accessToken", "introspectionUrl", "mode"],
-  flags: [
-    {
-      name: "config-test",
-      help: "Says whether the configuration is good, asks nobody, and ends.",
-    },
-  ],
+  flags: [CONFIG_TEST],
 
   async run(call) {
     const { configure, env, flags, terminal, version } = call;
@@ -101,9 +97,9 @@ export const doctor: Command = {
       ]),
     ];
     if (flags["config-test"] === true) {
-      if (problems.length > 0) throw misconfigured(...problems);
-      terminal.out(flags["json"] === true ? '{"good":true}' : "The configuration is good.");
-      return 0;
+      return configTest(call, async () => {
+        if (problems.length > 0) throw misconfigured(...problems);
+      });
     }
     const mode = modeOf(configuration);
     const flow = configuration.text("flow") ?? "code";

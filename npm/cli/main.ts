@@ -5,11 +5,11 @@ import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-import { COMMON } from "./command.js";
+import { commonOf } from "./command.js";
 import type { Command } from "./command.js";
 import { Configuration } from "./configuration.js";
 import type { Value } from "./configuration.js";
-import { EXIT, Failure, misconfigured } from "./failure.js";
+import { EXIT, Failure, describe, misconfigured } from "./failure.js";
 import { helpOf, overview } from "./help.js";
 import { SETTINGS, flagOf } from "./setting.js";
 import { makeTerminal, plain } from "./terminal.js";
@@ -77,6 +77,12 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
+    const own = rest.slice(0, rest.includes("--") ? rest.indexOf("--") : rest.length);
+    if (own.includes("--json")) {
+      // Programs read one stream, whatever comes of it.
+      terminal.out(plain(JSON.stringify(describe(error))));
+      return error.exitCode;
+    }
     for (const line of error.lines) terminal.err(`${terminal.err.red("Error:")} ${plain(line)}`);
     return error.exitCode;
   }
@@ -97,7 +103,7 @@ function read(
   args: readonly string[],
 ): { flags: Record<string, Value | undefined>; operands: readonly string[] } {
   const options: Record<string, { type: "string" | "boolean"; multiple?: boolean }> = {};
-  for (const { name, value } of [...COMMON, ...(command.flags ?? [])]) {
+  for (const { name, value } of [...commonOf(command), ...(command.flags ?? [])]) {
     // parseArgs reads --no-browser as browser: false.
     options[name.replace(/^no-/u, "")] = { type: value === undefined ? "boolean" : "string" };
   }

@@ -1,7 +1,7 @@
 // What is kept between two runs: whose it is, and who can reach it.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { before, test } from "node:test";
 
@@ -177,4 +177,35 @@ test("tokens that cannot be read are neither removed nor replaced", async (t) =>
     assert.match(stderr, /holds no tokens that can be read\. Remove what is there/);
   }
   assert.equal(readFileSync(tokens, "utf8"), "{ not a token }");
+});
+
+test("S2-22 a folder that others can read is narrowed where it holds nothing but the tokens", async (t) => {
+  const provider = await startProvider(t);
+  const { settings, tokens, home } = await logIn(t, provider);
+  const folder = dirname(tokens);
+  const mode = (path) => (statSync(path).mode & 0o777).toString(8);
+  const run = async (args, env = settings) => {
+    const { code, stderr } = await gatepass.run(args, { env });
+    assert.equal(code, 0, stderr);
+  };
+  for (const command of ["token", "status"]) {
+    chmodSync(folder, 0o755);
+    await run([command]);
+    assert.equal(mode(folder), "700", command);
+  }
+  // Before there is anything in it.
+  const fresh = join(home, "fresh");
+  mkdirSync(fresh, { mode: 0o755 });
+  chmodSync(fresh, 0o755);
+  const place = { ...settings, GATEPASS_STORE_PATH: join(fresh, "tokens.json") };
+  const login = gatepass.start(t, ["login", "--port", "0"], { env: place });
+  const [, url] = await login.said(/^ {2}(http\S+)$/m);
+  await fetch(provider.signInAt(url));
+  assert.equal((await login.exited).code, 0);
+  assert.deepEqual([mode(fresh), mode(join(fresh, "tokens.json"))], ["700", "600"]);
+  // What else lies there is not ours to hide, and neither is a home.
+  writeFileSync(join(fresh, "page.html"), "");
+  chmodSync(fresh, 0o755);
+  await run(["token"], place);
+  assert.deepEqual([mode(fresh), mode(join(fresh, "tokens.json"))], ["755", "600"]);
 });
