@@ -109,7 +109,7 @@ export const doctor: Command = {
       ...(isService ? [{ what: "mode", isGood: true, found: mode } as const] : []),
       ...(isClient ? [{ what: "flow", isGood: true, found: flow } as const] : []),
       ...settings(configuration),
-      ...problems.map((problem) => ({
+      ...problems.filter(isOneMistake).map((problem) => ({
         what: "configuration",
         isGood: false as const,
         found: problem,
@@ -141,6 +141,10 @@ async function problemsOf(test: () => Promise<void>): Promise<readonly string[]>
     throw error;
   }
 }
+
+/** Not what is said around a list of them. */
+const isOneMistake = (problem: string, _at: number, all: readonly string[]): boolean =>
+  all.length === 1 || !/^(?:OAuth2 is not configured$|Or )/u.test(problem);
 
 /** What probably is behind a mistake in the configuration. */
 function causeOf(problem: string, { prefix }: Configuration, env: Call["env"]): string {

@@ -1,7 +1,7 @@
 // Parts of the command that are better looked at by themselves.
 
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
@@ -121,5 +121,16 @@ test("DEV-19 colours are for the stream that is a terminal: the other one may be
     err(err.green("y"));
     assert.deepEqual([...stdout.written, ...stderr.written], expected);
     assert.equal(isInteractive, errIsTTY);
+  }
+});
+
+test("what holds without a setting stands in one place, as README and help say it", async () => {
+  const { fallbackOf } = await load("cli/setting.js");
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const help = readFileSync(new URL("golden/help-serve.txt", import.meta.url), "utf8");
+  const address = `${fallbackOf("host")}:${fallbackOf("port")}`;
+  assert.ok(readme.includes(`the guard as an HTTP service on \`${address}\``));
+  for (const name of ["host", "port", "rateLimit", "logLevel", "logUser", "drainTimeout"]) {
+    assert.ok(help.includes(`Default: ${fallbackOf(name)}.`), name);
   }
 });
