@@ -8,13 +8,15 @@ import { isLoopback } from "./checker.js";
 import type { Call } from "./command.js";
 import type { Configuration } from "./configuration.js";
 import { EXIT, Failure } from "./failure.js";
+import { checkRedirect } from "./loopback.js";
 import { alone, type Held } from "./process-lock.js";
 import { renewable } from "./preset.js";
-import { findProvider } from "./provider.js";
+import { ENDPOINTS, findProvider } from "./provider.js";
 import type { Provider } from "./provider.js";
+import { fallbackOf } from "./setting.js";
 import type { SettingName } from "./setting.js";
 import { plain } from "./terminal.js";
-import { openVault, prepare } from "./vault.js";
+import { nowhere, openVault, prepare } from "./vault.js";
 import type { Vault } from "./vault.js";
 
 /** The settings of everything that gets or uses a token. */
@@ -72,7 +74,6 @@ export type Flow = "code" | "device" | "client_credentials";
 /** How long another process may take for a renewal, at the most. */
 const TURN_MS = 120_000;
 const DEFAULT_SCOPE = "openid profile email";
-const DEFAULT_SKEW_S = 300;
 
 /** Where a browser comes back to. The second is what tools that say AUTH_ENDPOINT have registered. */
 const REDIRECT_URI = "http://127.0.0.1:8088/callback";
@@ -100,6 +101,28 @@ export class Account {
   ): Promise<Account> {
     const configuration = call.configure(url).check();
     return new Account(configuration, await openVault(configuration), call);
+  }
+
+  /**
+   * Has the core read what a client is made of, so that mistakes show before anybody is asked.
+   *
+   * @throws Failure with every mistake that was found
+   */
+  static async test(
+    configuration: Configuration,
+    call: Pick<Call, "terminal" | "flags">,
+  ): Promise<void> {
+    // A token that one brings needs nobody.
+    if (configuration.found("accessToken")) return void configuration.check();
+    const account = new Account(configuration, nowhere, call);
+    account.#isTold = true;
+    const provider = await findProvider(configuration, account.#needs, undefined, nobody);
+    const redirectUri = account.redirectUri();
+    if (account.flow === "code") {
+      checkRedirect(redirectUri, configuration.found("redirectUri")?.where);
+    }
+    const client = await account.client(provider, { redirectUri });
+    client.dispose();
   }
 
   get flow(): Flow {
@@ -142,8 +165,46 @@ export class Account {
       // As below. What stands there is not repeated.
     }
     throw new Failure(EXIT.configuration, [
-      `${this.vault.where} holds no tokens that can be read.`,
+      `${this.vault.where} holds no tokens that can be read. Remove what is there, or give another --store-path.`,
     ]);
+  }
+
+  /**
+   * Whose login is kept, where it is not that of this client at this provider.
+   *
+   * @param provider without it, only clients are compared
+   */
+  stranger({ asked_for, client_id, issuer }: Saved, provider?: Provider): string | undefined {
+    if (client_id !== undefined && client_id !== this.configuration.text("clientId")) {
+      return FOREIGN;
+    }
+    // A program's own token can be asked for again, a user's login cannot.
+    if (this.flow === "client_credentials" && asked_for === undefined) {
+      return "holds the login of a user";
+    }
+    if (issuer === undefined || provider === undefined) return undefined;
+    // It publishes nothing, or nothing at present: the login's own provider is one of that origin.
+    const isOurs = provider.isNamedByOrigin
+      ? originOf(issuer) === originOf(issuerOf(provider))
+      : issuer === issuerOf(provider);
+    return isOurs ? undefined : FOREIGN;
+  }
+
+  /** @throws Failure where the tokens of this login would take the place of somebody else's */
+  refuseForeign(provider?: Provider): void {
+    const { vault } = this;
+    const saved = vault.kind === "none" ? undefined : this.saved();
+    const whose = saved && this.stranger(saved, provider);
+    if (whose === undefined) return;
+    const place = vault.kind === "file" ? "Give another --store-path" : "Give --store file";
+    throw new Failure(
+      EXIT.configuration,
+      [
+        `${vault.where} ${whose}, which would be lost.`,
+        `${place}, or name each of them in the file (servers) and choose with --server; or end that login first, with the settings it was made with: gatepass logout.`,
+      ],
+      "login_foreign",
+    );
   }
 
   /** Runs work while no other process changes what is kept. */
@@ -183,7 +244,7 @@ export class Account {
       });
     } catch (error) {
       if (store.isForeign) {
-        throw this.notLoggedIn(`: ${this.vault.where} belongs to another client or provider`);
+        throw this.notLoggedIn(`: ${this.vault.where} ${FOREIGN}`);
       }
       throw this.#explain(error);
     } finally {
@@ -219,6 +280,7 @@ export class Account {
       this.#livesOn(saved);
     if (this.vault.kind !== "none") {
       const saved = this.saved();
+      if (saved?.asked_for === undefined) this.refuseForeign();
       if (isGood(saved)) return saved.access_token;
     }
     return this.alone(async (held) => {
@@ -275,15 +337,17 @@ export class Account {
     if (client_id !== this.configuration.text("clientId")) return false;
     const [end, begin] = [Date.parse(expires_at ?? ""), Date.parse(issued_at ?? "")];
     if (Number.isNaN(end) || Number.isNaN(begin) || begin > Date.now()) return false;
-    const skewMs = 1000 * (this.configuration.integer("refreshSkew") ?? DEFAULT_SKEW_S);
+    const skewMs = 1000 * (this.configuration.integer("refreshSkew") ?? fallbackOf("refreshSkew"));
     return Date.now() < end - Math.min(skewMs, (end - begin) / 2);
   }
 
+  /** What a provider must be known by, at the least. */
+  get #needs(): readonly ("authUrl" | "tokenUrl")[] {
+    return this.flow === "code" ? ["authUrl", "tokenUrl"] : ["tokenUrl"];
+  }
+
   provider(): Promise<Provider> {
-    const needs = (["authUrl", "tokenUrl"] as const).filter(
-      (name) => name === "tokenUrl" || this.flow === "code",
-    );
-    return findProvider(this.configuration, needs, this.#tell);
+    return findProvider(this.configuration, this.#needs, this.#tell);
   }
 
   /** The scope to ask for. */
@@ -325,14 +389,14 @@ export class Account {
     const scope = this.scope(provider);
     const { issuer } = provider;
     const { onTokens } = own;
-    if (own.store) own.store.issuer = typeof issuer === "string" ? issuer : issuer.issuer;
+    if (own.store) own.store.issuer = issuerOf(provider);
     const options: BackendOptions = {
       issuer,
       clientId,
       ...(scope !== undefined && { scope }),
       clientAuth,
       fetch: onTokens ? overhearing(provider.fetch, onTokens) : provider.fetch,
-      refreshSkew: configuration.integer("refreshSkew") ?? DEFAULT_SKEW_S,
+      refreshSkew: configuration.integer("refreshSkew") ?? fallbackOf("refreshSkew"),
       ...(timeout !== undefined && { timeout }),
       onEvent: (event) => void this.#events.set(event.type, event),
       ...(own.store && { store: own.store }),
@@ -378,9 +442,20 @@ export class Account {
   }
 }
 
-function isAllLoopback({ issuer }: Provider, configuration: Configuration): boolean {
+/** What is said of a login that is somebody else's. */
+const FOREIGN = "belongs to another client or provider";
+
+const issuerOf = ({ issuer }: Provider): string =>
+  typeof issuer === "string" ? issuer : issuer.issuer;
+
+/** Where no question gets an answer. */
+const nobody: typeof fetch = () => Promise.reject(new TypeError("not now"));
+
+const originOf = (url: string): string => (URL.canParse(url) ? new URL(url).origin : url);
+
+function isAllLoopback(provider: Provider, configuration: Configuration): boolean {
   const urls = [
-    typeof issuer === "string" ? issuer : issuer.issuer,
+    issuerOf(provider),
     ...(["authUrl", "tokenUrl"] as const).flatMap((name) => configuration.text(name) ?? []),
   ];
   return urls.every(isLoopback);
@@ -508,6 +583,16 @@ function fromCore(text: string): string {
   return `${JSON.stringify(kept, null, 2)}\n`;
 }
 
+/** The settings that become options, and members of metadata, with another name. */
+const SETTING_OF: Readonly<Record<string, SettingName>> = {
+  scope: "scopes",
+  resource: "resources",
+  authorizationParams: "params",
+  ...Object.fromEntries(
+    Object.entries(ENDPOINTS).map(([name, member]) => [member, name as SettingName]),
+  ),
+};
+
 /** What the core says, as an end of the program. */
 export function failureOf(error: GatepassError, configuration?: Configuration): Failure {
   const { at, code, details = {}, hint } = error;
@@ -517,10 +602,11 @@ export function failureOf(error: GatepassError, configuration?: Configuration): 
     details.errorDescription,
     details.snippet,
   ].filter((part) => part !== undefined && part !== "");
-  const where = configuration?.found(at as SettingName)?.where;
+  const setting = SETTING_OF[at?.split(".").at(-1) ?? ""] ?? at;
+  const where = configuration?.found(setting as SettingName)?.where;
   const place = at === undefined ? "" : ` (${where ?? at})`;
   const lines = [`${code}${place}: ${hint}`, ...(said.length > 0 ? [said.join(": ")] : [])];
-  return new Failure(exitCodeOf(error), lines);
+  return new Failure(exitCodeOf(error), lines, code);
 }
 
 function exitCodeOf({ code, details }: GatepassError): number {

@@ -20,6 +20,8 @@ export interface Command {
   readonly more?: readonly string[];
   readonly settings: readonly SettingName[];
   readonly flags?: readonly Flag[];
+  /** Whether what it prints is another program's, so that there is nothing to print as JSON. */
+  readonly isTransparent?: true;
   /** Answers the exit code. */
   run(call: Call): Promise<number>;
 }
@@ -36,8 +38,11 @@ export interface Call {
   configure(url?: string): Configuration;
 }
 
-/** Flags that every command has. */
-export const COMMON: readonly Flag[] = [
+/** The flags that a command has in common with others. */
+export const commonOf = ({ isTransparent }: Pick<Command, "isTransparent">): readonly Flag[] =>
+  isTransparent ? COMMON.filter(({ name }) => name !== "json") : COMMON;
+
+const COMMON: readonly Flag[] = [
   { name: "config", value: "FILE", help: "The file with settings." },
   {
     name: "env-prefix",
@@ -49,6 +54,6 @@ export const COMMON: readonly Flag[] = [
     value: "NAME",
     help: "Which of the file's servers is meant.",
   },
-  { name: "json", help: "Prints JSON, for programs." },
+  { name: "json", help: "Prints JSON, for programs; also of a failure." },
   { name: "help", help: "Shows this." },
 ];

@@ -10,7 +10,7 @@ import { Document, isObject, type Json, type JsonObject } from "./document.js";
 import { misconfigured } from "./failure.js";
 import { matches } from "./pattern.js";
 import { preset } from "./preset.js";
-import { SETTINGS, envOf, flagOf, isSecret, settingNamed } from "./setting.js";
+import { SETTINGS, envOf, flagOf, isConfidential, isSecret, settingNamed } from "./setting.js";
 import type { Setting, SettingName } from "./setting.js";
 
 export type Value = string | number | boolean | readonly string[];
@@ -108,6 +108,30 @@ export class Configuration {
       return "";
     }
     return value;
+  }
+
+  /**
+   * The variables of the environment that hold secrets: those of settings, whichever of them counts,
+   * and those that the file names, also for servers that were not chosen.
+   */
+  secretVariables(): ReadonlySet<string> {
+    const names = new Set<string>();
+    for (const setting of SETTINGS as readonly Setting[]) {
+      if (!isConfidential(setting)) continue;
+      for (const name of [envOf(setting), ...(setting.aliases ?? [])])
+        names.add(this.prefix + name);
+      if (setting.sidecar !== undefined) names.add(setting.sidecar);
+    }
+    const root = this.file?.root ?? {};
+    const servers = isObject(root["servers"]) ? Object.values(root["servers"]) : [];
+    for (const section of [root, ...servers]) {
+      for (const [name, value] of Object.entries(isObject(section) ? section : {})) {
+        const setting = settingNamed(name);
+        if (setting && isConfidential(setting)) collectVariables(value, names);
+      }
+    }
+    collectSecrets(root["guard"], names);
+    return names;
   }
 
   /** How one can give a setting. */
@@ -331,6 +355,30 @@ function servesUrl(section: Json | undefined, url: string): boolean {
   const urls = isObject(section) ? section["urls"] : undefined;
   const patterns = Array.isArray(urls) ? (urls as readonly Json[]) : [];
   return patterns.some((pattern) => typeof pattern === "string" && matches(pattern, url));
+}
+
+/** The variables that a value of the file takes something from. */
+function collectVariables(value: Json | undefined, names: Set<string>): void {
+  if (typeof value === "string") {
+    for (const [, name] of value.matchAll(/\$\$\{|\$\{(\w+)\}/gu)) if (name) names.add(name);
+  } else if (Array.isArray(value)) {
+    for (const item of value as readonly Json[]) collectVariables(item, names);
+  } else if (isObject(value)) {
+    if (typeof value["env"] === "string") names.add(value["env"]);
+    for (const item of Object.values(value)) collectVariables(item, names);
+  }
+}
+
+/** The same for options of the guard, of which those are secret that are called so. */
+function collectSecrets(value: Json | undefined, names: Set<string>): void {
+  if (Array.isArray(value)) {
+    for (const item of value as readonly Json[]) collectSecrets(item, names);
+  } else if (isObject(value)) {
+    for (const [name, item] of Object.entries(value)) {
+      if (/secret/iu.test(name)) collectVariables(item, names);
+      else collectSecrets(item, names);
+    }
+  }
 }
 
 const originOf = (url: string): string => (URL.canParse(url) ? new URL(url).origin : "that URL");

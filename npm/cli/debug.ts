@@ -11,63 +11,90 @@ const SECRET_HEADER = /^(?:authorization|proxy-authorization|cookie|set-cookie|d
 const mask = (secret: string): string =>
   `***${createHash("sha256").update(secret).digest("hex").slice(0, 4)}`;
 
+/** What else is not shown, by name: what a user configured may be a secret too. */
+export interface Hidden {
+  readonly headers?: readonly string[];
+  readonly params?: readonly string[];
+}
+
+type IsSecret = (name: string) => boolean;
+
+/** A name that cannot be decoded is one like any other. */
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name.replaceAll("+", " "));
+  } catch {
+    return name;
+  }
+}
+
 /** A form or a query. */
-function maskForm(text: string): string {
+function maskForm(text: string, isSecret: IsSecret): string {
   return text
     .split("&")
     .map((pair) => {
       const [name = "", value = ""] = pair.split(/=(.*)/su);
-      return SECRET.test(decodeURIComponent(name)) ? `${name}=${mask(value)}` : pair;
+      const isHidden = isSecret(decoded(name));
+      return isHidden ? `${name}=${mask(value)}` : pair;
     })
     .join("&");
 }
 
-function maskJson(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(maskJson);
+function maskJson(value: unknown, isSecret: IsSecret): unknown {
+  if (Array.isArray(value)) return value.map((item) => maskJson(item, isSecret));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).map(([name, item]) => [
       name,
-      SECRET.test(name) && typeof item !== "object" ? mask(String(item)) : maskJson(item),
+      isSecret(name) && typeof item !== "object" ? mask(String(item)) : maskJson(item, isSecret),
     ]),
   );
 }
 
 /** Only what can be read whole is shown: anything else could be a secret in a form of its own. */
-function maskBody(text: string, type: string): string {
+function maskBody(text: string, type: string, isSecret: IsSecret): string {
   try {
-    if (/^application\/x-www-form-urlencoded\b/iu.test(type)) return maskForm(text);
+    if (/^application\/x-www-form-urlencoded\b/iu.test(type)) return maskForm(text, isSecret);
     if (/^application\/(?:[\w.-]+\+)?json\b/iu.test(type))
-      return JSON.stringify(maskJson(JSON.parse(text)));
+      return JSON.stringify(maskJson(JSON.parse(text), isSecret));
   } catch {
     // As below.
   }
   return `(${Buffer.byteLength(text)} bytes)`;
 }
 
-function maskUrl(url: string): string {
-  const [address = "", query] = url.split(/\?(.*)/su);
-  return query === undefined ? address : `${address}?${maskForm(query)}`;
-}
-
-function lines(headers: Headers): string[] {
-  return [...headers].map(
-    ([name, value]) => `${name}: ${SECRET_HEADER.test(name) ? mask(value) : value}`,
-  );
+/** An address without user name, password and what is secret in its query. */
+export function maskUrl(url: string, { params = [] }: Hidden = {}): string {
+  const isSecret = (name: string): boolean => SECRET.test(name) || params.includes(name);
+  const [address = "", query] = url
+    .replace(/^([a-z][a-z\d+.-]*:\/\/)[^/?#]*@/iu, "$1***@")
+    .split(/\?(.*)/su);
+  return query === undefined ? address : `${address}?${maskForm(query, isSecret)}`;
 }
 
 /** A `fetch` that tells what it sends and gets, without secrets. */
-export function showing(send: typeof fetch, tell: (line: string) => void): typeof fetch {
+export function showing(
+  send: typeof fetch,
+  tell: (line: string) => void,
+  hidden: Hidden = {},
+): typeof fetch {
+  const hiddenHeaders = (hidden.headers ?? []).map((name) => name.toLowerCase());
+  const isSecret = (name: string): boolean =>
+    SECRET.test(name) || (hidden.params ?? []).includes(name);
+  const isSecretHeader = (name: string): boolean =>
+    SECRET_HEADER.test(name) || hiddenHeaders.includes(name);
+  const lines = (headers: Headers): string[] =>
+    [...headers].map(([name, value]) => `${name}: ${isSecretHeader(name) ? mask(value) : value}`);
   const block = (mark: string, head: string, headers: Headers, body: string | undefined): void => {
     const type = headers.get("content-type") ?? "";
-    const shown = body === undefined || body === "" ? [] : ["", maskBody(body, type)];
+    const shown = body === undefined || body === "" ? [] : ["", maskBody(body, type, isSecret)];
     for (const line of [head, ...lines(headers), ...shown]) tell(`${mark} ${line}`.trimEnd());
   };
   return async (input, init) => {
     const headers = new Headers(init?.headers);
     const body = typeof init?.body === "string" ? init.body : undefined;
     const url = input instanceof Request ? input.url : String(input);
-    block(">", `${init?.method ?? "GET"} ${maskUrl(url)}`, headers, body);
+    block(">", `${init?.method ?? "GET"} ${maskUrl(url, hidden)}`, headers, body);
     const response = await send(input, init);
     const text = await response.text();
     const { status, statusText } = response;

@@ -19,7 +19,9 @@ export const decode: Command = {
       if (json) terminal.out(JSON.stringify({ verified: false, header, claims }));
       else terminal.out(`${show(header)}\n${show(claims)}`);
       terminal.err(
-        terminal.red("The signature was NOT verified: anybody can write this. --verify checks it."),
+        terminal.err.red(
+          "The signature was NOT verified: anybody can write this. --verify checks it.",
+        ),
       );
       return 0;
     }
@@ -33,7 +35,9 @@ export const decode: Command = {
       terminal.out(JSON.stringify({ verified: exitCode === 0, header, claims, ...more }));
     } else {
       terminal.out(`${show(header)}\n${show(claims)}`);
-      terminal.err((exitCode === 0 ? terminal.green : terminal.red)(`The token is ${verdict}`));
+      terminal.err(
+        (exitCode === 0 ? terminal.err.green : terminal.err.red)(`The token is ${verdict}`),
+      );
     }
     return exitCode;
   },

@@ -17,10 +17,28 @@ export class Failure extends Error {
   constructor(
     readonly exitCode: number,
     readonly lines: readonly string[],
+    /** What programs tell it by, where there is a name for it. */
+    readonly code?: string,
   ) {
     super(lines.join("\n"));
   }
 }
+
+/** What programs are told where a failure has no name of its own. */
+const NAMES: Readonly<Record<number, string>> = {
+  [EXIT.configuration]: "config_invalid",
+  [EXIT.notLoggedIn]: "login_required",
+  [EXIT.timeout]: "timeout",
+  [EXIT.refused]: "refused",
+  [EXIT.interrupted]: "interrupted",
+};
+
+/** The same for a program. */
+export const describe = ({ code, exitCode, lines }: Failure): object => ({
+  error: code ?? NAMES[exitCode] ?? "failed",
+  problems: lines,
+  exit_code: exitCode,
+});
 
 /** A mistake in flags, environment or file. */
 export const misconfigured = (...lines: readonly string[]): Failure =>

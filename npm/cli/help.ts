@@ -1,7 +1,7 @@
 // Help texts, from the tables.
 
-import { COMMON } from "./command.js";
-import type { Command } from "./command.js";
+import { commonOf } from "./command.js";
+import type { Command, Flag } from "./command.js";
 import { SETTINGS, envOf, flagOf, isSecret } from "./setting.js";
 import type { Setting } from "./setting.js";
 
@@ -12,6 +12,7 @@ const EXIT_CODES = [
   "3  not logged in",
   "4  timeout",
   "5  refused: by the provider, or the token is not good",
+  "130  interrupted (Ctrl-C)",
 ];
 
 const WIDTH = 92;
@@ -35,7 +36,7 @@ export function helpOf(command: Command): string {
   const settings = SETTINGS.filter((setting) => command.settings.includes(setting.name));
   const section = (title: string, lines: readonly string[]): readonly string[] =>
     lines.length === 0 ? [] : ["", title, ...lines];
-  const row = ({ name, value, help }: (typeof COMMON)[number]): readonly [string, string] => [
+  const row = ({ name, value, help }: Flag): readonly [string, string] => [
     value === undefined ? `--${name}` : `--${name} ${value}`,
     help,
   ];
@@ -46,7 +47,7 @@ export function helpOf(command: Command): string {
     ...(more.length === 0 ? [] : ["", ...more]),
     ...section("Flags:", rows(flags.map(row))),
     ...section("Settings, as a flag, in the environment or in the file:", settings.flatMap(entry)),
-    ...section("Flags of every command:", rows(COMMON.map(row))),
+    ...section("Flags of every command:", rows(commonOf(command).map(row))),
   ].join("\n");
 }
 

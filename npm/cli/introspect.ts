@@ -56,8 +56,9 @@ export const introspect: Command = {
       return exitCode;
     }
     if (answer) terminal.out(show(raw));
-    if (exitCode === 0) terminal.err(terminal.green("The token is accepted."));
-    else terminal.err(terminal.red(`The token is not accepted: ${code}. ${hint ?? ""}`.trimEnd()));
+    if (exitCode === 0) terminal.err(terminal.err.green("The token is accepted."));
+    else
+      terminal.err(terminal.err.red(`The token is not accepted: ${code}. ${hint ?? ""}`.trimEnd()));
     return exitCode;
   },
 };

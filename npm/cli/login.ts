@@ -11,6 +11,7 @@ import type { Call, Command } from "./command.js";
 import { EXIT, Failure, misconfigured } from "./failure.js";
 import { listen } from "./loopback.js";
 import type { Loopback } from "./loopback.js";
+import type { Provider } from "./provider.js";
 import { plain, spinner } from "./terminal.js";
 import { fixModes, isInWorkTree } from "./vault.js";
 
@@ -45,7 +46,7 @@ export const login: Command = {
     if (account.flow === "client_credentials") {
       // There is nobody to sign in: whether a token can be got is all there is to try.
       await account.accessToken();
-      terminal.err(terminal.green("The credentials are good; no login is needed."));
+      terminal.err(terminal.err.green("The credentials are good; no login is needed."));
       return 0;
     }
     if (account.configuration.found("accessToken")) {
@@ -60,6 +61,7 @@ export const login: Command = {
       terminal.err(`${vault.where} lies in a git work tree: see that it is never committed.`);
     }
     const provider = await account.provider();
+    account.refuseForeign(provider);
     const asked = account.scope(provider);
     const store = new SessionStore(vault, account.configuration.text("clientId") ?? "");
     const isDevice = flags["device"] === true || account.flow === "device";
@@ -70,7 +72,7 @@ export const login: Command = {
       const { scope, subject } = client.state();
       if (flags["json"] === true) terminal.out(JSON.stringify(statusOf(account)));
       const who = subject === undefined ? "" : ` as ${plain(subject)}`;
-      terminal.err(terminal.green(`Logged in${who}. The tokens are in ${vault.where}.`));
+      terminal.err(terminal.err.green(`Logged in${who}. The tokens are in ${vault.where}.`));
       const missing = (asked ?? "").split(" ").filter((one) => !` ${scope} `.includes(` ${one} `));
       if (scope !== undefined && missing.length > 0) {
         terminal.err(`Not granted: ${missing.join(" ")}. Granted: ${plain(scope)}.`);
@@ -86,7 +88,7 @@ interface Asks {
   readonly account: Account;
   readonly call: Call;
   readonly store: SessionStore;
-  readonly provider: Awaited<ReturnType<Account["provider"]>>;
+  readonly provider: Provider;
   readonly limitMs: number;
 }
 
@@ -138,6 +140,7 @@ async function byBrowser({
       try {
         await account.alone(async (held) => {
           store.held = held;
+          account.refuseForeign(provider);
           await signedIn.handleCallback(callback);
         });
         return true;
@@ -249,7 +252,7 @@ async function byDevice({ account, call, store, provider, limitMs }: Asks): Prom
       );
     }
     terminal.err(`Go to    ${plain(verificationUri)}`);
-    terminal.err(`and type ${terminal.bold(plain(userCode))}`);
+    terminal.err(`and type ${terminal.err.bold(plain(userCode))}`);
     if (flags["no-browser"] !== true) {
       await openBrowser(verificationUriComplete ?? verificationUri, env);
     }
@@ -287,7 +290,8 @@ export const logout: Command = {
     const { env, flags, terminal } = call;
     const account = await Account.open(call);
     const { vault } = account;
-    const wasSignedIn = vault.read() !== undefined;
+    const saved = vault.kind === "none" ? undefined : account.saved();
+    const wasSignedIn = saved !== undefined;
     const tell = (revoked: boolean): void => {
       if (flags["json"] !== true) return;
       terminal.out(JSON.stringify({ signed_in: false, was_signed_in: wasSignedIn, revoked }));
@@ -299,9 +303,21 @@ export const logout: Command = {
     }
     let page: URL | null = null;
     let isEnded = account.flow !== "client_credentials";
+    const provider = isEnded ? await account.provider() : undefined;
     await account.alone(async () => {
+      // As it is now: while this process waited for its turn, another one may have signed in.
+      const now = account.saved();
+      const whose = now && account.stranger(now, provider);
+      if (whose !== undefined) {
+        const advice = "To end that one, log out with the settings it was made with.";
+        throw new Failure(
+          EXIT.notLoggedIn,
+          [`Not logged in: ${vault.where} ${whose}, and was left alone. ${advice}`],
+          "login_foreign",
+        );
+      }
       try {
-        if (isEnded) page = await endAtProvider(account);
+        if (provider) page = await endAtProvider(account, provider);
       } catch (error) {
         isEnded = false;
         // Whatever the provider does: here it is over.
@@ -315,7 +331,7 @@ export const logout: Command = {
       isEnded = false;
       terminal.err("The tokens may live on at the provider.");
     }
-    terminal.err(terminal.green("Logged out."));
+    terminal.err(terminal.err.green("Logged out."));
     tell(isEnded);
     const leave = page as URL | null;
     if (flags["global"] !== true || leave === null) return 0;
@@ -327,11 +343,13 @@ export const logout: Command = {
   },
 };
 
-async function endAtProvider(account: Account): Promise<URL | null> {
+async function endAtProvider(account: Account, provider: Provider): Promise<URL | null> {
   const store = new SessionStore(account.vault, account.configuration.text("clientId") ?? "");
-  const client = await account.client(await account.provider(), { store });
+  const client = await account.client(provider, { store });
   try {
-    return await client.signOutUrl();
+    const page = await client.signOutUrl();
+    if (store.isForeign) throw new Error("what it publishes of itself cannot be read.");
+    return page;
   } finally {
     client.dispose();
   }

@@ -26,15 +26,27 @@ export interface Loopback {
   close(): void;
 }
 
-/** @throws Failure when the address is not of this machine, or in use */
-export async function listen(redirectUri: string): Promise<Loopback> {
-  const url = new URL(redirectUri);
-  const hosts = LOOPBACK[url.hostname];
-  if (url.protocol !== "http:" || hosts === undefined || url.search !== "" || url.hash !== "") {
+/**
+ * The addresses on which to wait for a redirect.
+ *
+ * @throws Failure when it does not lead to this machine
+ */
+export function checkRedirect(redirectUri: string, where?: string): readonly string[] {
+  const { hash, hostname, protocol, search } = new URL(redirectUri);
+  const hosts = LOOPBACK[hostname];
+  if (protocol !== "http:" || hosts === undefined || search !== "" || hash !== "") {
+    const place = where === undefined ? "" : `${where}: `;
     throw misconfigured(
-      "redirectUri must be http://127.0.0.1:PORT/PATH, http://[::1]:PORT/PATH or http://localhost:PORT/PATH.",
+      `${place}redirectUri must be http://127.0.0.1:PORT/PATH, http://[::1]:PORT/PATH or http://localhost:PORT/PATH.`,
     );
   }
+  return hosts;
+}
+
+/** @throws Failure when the address is not of this machine, or in use */
+export async function listen(redirectUri: string): Promise<Loopback> {
+  const hosts = checkRedirect(redirectUri);
+  const url = new URL(redirectUri);
   let handle: (request: IncomingMessage, response: ServerResponse) => void = (_, response) =>
     answer(response, 503, "Not yet", "The login has not begun.");
   const servers: Server[] = [];

@@ -5,11 +5,11 @@ import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-import { COMMON } from "./command.js";
+import { commonOf } from "./command.js";
 import type { Command } from "./command.js";
 import { Configuration } from "./configuration.js";
 import type { Value } from "./configuration.js";
-import { EXIT, Failure, misconfigured } from "./failure.js";
+import { EXIT, Failure, describe, misconfigured } from "./failure.js";
 import { helpOf, overview } from "./help.js";
 import { SETTINGS, flagOf } from "./setting.js";
 import { makeTerminal, plain } from "./terminal.js";
@@ -46,7 +46,7 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
       Promise.all(Object.values(COMMANDS).map((load) => load()));
     if (rest[0] !== undefined && !asked) {
       const problem = `There is no command "${plain(rest[0])}". gatepass help lists them.`;
-      terminal.err(`${terminal.red("Error:")} ${problem}`);
+      terminal.err(`${terminal.err.red("Error:")} ${problem}`);
       return EXIT.configuration;
     }
     terminal.out(asked ? helpOf(asked) : overview(await all()));
@@ -77,7 +77,13 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    for (const line of error.lines) terminal.err(`${terminal.red("Error:")} ${plain(line)}`);
+    const own = rest.slice(0, rest.includes("--") ? rest.indexOf("--") : rest.length);
+    if (own.includes("--json")) {
+      // Programs read one stream, whatever comes of it.
+      terminal.out(plain(JSON.stringify(describe(error))));
+      return error.exitCode;
+    }
+    for (const line of error.lines) terminal.err(`${terminal.err.red("Error:")} ${plain(line)}`);
     return error.exitCode;
   }
 }
@@ -97,7 +103,7 @@ function read(
   args: readonly string[],
 ): { flags: Record<string, Value | undefined>; operands: readonly string[] } {
   const options: Record<string, { type: "string" | "boolean"; multiple?: boolean }> = {};
-  for (const { name, value } of [...COMMON, ...(command.flags ?? [])]) {
+  for (const { name, value } of [...commonOf(command), ...(command.flags ?? [])]) {
     // parseArgs reads --no-browser as browser: false.
     options[name.replace(/^no-/u, "")] = { type: value === undefined ? "boolean" : "string" };
   }

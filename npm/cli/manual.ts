@@ -1,5 +1,6 @@
 // gatepass token, exec and request: what one does with a token.
 
+import { isUtf8 } from "node:buffer";
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 
@@ -8,9 +9,11 @@ import { isLoopback } from "./checker.js";
 import type { Call, Command } from "./command.js";
 import type { Configuration } from "./configuration.js";
 import { EXIT, Failure, misconfigured } from "./failure.js";
-import { SETTINGS as ALL, envOf, isSecret } from "./setting.js";
 
 const SETTINGS = ["accessToken", ...ACCOUNT_SETTINGS] as const;
+
+/** For how long an API may be silent. */
+const API_TIMEOUT_S = 60;
 
 /** A token, and what comes after it. */
 interface Pass {
@@ -59,20 +62,21 @@ export const token: Command = {
 };
 
 /** The environment without the secrets of gatepass, which are not the program's business. */
-function withoutSecrets(env: Call["env"], prefix: string): Record<string, string | undefined> {
-  const rest = { ...env };
-  for (const setting of ALL) {
-    if (!isSecret(setting)) continue;
-    const names = [prefix + envOf(setting), ...("sidecar" in setting ? [setting.sidecar] : [])];
-    for (const name of names) delete rest[name];
-  }
-  return rest;
+function withoutSecrets(
+  env: Call["env"],
+  configuration: Configuration,
+): Record<string, string | undefined> {
+  // Windows knows no difference between their small and capital letters.
+  const same = (name: string): string => (process.platform === "win32" ? name.toUpperCase() : name);
+  const secret = new Set([...configuration.secretVariables()].map(same));
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !secret.has(same(name))));
 }
 
 export const exec: Command = {
   name: "exec",
   operands: "-- PROGRAM [ARGUMENT...]",
   summary: "Runs a program with the access token in its environment, and ends as it does.",
+  isTransparent: true,
   settings: SETTINGS,
   flags: [
     {
@@ -93,7 +97,7 @@ export const exec: Command = {
     // No shell stands between.
     const child = spawn(program, args, {
       stdio: "inherit",
-      env: { ...withoutSecrets(env, configuration.prefix), [variable]: text },
+      env: { ...withoutSecrets(env, configuration), [variable]: text },
     });
     const hand = (signal: NodeJS.Signals): void => void child.kill(signal);
     const passed = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -118,7 +122,10 @@ export const request: Command = {
   name: "request",
   operands: "URL",
   summary: "Sends a request with the access token, and prints the answer's body.",
-  more: ["Redirects are not followed, so the token goes to the named server and to no other."],
+  more: [
+    "Redirects are not followed, so the token goes to the named server and to no other. With --json it",
+    "prints status, headers and body; a body that is no text comes as body_base64.",
+  ],
   settings: SETTINGS,
   flags: [
     {
@@ -149,23 +156,27 @@ export const request: Command = {
     if (!url.startsWith("https:") && !isLoopback(url)) {
       throw misconfigured("A token is sent over https only, or to this machine itself.");
     }
-    const { token, again } = await pass(call, url);
+    const { token, configuration, again } = await pass(call, url);
+    const patience = new Patience(configuration.integer("timeout") ?? API_TIMEOUT_S);
     const data = flags["data"] === undefined ? undefined : String(flags["data"]);
     const body = data === "-" ? await standardInput() : data;
     const method = String(flags["method"] ?? (body === undefined ? "GET" : "POST"));
     const type = String(flags["content-type"] ?? "application/json");
     const send = (shown: string): Promise<Response> =>
-      fetch(url, {
-        method,
-        redirect: "manual",
-        headers: {
-          authorization: `Bearer ${shown}`,
-          ...(body !== undefined && { "content-type": type }),
-        },
-        ...(body !== undefined && { body }),
-      });
-    let response: Response;
+      patience.during((signal) =>
+        fetch(url, {
+          method,
+          redirect: "manual",
+          signal,
+          headers: {
+            authorization: `Bearer ${shown}`,
+            ...(body !== undefined && { "content-type": type }),
+          },
+          ...(body !== undefined && { body }),
+        }),
+      );
     try {
+      let response: Response;
       response = await send(token);
       if (response.status === 401) {
         // Once: a server that refuses the new one too means something else.
@@ -175,26 +186,88 @@ export const request: Command = {
           response = await send(next);
         }
       }
+      const chunks = patience.chunks(response);
+      if (flags["json"] === true) terminal.out(JSON.stringify(await described(response, chunks)));
+      else {
+        if (flags["include"] === true) {
+          const lines = [...response.headers].map(([name, value]) => `${name}: ${value}`);
+          terminal.out([`${response.status} ${response.statusText}`, ...lines, ""].join("\n"));
+        }
+        // As it came: it may be anything.
+        for await (const chunk of chunks) process.stdout.write(chunk);
+      }
+      if (response.ok) return 0;
+      terminal.err(`The server answered ${response.status} ${response.statusText}.`.trim());
+      return response.status === 401 || response.status === 403 ? EXIT.refused : EXIT.failed;
     } catch (error) {
       if (error instanceof Failure) throw error;
+      const { host } = new URL(url);
+      if (patience.isOver) {
+        const problem = `upstream_timeout: ${host} was silent for ${patience.seconds} seconds; --timeout allows for more.`;
+        throw new Failure(EXIT.timeout, [problem], "upstream_timeout");
+      }
       const { code = "no answer" } = ((error as Error).cause ?? {}) as {
         code?: string;
       };
-      throw new Failure(EXIT.failed, [`${new URL(url).host} cannot be reached (${code}).`]);
+      throw new Failure(
+        EXIT.failed,
+        [`${host} cannot be reached (${code}).`],
+        "upstream_unreachable",
+      );
     }
-    if (flags["include"] === true) {
-      const lines = [...response.headers].map(([name, value]) => `${name}: ${value}`);
-      terminal.out([`${response.status} ${response.statusText}`, ...lines, ""].join("\n"));
-    }
-    // As it came: it may be anything.
-    for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
-      process.stdout.write(chunk);
-    }
-    if (response.ok) return 0;
-    terminal.err(`The server answered ${response.status} ${response.statusText}.`.trim());
-    return response.status === 401 || response.status === 403 ? EXIT.refused : EXIT.failed;
   },
 };
+
+/** Ends a request that was silent for too long. What goes on, such as a stream, may go on. */
+class Patience {
+  readonly #end = new AbortController();
+
+  constructor(readonly seconds: number) {}
+
+  get isOver(): boolean {
+    return this.#end.signal.aborted;
+  }
+
+  async during<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const timer = setTimeout(() => this.#end.abort(), 1000 * this.seconds);
+    try {
+      return await work(this.#end.signal);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async *chunks({ body }: Response): AsyncGenerator<Uint8Array> {
+    const reader = (body as ReadableStream<Uint8Array> | null)?.getReader();
+    for (;;) {
+      const { done, value } = (await this.during(async () => reader?.read())) ?? { done: true };
+      if (done || value === undefined) return;
+      yield value;
+    }
+  }
+}
+
+/** A whole answer, for programs. */
+async function described(
+  { headers, status }: Response,
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<object> {
+  const parts: Uint8Array[] = [];
+  for await (const chunk of chunks) parts.push(chunk);
+  const bytes = Buffer.concat(parts);
+  const cookies = headers.getSetCookie();
+  const shown = {
+    status,
+    // One name may come several times only where its values cannot be joined.
+    headers: {
+      ...Object.fromEntries(headers),
+      ...(cookies.length > 0 && { "set-cookie": cookies }),
+    },
+  };
+  return isUtf8(bytes)
+    ? { ...shown, body: bytes.toString("utf8") }
+    : { ...shown, body_base64: bytes.toString("base64") };
+}
 
 async function standardInput(): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Buffer[] = [];

@@ -16,12 +16,14 @@ export interface Provider {
   metadata(): Promise<Metadata | undefined>;
   /** Whether keys can be found, without which no ID token can be checked. */
   readonly hasKeys: boolean;
+  /** Whether its name is no more than where its endpoints are: nothing was published near them. */
+  readonly isNamedByOrigin: boolean;
 }
 
 type Metadata = Readonly<Record<string, unknown>>;
 
 /** The settings that stand in for members of the metadata. */
-const ENDPOINTS = {
+export const ENDPOINTS = {
   authUrl: "authorization_endpoint",
   tokenUrl: "token_endpoint",
   deviceUrl: "device_authorization_endpoint",
@@ -40,19 +42,17 @@ const LONGEST_METADATA = 256 * 1024;
  * Finds the provider.
  *
  * @param needs the settings without which a command cannot go on, where there is no issuer
+ * @param ask in place of `fetch`
  * @throws Failure where nothing says who the provider is
  */
 export async function findProvider(
   configuration: Configuration,
   needs: readonly ("authUrl" | "tokenUrl")[],
   tell?: (line: string) => void,
+  ask: typeof fetch = (input, init) => fetch(input, init),
 ): Promise<Provider> {
-  const given: Record<string, string> = {};
-  for (const [setting, member] of Object.entries(ENDPOINTS)) {
-    const url = configuration.text(setting as SettingName);
-    if (url !== undefined) given[member] = url;
-  }
-  const named = configuration.text("issuer") ?? (await issuerOf(configuration));
+  const given = endpointsOf(configuration);
+  const named = configuration.text("issuer") ?? (await issuerOf(configuration, ask));
   if (named === undefined) {
     const missing = needs.filter((name) => configuration.text(name) === undefined);
     if (missing.length > 0 || configuration.text("clientId") === undefined) {
@@ -68,12 +68,15 @@ export async function findProvider(
   const extra = headersOf(configuration);
   configuration.check();
 
-  const send: typeof fetch = tell
-    ? showing((input, init) => fetch(input, init), tell)
-    : (input, init) => fetch(input, init);
+  const hidden = {
+    headers: Object.keys(extra),
+    params: Object.keys(configuration.pairs("params")),
+  };
+  const send = tell ? showing(ask, tell, hidden) : ask;
+  const timeoutMs = timeoutOf(configuration);
   let known: Promise<Metadata | undefined> | undefined;
   const read = (issuer: string): Promise<Metadata | undefined> =>
-    (known ??= firstOf(metadataUrls(issuer), send).then(
+    (known ??= firstOf(metadataUrls(issuer), send, timeoutMs).then(
       (found) => found && { ...found, ...given },
       () => undefined,
     ));
@@ -81,7 +84,7 @@ export async function findProvider(
   let issuer: string | IssuerMetadata;
   if (named !== undefined) issuer = named;
   else {
-    const found = await around(given, send);
+    const found = await around(given, send, timeoutMs);
     if (found) known = Promise.resolve({ ...found, ...given });
     const url = given["token_endpoint"] ?? given["authorization_endpoint"] ?? "";
     issuer = found ? String(found["issuer"]) : { issuer: new URL(url).origin, ...given };
@@ -90,6 +93,7 @@ export async function findProvider(
   return {
     issuer,
     hasKeys: typeof issuer === "string" || issuer.jwks_uri !== undefined,
+    isNamedByOrigin: typeof issuer !== "string",
     metadata: async () => (typeof issuer === "string" ? read(issuer) : issuer),
     async fetch(input, init) {
       const url = String(input);
@@ -108,6 +112,19 @@ export async function findProvider(
     },
   };
 }
+
+/** The endpoints that are given one by one, by their names in the metadata. */
+export function endpointsOf(configuration: Configuration): Readonly<Record<string, string>> {
+  const given: Record<string, string> = {};
+  for (const [setting, member] of Object.entries(ENDPOINTS)) {
+    const url = configuration.text(setting as SettingName);
+    if (url !== undefined) given[member] = url;
+  }
+  return given;
+}
+
+const timeoutOf = (configuration: Configuration): number =>
+  1000 * (configuration.integer("timeout") ?? TIMEOUT_S);
 
 function headersOf(configuration: Configuration): Readonly<Record<string, string>> {
   const extra = configuration.pairs("headers");
@@ -130,7 +147,10 @@ export function originOfEndpoint(endpoint: string): string | undefined {
 }
 
 /** The issuer behind a service: the one that it names (RFC 9728), or itself. */
-async function issuerOf(configuration: Configuration): Promise<string | undefined> {
+async function issuerOf(
+  configuration: Configuration,
+  ask: typeof fetch,
+): Promise<string | undefined> {
   const endpoint = configuration.text("endpoint");
   if (endpoint === undefined || configuration.text("tokenUrl") !== undefined) return undefined;
   const origin = originOfEndpoint(endpoint);
@@ -138,9 +158,8 @@ async function issuerOf(configuration: Configuration): Promise<string | undefine
     const where = configuration.found("endpoint")?.where;
     throw misconfigured(`${where}: endpoint must be https://HOST or dns:///HOST:PORT.`);
   }
-  const document = await firstOf([`${origin}/.well-known/oauth-protected-resource`], fetch).catch(
-    () => undefined,
-  );
+  const place = `${origin}/.well-known/oauth-protected-resource`;
+  const document = await firstOf([place], ask, timeoutOf(configuration)).catch(() => undefined);
   const servers = document?.["authorization_servers"];
   const first: unknown = Array.isArray(servers) ? servers[0] : undefined;
   return typeof first === "string" && URL.canParse(first) ? first : origin;
@@ -153,11 +172,12 @@ async function issuerOf(configuration: Configuration): Promise<string | undefine
 async function around(
   given: Readonly<Record<string, string>>,
   send: typeof fetch,
+  timeoutMs: number,
 ): Promise<Metadata | undefined> {
   const url = given["authorization_endpoint"] ?? given["token_endpoint"];
   if (url === undefined) return undefined;
   for (const candidate of issuersNear(url)) {
-    const found = await firstOf(metadataUrls(candidate), send).catch(() => undefined);
+    const found = await firstOf(metadataUrls(candidate), send, timeoutMs).catch(() => undefined);
     if (!found) continue;
     const issuer = found["issuer"];
     const isItself = issuer === candidate || issuer === `${candidate}/`;
@@ -180,7 +200,7 @@ export function issuersNear(url: string): readonly string[] {
 }
 
 /** OpenID Connect Discovery 4, RFC 8414 section 3. */
-function metadataUrls(issuer: string): readonly string[] {
+export function metadataUrls(issuer: string): readonly string[] {
   const { origin, pathname } = new URL(issuer);
   const path = pathname.replace(/\/$/u, "");
   return [
@@ -189,12 +209,16 @@ function metadataUrls(issuer: string): readonly string[] {
   ];
 }
 
-async function firstOf(urls: readonly string[], send: typeof fetch): Promise<Metadata | undefined> {
+async function firstOf(
+  urls: readonly string[],
+  send: typeof fetch,
+  timeoutMs: number,
+): Promise<Metadata | undefined> {
   for (const url of urls) {
     const response = await send(url, {
       redirect: "manual",
       headers: { accept: "application/json" },
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     });
     const text = await response.text();
     if (response.status !== 200 || text.length > LONGEST_METADATA) continue;
@@ -208,4 +232,4 @@ async function firstOf(urls: readonly string[], send: typeof fetch): Promise<Met
   return undefined;
 }
 
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_S = 10;

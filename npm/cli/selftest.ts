@@ -207,7 +207,7 @@ export const selftest: Command = {
           results.push({ name, ok: false, problem: (error as Error).message });
         }
         const { ok, problem } = results.at(-1) ?? { ok: false };
-        const mark = ok ? terminal.green("ok  ") : terminal.red("FAIL");
+        const mark = ok ? terminal.out.green("ok  ") : terminal.out.red("FAIL");
         if (flags["json"] !== true) {
           terminal.out(`${mark} ${name}${problem === undefined ? "" : `: ${problem}`}`);
         }

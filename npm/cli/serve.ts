@@ -16,9 +16,11 @@ import { Service } from "../server/service.js";
 import type { Rules } from "../server/service.js";
 import { explain, guardSource, modeOf, routesOf } from "./checker.js";
 import type { Command } from "./command.js";
+import { CONFIG_TEST, configTest } from "./config-test.js";
 import type { Configuration } from "./configuration.js";
 import { EXIT, Failure } from "./failure.js";
 import { RedisTier } from "./redis.js";
+import { fallbackOf } from "./setting.js";
 
 export const serve: Command = {
   name: "serve",
@@ -59,37 +61,21 @@ export const serve: Command = {
     "logUser",
     "drainTimeout",
   ],
-  flags: [
-    {
-      name: "config-test",
-      help: "Says whether the configuration is good, and ends.",
-    },
-  ],
+  flags: [CONFIG_TEST],
 
-  async run({ configure, flags, terminal }) {
+  async run(call) {
     // Before anything is compiled.
     thrift();
+    const { configure, flags } = call;
+    if (flags["config-test"] === true) return configTest(call, () => testService(configure()));
     const configuration = configure();
-    const isTest = flags["config-test"] === true;
-    const isJson = isTest && flags["json"] === true;
-    let plan: Plan;
-    try {
-      plan = planOf(configuration);
-      await test(configuration, plan);
-    } catch (error) {
-      if (!isJson || !(error instanceof Failure)) throw error;
-      terminal.out(JSON.stringify({ good: false, problems: error.lines }));
-      return error.exitCode;
-    }
-    if (isTest) {
-      terminal.out(isJson ? JSON.stringify({ good: true }) : "The configuration is good.");
-      return 0;
-    }
+    const plan = planOf(configuration);
+    await test(configuration, plan);
 
     const redis = new RedisTier();
     const shared = await redis.use(configuration, GRACE_MS);
     const metrics = new Metrics();
-    const level = (configuration.text("logLevel") ?? "info").toUpperCase() as Level;
+    const level = (configuration.text("logLevel") ?? fallbackOf("logLevel")).toUpperCase() as Level;
     const write = (line: string): void => void process.stdout.write(line);
     const log = makeLog(level, write);
     const basePath = (configuration.text("basePath") ?? "").replace(/\/+$/u, "");
@@ -97,12 +83,12 @@ export const serve: Command = {
     const resource = configuration.text("resource");
     const publicOrigin =
       configuration.text("publicOrigin") ?? (resource && new URL(resource).origin);
-    const rateLimit = configuration.integer("rateLimit") ?? 0;
+    const rateLimit = configuration.integer("rateLimit") ?? fallbackOf("rateLimit");
     const service = new Service({
       rules: rulesOf(plan, metrics, log, shared),
       metrics,
       log,
-      nameUser: userNamer((configuration.text("logUser") ?? "plain") as UserStyle),
+      nameUser: userNamer((configuration.text("logUser") ?? fallbackOf("logUser")) as UserStyle),
       basePath,
       showMetrics: configuration.isOn("metrics"),
       ...(upstream !== undefined && {
@@ -114,8 +100,9 @@ export const serve: Command = {
       ...(rateLimit > 0 && { rateLimit: new RateLimit(rateLimit) }),
     });
 
-    const host = configuration.text("host") ?? "127.0.0.1";
-    const port = await listen(service, host, configuration.integer("port") ?? 8080);
+    const host = configuration.text("host") ?? fallbackOf("host");
+    const wanted = configuration.integer("port") ?? fallbackOf("port");
+    const port = await listen(service, host, wanted);
     // Whatever the level is: whoever starts it waits for this.
     makeLog(
       "INFO",
@@ -126,7 +113,7 @@ export const serve: Command = {
     });
     warn(plan, log);
 
-    const drainMs = 1000 * (configuration.integer("drainTimeout") ?? 10);
+    const drainMs = 1000 * (configuration.integer("drainTimeout") ?? fallbackOf("drainTimeout"));
     const renew = async (): Promise<void> => {
       try {
         const next = configure();
@@ -207,6 +194,11 @@ function planOf(configuration: Configuration): Plan {
   }
   configuration.check();
   return plan;
+}
+
+/** @throws Failure with every mistake of a configuration for `serve`. */
+export async function testService(configuration: Configuration): Promise<void> {
+  await test(configuration, planOf(configuration));
 }
 
 /** Has the core read its options and the routes' needs, so that mistakes show before the first request. */

@@ -214,10 +214,10 @@ export const SETTINGS = [
   {
     name: "timeout",
     kind: "integer",
-    help: "How long one request to the provider may take.",
+    help: "How long the provider may take for an answer, and with gatepass request the API too.",
     unit: "SECONDS",
     range: [1, 120],
-    fallback: "10 for tokens, 5 for questions about them",
+    fallback: "10 for tokens, 5 for questions about them, 60 for the API",
     perServer: true,
   },
   {
@@ -336,10 +336,25 @@ export const SETTINGS = [
 
 export type SettingName = (typeof SETTINGS)[number]["name"];
 
+type Fallback<Name extends SettingName> = Extract<
+  (typeof SETTINGS)[number],
+  { readonly name: Name; readonly fallback: unknown }
+>["fallback"];
+
+/** What holds without a setting, as the help says it. */
+export function fallbackOf<Name extends SettingName>(name: Name): Fallback<Name> {
+  const setting: Setting | undefined = settingNamed(name);
+  return setting?.fallback as Fallback<Name>;
+}
+
 export const settingNamed = (name: string): Setting | undefined =>
   SETTINGS.find((setting) => setting.name === name);
 
 export const isSecret = ({ kind }: Setting): boolean => kind === "secret" || kind === "secrets";
+
+/** Whether its value may hold a secret: of pairs, such as an API's key in a header, nobody knows. */
+export const isConfidential = (setting: Setting): boolean =>
+  isSecret(setting) || setting.kind === "pairs";
 
 /** `publicOrigin` as `public-origin`; a secret is given as the file that holds it. */
 export const flagOf = (setting: Setting): string =>

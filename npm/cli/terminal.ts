@@ -8,14 +8,19 @@ const ACTIVE =
 export const plain = (text: string): string =>
   text.replace(ACTIVE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
-export interface Terminal {
-  /** What was asked for. */
-  out(text: string): void;
-  /** Everything else: progress, warnings, complaints. */
-  err(text: string): void;
+/** Prints a line. Its colours are for what it prints itself: another stream may be a file. */
+export interface Output {
+  (text: string): void;
   readonly red: (text: string) => string;
   readonly green: (text: string) => string;
   readonly bold: (text: string) => string;
+}
+
+export interface Terminal {
+  /** What was asked for. */
+  readonly out: Output;
+  /** Everything else: progress, warnings, complaints. */
+  readonly err: Output;
   /** Whether somebody watches. */
   readonly isInteractive: boolean;
 }
@@ -26,17 +31,15 @@ export function makeTerminal(
 ): Terminal {
   const { stdout, stderr } = streams;
   // https://no-color.org: set and not empty.
-  const isPlain = Boolean(env["NO_COLOR"]) || env["TERM"] === "dumb" || !stderr.isTTY;
-  const paint = (code: number) => (text: string) =>
-    isPlain ? text : `\u001b[${code}m${text}\u001b[0m`;
-  return {
-    out: (text) => void stdout.write(`${text}\n`),
-    err: (text) => void stderr.write(`${text}\n`),
-    red: paint(31),
-    green: paint(32),
-    bold: paint(1),
-    isInteractive: stderr.isTTY,
+  const hasNoColor = Boolean(env["NO_COLOR"]) || env["TERM"] === "dumb";
+  const output = (stream: NodeJS.WriteStream): Output => {
+    const isPlain = hasNoColor || !stream.isTTY;
+    const paint = (code: number) => (text: string) =>
+      isPlain ? text : `\u001b[${code}m${text}\u001b[0m`;
+    const print = (text: string): void => void stream.write(`${text}\n`);
+    return Object.assign(print, { red: paint(31), green: paint(32), bold: paint(1) });
   };
+  return { out: output(stdout), err: output(stderr), isInteractive: stderr.isTTY };
 }
 
 /** Says that something goes on, where somebody watches; call the result when it is done. */

@@ -10,13 +10,14 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  readdirSync,
   renameSync,
   rmSync,
   statSync,
   writeSync,
 } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 
 import type { Configuration } from "./configuration.js";
 import { EXIT, Failure, misconfigured } from "./failure.js";
@@ -66,7 +67,7 @@ function pathOf(configuration: Configuration): string {
   return join(homedir(), ".gatepass", server, "tokens.json");
 }
 
-const nowhere: Vault = {
+export const nowhere: Vault = {
   kind: "none",
   where: "nowhere",
   read: () => undefined,
@@ -78,7 +79,22 @@ const nowhere: Vault = {
 
 function makeFolder(path: string): void {
   const folder = dirname(path);
-  if (!existsSync(folder)) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (existsSync(folder)) narrow(path);
+  else mkdirSync(folder, { recursive: true, mode: 0o700 });
+}
+
+/**
+ * Takes from others what they may do in a folder that holds nothing but tokens and is one's own. What
+ * else lies in a folder is not ours to hide: there the mode of the file has to do.
+ */
+function narrow(path: string): void {
+  if (!hasModes) return;
+  const folder = dirname(path);
+  const { mode, uid } = statSync(folder);
+  // A folder that others can write is another matter: what is in it may be theirs.
+  if ((mode & 0o077) === 0 || (mode & 0o022) !== 0 || uid !== process.getuid?.()) return;
+  const isOurs = readdirSync(folder).every((name) => name.startsWith(basename(path, ".lock")));
+  if (isOurs && folder !== homedir()) chmodSync(folder, 0o700);
 }
 
 function fileVault(path: string): Vault {
@@ -143,6 +159,7 @@ function checkMode(path: string): void {
   if ((mode & 0o022) !== 0) {
     throw refuse(folder, `can be written by others (${octal(mode)})${fix}`);
   }
+  narrow(path);
   if (process.getuid !== undefined && file.uid !== process.getuid()) {
     throw refuse(path, "belongs to another user");
   }

@@ -1,6 +1,8 @@
 // The commands that look at a token, and those that use one.
 
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { before, test } from "node:test";
 
 import { assertGolden, showPosted } from "../support/golden.mjs";
@@ -178,7 +180,7 @@ test("S4-44 doctor says what is probably behind each problem", async (t) => {
   const [, [clock, page]] = await look({ GATEPASS_ISSUER: late.origin });
   assert.match(clock.found, /^3(?:599|600|601) s ahead of the provider$/);
   assert.match(page.cause, /probably a web page/);
-  const [, [insecure]] = await look({ GATEPASS_ISSUER: "http://as.example" });
+  const [, [, insecure]] = await look({ GATEPASS_ISSUER: "http://as.example" });
   assert.equal(insecure.found, "it is not https");
 });
 
@@ -247,4 +249,146 @@ test("request sends the token where it is told, and follows no redirect", async 
     ["GET", "/away", bearer, ""],
   ]);
   assert.equal((await send("http://api.example/")).code, 2, "never over plain http");
+});
+
+test("DEV-20 exec hands on no variable that a secret came from, whatever it is called", async () => {
+  const config = join(gatepass.project, "exec.json");
+  const secrets = {
+    JOB_SECRET: "by-env",
+    API_KEY: "in-a-header",
+    OTHER_SECRET: "of-another-server",
+    PARAM_KEY: "in-a-parameter",
+    HMAC_SECRET: "of-the-guard",
+    REDIS_WITH_PASSWORD: "redis://:p4ss@127.0.0.1",
+    GATEPASS_HEADERS: "x-api-key=by-variable",
+    GATEPASS_CLIENT_SECRET: "by-its-own-name",
+    GATEPASS_ACCESS_TOKEN: "own.token",
+    OAUTH_CLIENT_SECRET: "of-a-sidecar",
+  };
+  const shown = { TENANT: "acme", ISSUER: "https://as.example", LEFT: "${JOB_SECRET}" };
+  writeFileSync(
+    config,
+    JSON.stringify({
+      redis: "${REDIS_WITH_PASSWORD}",
+      guard: { issuer: "${ISSUER}", secret: "${HMAC_SECRET}" },
+      servers: {
+        one: {
+          issuer: "${ISSUER}",
+          tenant: "${TENANT}",
+          clientSecret: { env: "JOB_SECRET" },
+          headers: { "x-key": "k-${API_KEY}" },
+        },
+        two: { clientSecret: "${OTHER_SECRET}", params: ["key=${PARAM_KEY}"] },
+      },
+    }),
+  );
+  const env = { ...secrets, ...shown, GATEPASS_CLIENT_SECRET_FILE: "" };
+  const args = ["exec", "--config", config, "--server", "one", "--"];
+  const { code, stdout, stderr } = await gatepass.run(
+    [...args, process.execPath, "-p", "JSON.stringify(process.env)"],
+    { env },
+  );
+  assert.equal(code, 0, stderr);
+  const handed = JSON.parse(stdout);
+  assert.deepEqual(
+    Object.keys(secrets).filter((name) => name in handed),
+    [],
+  );
+  assert.equal(handed.ACCESS_TOKEN, "own.token");
+  for (const [name, value] of Object.entries(shown)) assert.equal(handed[name], value);
+});
+
+test("request --json prints status, headers and body, also of an answer that says no or is no text", async (t) => {
+  const api = await listen(t, (request, response) => {
+    if (request.url === "/bytes") return response.end(Buffer.from([0xff, 0x00, 0xfe]));
+    response.setHeader("set-cookie", ["a=1", "b=2"]);
+    response.writeHead(request.url === "/no" ? 403 : 200, { "x-kind": "test" });
+    response.end('{"ü": 1}');
+  });
+  const env = { GATEPASS_ACCESS_TOKEN: "own.token" };
+  const send = async (path) => {
+    const args = ["request", "--json", `${api.origin}${path}`];
+    const { code, stdout } = await gatepass.run(args, { env });
+    return { code, ...JSON.parse(stdout) };
+  };
+  const good = await send("/me");
+  assert.deepEqual([good.code, good.status, good.body], [0, 200, '{"ü": 1}']);
+  assert.equal(good.headers["x-kind"], "test");
+  assert.deepEqual(good.headers["set-cookie"], ["a=1", "b=2"]);
+  const no = await send("/no");
+  assert.deepEqual([no.code, no.status, no.body], [5, 403, '{"ü": 1}']);
+  const { body, body_base64 } = await send("/bytes");
+  assert.deepEqual([body, body_base64], [undefined, "/wD+"]);
+});
+
+test("request gives up an API that is silent for as long as is said, and no stream that goes on", async (t) => {
+  const api = await listen(t, (request, response) => {
+    if (request.url === "/silent") return;
+    response.write("begun ");
+    if (request.url === "/stuck") return;
+    let times = 0;
+    const timer = setInterval(() => {
+      response.write(".");
+      if (++times < 6) return;
+      clearInterval(timer);
+      response.end(" done");
+    }, 300);
+  });
+  const env = { GATEPASS_ACCESS_TOKEN: "own.token" };
+  const send = (path, ...more) =>
+    gatepass.run(["request", "--timeout", "1", `${api.origin}${path}`, ...more], { env });
+  for (const [path, printed] of [
+    ["/silent", ""],
+    ["/stuck", "begun "],
+  ]) {
+    const { code, stdout, stderr } = await send(path);
+    assert.deepEqual([code, stdout], [4, printed]);
+    assert.match(stderr, /^Error: upstream_timeout: 127\.0\.0\.1:\d+ was silent for 1 seconds/);
+  }
+  const json = await send("/stuck", "--json");
+  const { error, exit_code } = JSON.parse(json.stdout);
+  assert.deepEqual([json.code, error, exit_code], [4, "upstream_timeout", 4]);
+  const stream = await send("/stream");
+  assert.deepEqual([stream.code, stream.stdout], [0, "begun ...... done"]);
+});
+
+test("with --json a failure is JSON too, with its exit code and a name", async (t) => {
+  const gone = await listen(t, () => {});
+  await new Promise((resolve) => gone.server.close(resolve));
+  const own = { GATEPASS_ACCESS_TOKEN: "own.token" };
+  const incomplete = { GATEPASS_ISSUER: gone.origin, GATEPASS_FLOW: "client_credentials" };
+  for (const [args, env, code, error] of [
+    [["token"], {}, 3, "login_required"],
+    [["login"], {}, 2, "config_invalid"],
+    [["token"], incomplete, 2, "config_invalid"],
+    [["token"], { ...incomplete, GATEPASS_CLIENT_ID: "x" }, 1, "upstream_unreachable"],
+    [["request", `${gone.origin}/`], own, 1, "upstream_unreachable"],
+    [["request", "http://api.example/"], own, 2, "config_invalid"],
+    [["decode", "opaque"], {}, 1, "failed"],
+    [["status", "--nonsense"], {}, 2, "config_invalid"],
+    [["serve", "--config", "/nonexistent"], {}, 2, "config_invalid"],
+  ]) {
+    const run = await gatepass.run([...args, "--json"], { env });
+    assert.equal(run.stderr, "", args.join(" "));
+    const said = JSON.parse(run.stdout);
+    assert.deepEqual([run.code, said.exit_code, said.error], [code, code, error], args.join(" "));
+    assert.ok(said.problems.length > 0);
+    const plain = await gatepass.run(args, { env });
+    const lines = said.problems.map((problem) => `Error: ${problem}\n`).join("");
+    assert.deepEqual([plain.code, plain.stdout, plain.stderr], [code, "", lines]);
+  }
+  const folder = { GATEPASS_CONFIG: "/nonexistent/\u202e.json" };
+  const { stdout } = await gatepass.run(["token", "--json"], { env: folder });
+  assert.ok(!stdout.includes("\u202e") && JSON.parse(stdout).problems[0].includes("\u202e"));
+});
+
+test("exec has no --json of its own: what is printed is the program's", async () => {
+  const env = { GATEPASS_ACCESS_TOKEN: "own.token" };
+  const refused = await gatepass.run(["exec", "--json", "--", "true"], { env });
+  assert.equal(refused.code, 2);
+  const script = "console.log(process.argv[1])";
+  const args = ["exec", "--", process.execPath, "-e", script, "--", "--json"];
+  const { code, stdout } = await gatepass.run(args, { env });
+  assert.deepEqual([code, stdout], [0, "--json\n"]);
+  assert.doesNotMatch((await gatepass.run(["help", "exec"])).stdout, /--json/);
 });

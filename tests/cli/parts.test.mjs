@@ -170,3 +170,38 @@ test("S2-14 S0-15 a process that is killed while it writes leaves the tokens who
     assert.equal(vault.read(), STATES[0]);
   }
 });
+
+test("DEV-19 colours are for the stream that is a terminal: the other one may be a file", async () => {
+  const { makeTerminal } = await load("cli/terminal.js");
+  const stream = (isTTY) => {
+    const written = [];
+    return { isTTY, written, write: (text) => written.push(text) };
+  };
+  for (const [env, outIsTTY, errIsTTY, expected] of [
+    [{}, true, true, ["\u001b[31mx\u001b[0m\n", "\u001b[32my\u001b[0m\n"]],
+    [{}, false, true, ["x\n", "\u001b[32my\u001b[0m\n"]],
+    [{}, true, false, ["\u001b[31mx\u001b[0m\n", "y\n"]],
+    [{}, false, false, ["x\n", "y\n"]],
+    [{ NO_COLOR: "1" }, true, true, ["x\n", "y\n"]],
+    [{ NO_COLOR: "" }, true, true, ["\u001b[31mx\u001b[0m\n", "\u001b[32my\u001b[0m\n"]],
+    [{ TERM: "dumb" }, true, true, ["x\n", "y\n"]],
+  ]) {
+    const [stdout, stderr] = [stream(outIsTTY), stream(errIsTTY)];
+    const { out, err, isInteractive } = makeTerminal(env, { stdout, stderr });
+    out(out.red("x"));
+    err(err.green("y"));
+    assert.deepEqual([...stdout.written, ...stderr.written], expected);
+    assert.equal(isInteractive, errIsTTY);
+  }
+});
+
+test("what holds without a setting stands in one place, as README and help say it", async () => {
+  const { fallbackOf } = await load("cli/setting.js");
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const help = readFileSync(new URL("golden/help-serve.txt", import.meta.url), "utf8");
+  const address = `${fallbackOf("host")}:${fallbackOf("port")}`;
+  assert.ok(readme.includes(`the guard as an HTTP service on \`${address}\``));
+  for (const name of ["host", "port", "rateLimit", "logLevel", "logUser", "drainTimeout"]) {
+    assert.ok(help.includes(`Default: ${fallbackOf(name)}.`), name);
+  }
+});
