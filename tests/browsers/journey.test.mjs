@@ -90,6 +90,8 @@ for (const [name, { missing, start }] of Object.entries(browsers())) {
       (await browser.url()).startsWith(`${site.origin}/`),
     );
     await browser.text("#who", /^Nobody$/);
+    // It comes back with the state of this sign-out, which is good once.
+    await browser.text("#outcome", /^ok {"returnTo":"\/goodbye"}$/);
     await browser.click("#silent");
     await browser.text("#outcome", /GatepassError login_required/);
   });

@@ -28,8 +28,11 @@ const APP = `
     on("popup", async () => (await client.signInPopup({ prompt: "login" }))?.user.sub);
     on("silent", async () => (await client.signInSilent()).user.sub);
     on("renew", () => client.refresh());
-    on("out", () => client.signOut());
-    await told(async () => (isCallback ? (await client.handleCallback()).checks : "ready"));
+    on("out", () => client.signOut({ returnTo: "/goodbye" }));
+    await told(async () => {
+      if (isCallback) return (await client.handleCallback()).checks;
+      return location.search === "" ? "ready" : client.handleSignOutCallback();
+    });
   }
 `;
 
