@@ -4,6 +4,46 @@
 //! of it. What several flows share (a provider's metadata, its keys, the session) is lent to each
 //! step as `Shared`, so a caller may keep it in a `RefCell` or a `Mutex` and never hold it across
 //! an await.
+//!
+//! The loop is always the same. Here a provider is found, by one that answers from a text:
+//!
+//! ```
+//! use gatepass::flow::{Event, Flow, Step};
+//! use gatepass::http::{HttpRequest, HttpResponse, Transport};
+//! use gatepass::issuer::{Discover, Issuer, Provider};
+//! use gatepass::time::{Lifetime, Timestamp};
+//!
+//! fn send(request: &HttpRequest) -> HttpResponse {
+//!     assert_eq!(
+//!         request.url.as_str(),
+//!         "https://as.example/.well-known/openid-configuration"
+//!     );
+//!     let body = r#"{"issuer":"https://as.example","jwks_uri":"https://as.example/jwks"}"#;
+//!     let headers = vec![("content-type", "application/json".into())];
+//!     HttpResponse::new(200, headers, body.into())
+//! }
+//!
+//! fn run<F: Flow>(flow: &mut F, shared: &mut F::Shared) -> Result<F::Output, gatepass::Error> {
+//!     let mut event = Event::Start;
+//!     loop {
+//!         // A real program asks its clock before each step.
+//!         let now = Timestamp::from_seconds(1_800_000_000).unwrap();
+//!         event = match flow.step(shared, now, event)? {
+//!             Step::Done(output) => return Ok(output),
+//!             Step::Send(request) => Event::Answer(send(&request)),
+//!             // Other flows also have signatures checked, and ask for more.
+//!             _ => unimplemented!(),
+//!         };
+//!     }
+//! }
+//!
+//! let issuer = Issuer::parse("https://as.example", Transport::Secure)?;
+//! let mut provider = Provider::new(issuer, Transport::Secure, Lifetime::from_seconds(5));
+//! run(&mut Discover::new(), &mut provider)?;
+//! let metadata = provider.metadata().unwrap();
+//! assert_eq!(metadata.jwks_uri()?.as_str(), "https://as.example/jwks");
+//! # Ok::<(), gatepass::Error>(())
+//! ```
 
 use crate::error::Error;
 use crate::http::{HttpRequest, HttpResponse, Unreachable};
