@@ -640,6 +640,23 @@ mod tests {
     }
 
     #[test]
+    fn hints_name_the_likely_cause() {
+        let all = [
+            ("upstream_unreachable", "CORS"),
+            ("popup_blocked", "click"),
+            ("flow_unknown", "another tab"),
+            ("issuer_mismatch", "slash"),
+            ("issued_in_future", "clock"),
+            ("token_expired", "clock"),
+            ("silent_unavailable", "signIn({ prompt: 'none' })"),
+        ];
+        for (code, cause) in all {
+            let mut hints = ErrorKind::ALL.iter().filter(|kind| kind.code() == code);
+            assert!(hints.any(|kind| kind.hint().contains(cause)), "{code}");
+        }
+    }
+
+    #[test]
     fn what_is_not_a_name_is_not_repeated() {
         assert_eq!(Field::option("audiance").name(), "audiance");
         assert_eq!(Field::option("eyJ hbG").name(), "option");
