@@ -6,7 +6,7 @@ use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use crate::error::{Error, ErrorKind, Phase};
+use crate::error::{Error, Phase};
 use crate::flow::{Checked, Event, Flow, ProofUse, Reports, Step};
 use crate::http::json::{Object, Value};
 use crate::http::{HttpRequest, HttpResponse, Purpose, Unreachable};
@@ -220,7 +220,7 @@ impl Host {
                 Step::Sleep(lifetime) => return Ok(Progress::Sleeps(lifetime)),
                 // Only machines wait.
                 #[cfg(not(feature = "backend"))]
-                Step::Sleep(_) => return Err(ErrorKind::FlowMisused.into()),
+                Step::Sleep(_) => return Err(crate::ErrorKind::FlowMisused.into()),
                 #[cfg(feature = "guard")]
                 Step::Load(key) => return Ok(Progress::Loads(key)),
                 // Only guards share keys.

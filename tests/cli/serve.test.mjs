@@ -256,7 +256,7 @@ test("S4-30 a provider that hangs is 503 once the timeout is over, and a bad tok
   assert.equal(bad.status, 401);
   assert.match(bad.headers["www-authenticate"], /^Bearer error="invalid_token"/);
   const { stdout } = await gatepass.run(["help", "serve"]);
-  assert.match(stdout, /--timeout SECONDS\n[^]*?5 for questions\s+about them\./);
+  assert.match(stdout, /--timeout SECONDS\n[^]*?5 for questions\s+about them,/);
 });
 
 test("S4-09 S4-10 S4-37 a server that publishes nothing is asked at /oauth/introspect, as mockforge", async (t) => {
