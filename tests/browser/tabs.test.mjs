@@ -385,7 +385,7 @@ test("a page that was offline renews its session when the network is back, a hid
   await page.waitForFunction(() => window.seen.includes("refresh_failed"));
   assert.equal(await page.evaluate(() => window.client.state().signedIn), true);
   // From here on time stands still in the page: no timer brings the renewal.
-  await page.clock.pauseAt(await page.evaluate(() => Date.now() + 1));
+  await page.clock.pauseAt(await page.evaluate(() => Date.now() + 1000));
   isOffline = false;
   const before = provider.count("/token");
   await context.setOffline(false);
