@@ -61,8 +61,15 @@ export function tell(note: SignOutNote | null = null): void {
 /** Listens for what other tabs tell; call the result to stop. */
 export function listen(listener: (note: SignOutNote | null) => void): () => void {
   const channel = new BroadcastChannel(CHANNEL);
-  channel.onmessage = ({ data }) => listener(data as SignOutNote | null);
+  channel.onmessage = ({ data }) => listener(isSignOutNote(data) ? data : null);
   return () => channel.close();
+}
+
+/** Any script of the origin may write to the channel. */
+function isSignOutNote(data: unknown): data is SignOutNote {
+  const { signedOutOf, subject } = (data ?? {}) as Partial<Record<keyof SignOutNote, unknown>>;
+  const isSubject = subject === undefined || typeof subject === "string";
+  return typeof signedOutOf === "string" && isSubject;
 }
 
 /** The page's sessionStorage; in runtimes without one, the memory of this process. */

@@ -158,6 +158,9 @@ test("a sign-out of somebody else, or of another client, is none", async (t) => 
     const signedOutOf = "https://as.example spa";
     channel.postMessage({ signedOutOf, subject: "mallory" });
     channel.postMessage({ signedOutOf: "https://as.example spa2", subject: "alice" });
+    for (const subject of [null, 1, true, {}, ["alice"]])
+      channel.postMessage({ signedOutOf, subject });
+    channel.postMessage({ signedOutOf: [signedOutOf] });
     channel.postMessage("signedOut");
     channel.postMessage(null);
     await new Promise((resolve) => setTimeout(resolve, 200));
