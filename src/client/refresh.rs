@@ -14,6 +14,9 @@ use crate::time::Timestamp;
 /// Only the provider's refusal of the refresh token, or an ID token that is forged or of someone
 /// else, ends the session; a network that fails leaves it as it is.
 ///
+/// A refusal says `invalid_grant`. Some providers answer 400 and not a word; something on the way
+/// may do so as well. That ends a session whose access token is over: until then it is asked again.
+///
 /// A new ID token that cannot be judged is left aside, with an alert, as if there were none, which
 /// the provider is free to do: when its key cannot be had or used, and when a clock that went wrong
 /// since the sign-in takes one of the right user for expired or not yet begun. The old refresh
@@ -30,6 +33,8 @@ pub struct Refresh {
     deadline: Option<Timestamp>,
     /// Why keys that will be needed could not be fetched.
     without_keys: Option<Error>,
+    /// Whether the answer was a 400 without a word.
+    wordless: bool,
 }
 
 #[derive(Debug)]
@@ -50,6 +55,7 @@ impl Refresh {
             sent: None,
             deadline: None,
             without_keys: None,
+            wordless: false,
         }
     }
 
@@ -146,6 +152,7 @@ impl Refresh {
                 return Ok(step);
             }
         };
+        self.wordless = response.status() == 400 && response.is_empty();
         let tokens = exchange::read(&response, &client.config)?;
         client
             .provider
@@ -238,8 +245,11 @@ impl Flow for Refresh {
         event: Event,
     ) -> Result<Step<()>, Error> {
         self.advance(client, now, event).map_err(|error| {
-            let refused = error.details().and_then(|details| details.error.as_deref())
-                == Some("invalid_grant");
+            // RFC 6749 section 5.2.
+            let named = error.details().and_then(|details| details.error.as_deref());
+            let session = client.session();
+            let is_over = session.is_some_and(|session| session.access_token_alive(now).is_none());
+            let refused = named.map_or(self.wordless && is_over, |named| named == "invalid_grant");
             if refused && self.generation == client.generation && self.is_of(client) {
                 client.forget_session();
             }

@@ -81,6 +81,12 @@ impl HttpResponse {
             .find_map(|(key, value)| (*key == name).then_some(value.as_str()))
     }
 
+    /// Whether it came without a body.
+    #[cfg(feature = "client")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.body.is_empty()
+    }
+
     /// The body of an answer that was made of text or read as it.
     #[cfg(all(any(feature = "guard", feature = "primitives"), target_arch = "wasm32"))]
     pub(crate) fn into_text(self) -> String {

@@ -93,21 +93,36 @@ fn a_refusal_with_status_403_and_its_own_error_is_told() {
     assert_eq!(details.status, Some(403));
 }
 
-#[test]
-fn a_refusal_of_a_refresh_without_a_word_leaves_the_session() {
+/// What a refresh that is answered so, so many seconds after the sign-in, leaves of the session.
+fn survives(reply: Reply, seconds: u32) -> bool {
     let mut world = World::new();
     world.sign_in().unwrap();
+    world.net.pass(seconds);
+    world.idp().reply(Purpose::Refresh, reply);
+    assert_eq!(code(world.refresh()), "upstream_status");
+    let survives = world.client.session().is_some();
+    // What is left of it can be renewed.
+    assert_eq!(world.refresh().is_ok(), survives);
+    survives
+}
+
+#[test]
+fn a_refusal_of_a_refresh_without_a_word_ends_a_session_whose_access_token_is_over() {
+    let refused = || Reply::body("").with_status(400);
+    assert!(survives(refused(), 299));
+    assert!(!survives(refused(), 301));
+}
+
+#[test]
+fn what_is_no_refusal_of_a_refresh_leaves_the_session_however_late() {
     for reply in [
-        Reply::body("").with_status(400),
         Reply::body("").with_status(403),
+        Reply::body("").with_status(404),
+        Reply::body("").with_status(503),
+        Reply::body("<h1>Bad Request</h1>").with_status(400),
     ] {
-        world.idp().reply(Purpose::Refresh, reply);
-        let error = world.refresh().unwrap_err();
-        assert_eq!(error.code(), "upstream_status");
-        // It did not say that the grant is no more: nothing is known of it.
-        assert!(world.client.session().is_some());
+        assert!(survives(reply, 3600));
     }
-    world.refresh().unwrap();
 }
 
 #[test]
