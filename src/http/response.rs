@@ -82,7 +82,7 @@ impl HttpResponse {
     }
 
     /// Whether it came without a body.
-    #[cfg(feature = "client")]
+    #[cfg(feature = "flows")]
     pub(crate) fn is_empty(&self) -> bool {
         self.body.is_empty()
     }
