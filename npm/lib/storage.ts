@@ -10,8 +10,8 @@ import { ownStorage } from "./tab.js";
 export interface TransactionStore {
   /** The text under a key; `null` or `undefined` when there is none. */
   get(key: string): string | null | undefined | Promise<string | null | undefined>;
-  /** Keeps a text under a key. */
-  set(key: string, value: string): void | Promise<void>;
+  /** Keeps a text under a key; a promise is waited for. */
+  set(key: string, value: string): unknown;
 }
 
 /**
@@ -19,8 +19,18 @@ export interface TransactionStore {
  * What it hands back is read like an answer from the network.
  */
 export interface TokenStore extends TransactionStore {
-  /** Removes the text under a key, if there is one. */
-  remove(key: string): void | Promise<void>;
+  /**
+   * Keeps a text under a key; a promise is waited for.
+   *
+   * @param key - The key.
+   * @param value - The text.
+   * @param until - When it is too late, as `Date.now()` tells it: a page that hung since it looked
+   *   must not write over what another one wrote meanwhile. A store that several pages share looks
+   *   at the clock just before it writes, and answers `false` when it did not; then it is read again.
+   */
+  set(key: string, value: string, until?: number): unknown;
+  /** Removes the text under a key, if there is one; `until` as for `set`. */
+  remove(key: string, until?: number): unknown;
 }
 
 /**
@@ -30,15 +40,23 @@ export interface TokenStore extends TransactionStore {
 export function sharedStore(): TokenStore {
   return {
     get: (key) => inValues<string | undefined>("readonly", (values) => values.get(key)),
-    set: async (key, value) => {
-      await inValues("readwrite", (values) => values.put(value, key));
-      tell();
-    },
-    remove: async (key) => {
-      await inValues("readwrite", (values) => values.delete(key));
-      tell();
-    },
+    set: (key, value, until) => change((values) => values.put(value, key), until),
+    remove: (key, until) => change((values) => values.delete(key), until),
   };
+}
+
+/** Says whether it was done: not when it was too late. */
+async function change(
+  work: (values: IDBObjectStore) => IDBRequest,
+  until = Infinity,
+): Promise<boolean> {
+  let isLate = false;
+  await inValues("readwrite", (values) => {
+    isLate = Date.now() > until;
+    return isLate ? values.count() : work(values);
+  });
+  if (!isLate) tell();
+  return !isLate;
 }
 
 const CHANNEL = "gatepass";

@@ -486,8 +486,10 @@ impl State {
             return Ok(found);
         }
         self.client.borrow_mut().forget_session();
-        self.keep.save(&self.client).await?;
-        Ok(Found::Foreign)
+        match self.keep.save_unless_changed(&self.client).await? {
+            Found::Known => Ok(Found::Foreign),
+            found => Ok(found),
+        }
     }
 
     fn tell(&self, found: Found) {
@@ -839,46 +841,35 @@ impl State {
             flow = flow.sent_before(ambient::now()?.after(FRESH));
         }
         let result = self.host.run(&self.client, &mut flow).await;
-        self.is_saving.set(result.is_ok());
         // The new refresh token is stored before anybody gets the new access token; a session that
         // the provider ended is removed. After a network failure nothing has changed.
         let has_ended = had_session && self.client.borrow().session().is_none();
-        match result {
-            Ok(()) => match self.save_renewed().await {
-                Ok(Found::Known) => Ok(true),
-                Ok(found) => {
-                    let found = self.check_key(found).await?;
-                    self.tell(found);
-                    match self.client.borrow().session() {
-                        Some(_) => Ok(false),
-                        None => Err(Error::from(ErrorKind::LoginRequired).during(Phase::Refresh)),
-                    }
-                }
-                Err(error) => {
-                    self.store_failed(&error);
-                    Ok(true)
-                }
-            },
-            Err(error) if has_ended => {
-                // A tab without our lock may have been faster: then its session is the one.
-                if let Found::Other = self.look().await? {
-                    return Ok(false);
-                }
-                self.save().await;
-                // Who signed out meanwhile knows.
-                if error.kind() != ErrorKind::LoginRequired {
-                    self.host.emit(Object::new().with("type", "expired"));
-                }
-                Err(error)
-            }
-            Err(error) => Err(error),
+        if result.is_err() && !has_ended {
+            return result.map(|()| false);
         }
-    }
-
-    async fn save_renewed(&self) -> Result<Found, Error> {
-        let saved = self.keep.save_renewed(&self.client).await;
+        self.is_saving.set(result.is_ok());
+        let saved = self.keep.save_unless_changed(&self.client).await;
         self.is_saving.set(false);
-        saved
+        match saved {
+            Ok(Found::Known) => {}
+            // A tab to which the lock was lost may have been faster: then its session is the one.
+            Ok(found) => {
+                let found = self.check_key(found).await?;
+                self.tell(found);
+                return match self.client.borrow().session() {
+                    Some(_) => Ok(false),
+                    None => Err(Error::from(ErrorKind::LoginRequired).during(Phase::Refresh)),
+                };
+            }
+            Err(error) => self.store_failed(&error),
+        }
+        // Who signed out meanwhile knows.
+        if let Err(error) = &result
+            && error.kind() != ErrorKind::LoginRequired
+        {
+            self.host.emit(Object::new().with("type", "expired"));
+        }
+        result.map(|()| true)
     }
 
     async fn tend(self: &Rc<Self>) -> Result<JsValue, JsValue> {

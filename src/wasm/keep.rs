@@ -9,7 +9,7 @@ use wasm_bindgen_futures::JsFuture;
 use crate::client::{Client, Session};
 use crate::error::Error;
 use crate::secret::Secret;
-use crate::time::Lifetime;
+use crate::time::{Lifetime, Timestamp};
 use crate::wasm::ambient;
 use crate::wasm::share::Turns;
 use crate::wasm::store::Place;
@@ -90,7 +90,7 @@ impl Keep {
             Found::Foreign => {
                 // Never so without a place.
                 if let Some(place) = &self.place {
-                    place.remove().await?;
+                    place.change(None, None).await?;
                 }
                 client.borrow_mut().forget_session();
                 Ok(Found::Foreign)
@@ -106,23 +106,37 @@ impl Keep {
     /// `storage_unavailable`.
     pub(super) async fn save(&self, client: &RefCell<Client>) -> Result<(), Error> {
         let _turn = self.turns.take().await;
-        self.write(client).await
+        self.write(client, None).await.map(|_| ())
     }
 
-    /// Stores a session that was renewed, unless another tab did something to it meanwhile: that
-    /// is taken over instead, so that nobody is signed in again who has just signed out.
+    /// As [`Keep::save`], unless another tab did something to the session meanwhile: that is taken
+    /// over instead, so that nobody is signed in again who has just signed out, and no newer refresh
+    /// token is lost.
     ///
     /// # Errors
     ///
     /// `storage_unavailable`.
-    pub(super) async fn save_renewed(&self, client: &RefCell<Client>) -> Result<Found, Error> {
+    pub(super) async fn save_unless_changed(
+        &self,
+        client: &RefCell<Client>,
+    ) -> Result<Found, Error> {
         let _turn = self.turns.take().await;
-        if let Some(text) = self.unknown().await?
-            && let found @ (Found::Other | Found::Gone) = self.take_over(text, client)
-        {
-            return Ok(found);
+        for tries in 1.. {
+            if let Some(text) = self.unknown().await?
+                && let found @ (Found::Other | Found::Gone) = self.take_over(text, client)
+            {
+                return Ok(found);
+            }
+            // A page that hangs between its look and its write looks again.
+            let until = ambient::now()?.after(FRESH);
+            if self
+                .write(client, (tries < MOST_READS).then_some(until))
+                .await?
+            {
+                break;
+            }
         }
-        self.write(client).await.map(|()| Found::Known)
+        Ok(Found::Known)
     }
 
     /// What the store holds, when it is not what was seen there last.
@@ -168,9 +182,14 @@ impl Keep {
         }
     }
 
-    async fn write(&self, client: &RefCell<Client>) -> Result<(), Error> {
+    /// Whether it was written: not when it is `until` by then.
+    async fn write(
+        &self,
+        client: &RefCell<Client>,
+        until: Option<Timestamp>,
+    ) -> Result<bool, Error> {
         let Some(place) = &self.place else {
-            return Ok(());
+            return Ok(true);
         };
         let text = {
             let client = client.borrow();
@@ -179,14 +198,14 @@ impl Keep {
                 .session()
                 .map(|session| session.to_json(config, issuer))
         };
-        match &text {
-            // EXPOSE: it is stored.
-            Some(text) => place.write(text.expose()).await?,
-            None => place.remove().await?,
-        }
+        // EXPOSE: it is stored.
+        let exposed = text.as_ref().map(|text| text.expose().as_str());
+        let is_written = place.change(exposed, until).await?;
         // Only now: what a full store still holds is not another tab's.
-        self.seen.replace(text);
-        Ok(())
+        if is_written {
+            self.seen.replace(text);
+        }
+        Ok(is_written)
     }
 
     /// Runs work while no other tab does, where tabs share the store; it is told whether that is

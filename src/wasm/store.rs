@@ -6,21 +6,23 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::error::{Error, ErrorKind};
+use crate::time::Timestamp;
 
 #[wasm_bindgen]
 extern "C" {
-    /// `get`, `set` and `remove` by key; they may answer at once or with a promise.
+    /// `get`, `set` and `remove` by key; they may answer at once or with a promise. `until` is when it
+    /// is too late, in milliseconds; a change that comes too late is not made, and answers `false`.
     #[wasm_bindgen(
-        typescript_type = "{ get(key: string): unknown; set(key: string, value: string): unknown; remove?(key: string): unknown }"
+        typescript_type = "{ get(key: string): unknown; set(key: string, value: string, until?: number): unknown; remove?(key: string, until?: number): unknown }"
     )]
     #[derive(Clone)]
     pub type JsStore;
     #[wasm_bindgen(method, catch)]
     fn get(this: &JsStore, key: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    fn set(this: &JsStore, key: &str, value: &str) -> Result<JsValue, JsValue>;
+    fn set(this: &JsStore, key: &str, value: &str, until: Option<f64>) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    fn remove(this: &JsStore, key: &str) -> Result<JsValue, JsValue>;
+    fn remove(this: &JsStore, key: &str, until: Option<f64>) -> Result<JsValue, JsValue>;
 }
 
 /// One text of a store.
@@ -54,16 +56,31 @@ impl Place {
     ///
     /// `storage_unavailable` when the store throws.
     pub(super) async fn write(&self, text: &str) -> Result<(), Error> {
-        settle(self.store.set(&self.key, text)).await.map(|_| ())
+        self.change(Some(text), None).await.map(|_| ())
     }
 
-    /// Removes the text.
+    /// Keeps a text, or removes it, and says whether it did: not when it is `until` by the time that
+    /// the store gets to it.
     ///
     /// # Errors
     ///
     /// `storage_unavailable` when the store throws.
-    pub(super) async fn remove(&self) -> Result<(), Error> {
-        settle(self.store.remove(&self.key)).await.map(|_| ())
+    pub(super) async fn change(
+        &self,
+        text: Option<&str>,
+        until: Option<Timestamp>,
+    ) -> Result<bool, Error> {
+        #[expect(
+            clippy::as_conversions,
+            clippy::cast_precision_loss,
+            reason = "exact up to 2^53 milliseconds"
+        )]
+        let until = until.map(|until| until.millis() as f64);
+        let answer = settle(match text {
+            Some(text) => self.store.set(&self.key, text, until),
+            None => self.store.remove(&self.key, until),
+        });
+        Ok(answer.await?.as_bool() != Some(false))
     }
 }
 

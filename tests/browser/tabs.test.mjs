@@ -269,6 +269,39 @@ test("a tab that hangs in the middle of its look into the store stops no other",
   assert.equal(provider.reuses(), 0);
 });
 
+test("a tab that hangs between its last look and its write writes over nobody's session", async (t) => {
+  const { provider, tab, first } = await open(t, {
+    // Who used a token and hangs does not tell what became of it.
+    provider: { expiresIn: 300, forgives: () => true },
+    options: { timeout: 1 },
+  });
+  const hanging = await tab();
+  const hung = hanging.evaluate(async () => {
+    const { transaction } = IDBDatabase.prototype;
+    let back;
+    IDBDatabase.prototype.transaction = function (store, mode) {
+      // The first one that changes something is the one that stores the session.
+      if (mode === "readwrite" && back === undefined) {
+        back = Date.now() + 14_000;
+        while (Date.now() < back);
+      }
+      return transaction.call(this, store, mode);
+    };
+    await window.client.refresh();
+    return back;
+  });
+  await nap(500);
+  await first.evaluate(() => window.client.refresh());
+  const [renewed, stored] = [Date.now(), await token(first)];
+  const back = await hung;
+  assert.ok(renewed < back, `${renewed - back} ms after it was back`);
+  assert.equal(await token(hanging), stored);
+  // What is in the store is the last one: it can be used.
+  assert.equal(provider.count("/token"), 3);
+  await (await tab()).evaluate(() => window.client.refresh());
+  assert.equal(provider.reuses(), 0);
+});
+
 test("a tab that sleeps through its turn goes on with what the others did", async (t) => {
   let isSlow = false;
   const { provider, tab, first } = await open(t, {

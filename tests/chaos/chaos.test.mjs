@@ -38,6 +38,9 @@ test(`${ROUNDS} rounds: no refresh token is used twice, no tab is stuck, no sess
   for (const trouble of ["closed", "reloaded", "frozen", "offline", "failed", "lost"]) {
     assert.ok(counts[trouble] >= ROUNDS / 100, `${counts[trouble]} ${trouble}`);
   }
+  for (const trouble of ["hung", "crashed"]) {
+    assert.ok(counts[trouble] >= ROUNDS / 500, `${counts[trouble]} ${trouble}`);
+  }
   assert.ok(counts.refreshes >= ROUNDS / 2, `${counts.refreshes} refreshes`);
 });
 

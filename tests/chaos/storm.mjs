@@ -1,5 +1,5 @@
-// Tabs of one origin in bad weather: they are closed, reloaded, frozen and cut off while they renew
-// one session, whose refresh tokens are good once.
+// Tabs of one origin in bad weather: they are closed, crash, are reloaded, frozen and cut off while
+// they renew one session, whose refresh tokens are good once.
 
 import { nap, openTabs } from "../support/tabs.mjs";
 
@@ -12,6 +12,8 @@ const TIMEOUT_S = 3;
 const WEATHER = ["upstream_timeout", "upstream_unreachable"];
 /** One in fifteen fails: ten in a row are not the weather. */
 const MOST_TRIES = 10;
+/** The round in which a tab hangs and the one in which one crashes, whatever the dice say. */
+const [HANGS, CRASHES] = [20, 40];
 /** How much of what happened last is told when the session is lost. */
 const TRAIL = 60;
 
@@ -43,8 +45,8 @@ function makeDice(seed) {
  */
 export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
   const dice = makeDice(seed);
-  const counts = { rounds: 0, refreshes: 0, closed: 0, reloaded: 0, frozen: 0, hung: 0 };
-  Object.assign(counts, { offline: 0, failed: 0, lost: 0, forgiven: 0, reuses: 0 });
+  const counts = { rounds: 0, refreshes: 0, closed: 0, crashed: 0, reloaded: 0, frozen: 0 };
+  Object.assign(counts, { hung: 0, offline: 0, failed: 0, lost: 0, forgiven: 0, reuses: 0 });
 
   const trail = [];
   const tellTrail = () => trail.forEach((line) => tell?.(line));
@@ -67,6 +69,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
   /** Whose answer comes late enough to be frozen before. */
   const slow = new Set();
   const hanging = new Set();
+  const crashed = new Set();
   const lose = (page) => {
     for (const use of uses.values()) if (use.page === page && !use.isKept) use.isLost = true;
     note("loses what is under way", page);
@@ -140,6 +143,12 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
     answer,
     options: { timeout: TIMEOUT_S },
     prepare: async (page) => {
+      // Those that share a process crash together.
+      page.on("crash", () => {
+        counts.crashed++;
+        crashed.add(page);
+        lose(page);
+      });
       // The session is stored when a tab says that it renewed it.
       await page.exposeFunction("onGatepass", (type) => {
         if (type !== "refreshed") return;
@@ -248,9 +257,12 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
       dice.oneIn(2) ? isRefreshing.then(() => nap(dice.upTo(30))) : nap(dice.upTo(120)),
       nap(150),
     ]);
-    const trouble = dice.oneIn(150)
+    const rare = (once, times) => round === once || dice.oneIn(times);
+    const trouble = rare(HANGS, 150)
       ? "hung"
-      : dice.one(["closed", "reloaded", "frozen", "offline", "calm", "calm", "calm", "calm"]);
+      : rare(CRASHES, 150)
+        ? "crashed"
+        : dice.one(["closed", "reloaded", "frozen", "offline", "calm", "calm", "calm", "calm"]);
     note(trouble, page);
     if (trouble === "offline") {
       counts.offline++;
@@ -269,6 +281,19 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
       lose(page);
       after.push(async () => {
         tabs[victim] = await tab();
+      });
+    }
+    if (trouble === "crashed") {
+      lose(page);
+      // It is not answered any more.
+      (await cdp(page)).send("Page.crash").catch(() => {});
+      await page.waitForEvent("crash");
+      after.push(async () => {
+        for (const [index, tabOf] of tabs.entries()) {
+          if (!crashed.delete(tabOf)) continue;
+          await tabOf.close();
+          tabs[index] = await tab();
+        }
       });
     }
     if (trouble === "reloaded") {
