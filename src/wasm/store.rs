@@ -75,12 +75,13 @@ impl Place {
             clippy::cast_precision_loss,
             reason = "exact up to 2^53 milliseconds"
         )]
-        let until = until.map(|until| until.millis() as f64);
+        let millis = until.map(|until| until.millis() as f64);
         let answer = settle(match text {
-            Some(text) => self.store.set(&self.key, text, until),
-            None => self.store.remove(&self.key, until),
+            Some(text) => self.store.set(&self.key, text, millis),
+            None => self.store.remove(&self.key, millis),
         });
-        Ok(answer.await?.as_bool() != Some(false))
+        // What stores of all kinds answer otherwise means nothing.
+        Ok(answer.await?.as_bool() != Some(false) || until.is_none())
     }
 }
 

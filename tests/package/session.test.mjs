@@ -144,6 +144,85 @@ test("a tab that slept before it stored its tokens does not overwrite newer ones
   assert.deepEqual(result, [true, true, "no error"]);
 });
 
+/** A store that looks at the clock before it changes something, as those that pages share should. */
+const MINDFUL = `
+  const minds = (change) => (...args) => {
+    const until = args.at(-1);
+    return typeof until === "number" && Date.now() > until ? false : change(...args);
+  };
+  const asleep = { ...store };
+  const mindful = {
+    get: (key) => store.get(key),
+    set: (...args) => asleep.set(...args),
+    remove: (...args) => asleep.remove(...args),
+  };
+  asleep.set = minds(store.set);
+  asleep.remove = minds(store.remove);
+  const first = await make({ store: mindful });
+  const second = await make();
+  await signIn(second);
+  await first.accessToken();
+  /** The next change waits until the other tab was faster, for longer than a look is good. */
+  const sleepsOver = (name) => {
+    const change = asleep[name];
+    asleep[name] = async (...args) => {
+      asleep[name] = change;
+      await second.refresh();
+      const now = Date.now;
+      Date.now = () => now() + 20_000;
+      return change(...args);
+    };
+  };
+`;
+
+test("a store is told until when it may be changed, and is read again when that is over", () => {
+  const result = run(
+    "{ forgives: () => true }",
+    `${MINDFUL}
+      sleepsOver("set");
+      await first.refresh();
+      const same = (await first.accessToken()) === (await second.accessToken());
+      return [same, provider.count("/token"), await codeOf(first.refresh())];
+    `,
+  );
+  assert.deepEqual(result, [true, 3, "no error"]);
+});
+
+test("a refusal that comes to mind late does not end the session of a tab that was faster", () => {
+  const result = run(
+    `{
+      answer: (url) =>
+        url.endsWith("/token") && globalThis.refused-- > 0
+          ? Response.json({ error: "invalid_grant" }, { status: 400 })
+          : undefined,
+    }`,
+    `${MINDFUL}
+      sleepsOver("remove");
+      globalThis.refused = 1;
+      await first.refresh();
+      return [first.state().signedIn, await codeOf(second.refresh()), types().includes("expired")];
+    `,
+  );
+  assert.deepEqual(result, [true, "no error", false]);
+});
+
+test("a store that always answers false keeps a session all the same", () => {
+  const result = run(
+    "{}",
+    `
+      const vague = { ...store, set: (key, value) => (store.set(key, value), false) };
+      const client = await make({ store: vague });
+      await signIn(client);
+      await client.refresh();
+      await client.refresh();
+      const again = await make();
+      const same = (await client.accessToken()) === (await again.accessToken());
+      return [same, provider.count("/token"), types().filter((type) => type.endsWith("failed"))];
+    `,
+  );
+  assert.deepEqual(result, [true, 3, []]);
+});
+
 test("nobody gets a new access token before the refresh token that came with it is stored", () => {
   const result = run(
     "{}",
