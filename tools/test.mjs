@@ -242,6 +242,7 @@ const SUITES = [
     counting: "node",
     built: true,
     browser: true,
+    python: true,
     commands: ({ env, chromium }) => [nodeTests({ ...env, CHROME: chromium }, "tests/browsers")],
   },
   {
