@@ -54,7 +54,8 @@ export function okta(
 /**
  * Microsoft Entra ID, version 2.0. The API is named by the scope (`api://.../read`), and one access
  * token is for one API. The redirect URI must be registered for a single-page application, else the
- * token endpoint refuses pages; refresh tokens of pages then end after 24 hours whatever is done.
+ * token endpoint refuses pages; refresh tokens of pages then end after 24 hours whatever is done. It has
+ * no revocation: after a sign-out tokens live to their end.
  */
 export function entra(
   options: PresetOptions & {
@@ -105,9 +106,10 @@ export function keycloak(
 }
 
 /**
- * Amazon Cognito. Refresh tokens come without being asked for (`offline` says nothing new), and access
- * tokens have no audience. Signing out leads back by `logout_uri`, where Cognito promises no `state`:
- * leave `handleSignOutCallback` out there.
+ * Amazon Cognito. The user pool needs a domain: without one its metadata name endpoints that answer nobody.
+ * Refresh tokens come without being asked for (`offline` says nothing new), and access tokens have no
+ * audience. Signing out leads back by `logout_uri`, where Cognito promises no `state`: leave
+ * `handleSignOutCallback` out there.
  */
 export function cognito(
   options: PresetOptions & {

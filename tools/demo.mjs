@@ -17,7 +17,7 @@ import { setup } from "./setup.mjs";
 const OPTIONS = ["--headless", "--no-open"];
 
 /** How long the journey may take before it counts as hanging. It needs about a quarter of that. */
-const JOURNEY_SECONDS = 60;
+const JOURNEY_SECONDS = 120;
 
 async function main() {
   const given = process.argv.slice(2);

@@ -14,6 +14,7 @@ import { delimiter, join } from "node:path";
 
 import { ensureBrowser } from "./lib/browser.mjs";
 import { ensureCargoTool } from "./lib/cargo-tool.mjs";
+import { ensureEngines } from "./lib/engines.mjs";
 import { Failure, isMain, runMain } from "./lib/failure.mjs";
 import { withLock } from "./lib/lock.mjs";
 import { logDir, nodeModules, root, stateDir } from "./lib/paths.mjs";
@@ -27,6 +28,7 @@ const WASM_PACK_VERSION = "0.15.1";
 /**
  * @typedef {object} SetupOptions
  * @property {boolean} [browser] also Chromium and chromedriver
+ * @property {boolean} [engines] also Firefox and WebKitGTK, where CI is set
  * @property {boolean} [lint] also rustfmt and clippy
  * @property {boolean} [python] also the providers in Python, where CI is set
  *
@@ -42,17 +44,23 @@ const WASM_PACK_VERSION = "0.15.1";
  * @property {string | undefined} chromedriver
  */
 
-/** @type {{ browser: boolean, lint: boolean, python: boolean, tools: Tools } | undefined} */
+/** @type {(Required<SetupOptions> & { tools: Tools }) | undefined} */
 let earlier;
 
 /**
  * @param {SetupOptions} [options]
  * @returns {Promise<Tools>}
  */
-export async function setup({ browser = false, lint = false, python = false } = {}) {
+export async function setup({
+  browser = false,
+  engines = false,
+  lint = false,
+  python = false,
+} = {}) {
   if (
     earlier !== undefined &&
     (earlier.browser || !browser) &&
+    (earlier.engines || !engines) &&
     (earlier.lint || !lint) &&
     (earlier.python || !python)
   )
@@ -121,6 +129,8 @@ export async function setup({ browser = false, lint = false, python = false } = 
       })
     : undefined;
 
+  if (engines) await step("Firefox and WebKitGTK", (it) => ensureEngines(process.env, it));
+
   const interpreter = python
     ? await step("Providers in Python", (it) => ensurePython(process.env, it))
     : undefined;
@@ -139,7 +149,7 @@ export async function setup({ browser = false, lint = false, python = false } = 
     chromium: found?.chromium,
     chromedriver: found?.chromedriver,
   };
-  earlier = { browser, lint, python, tools };
+  earlier = { browser, engines, lint, python, tools };
   return tools;
 }
 
@@ -318,7 +328,7 @@ if (isMain(import.meta.url)) {
     if (dashes === "--" && command !== undefined) return runWithTools(command, args);
     if (dashes !== undefined) throw new Failure("Usage: node tools/setup.mjs [-- COMMAND ARGS]");
     const started = performance.now();
-    await setup({ browser: true, lint: true, python: true });
+    await setup({ browser: true, engines: true, lint: true, python: true });
     process.stdout.write(`Ready after ${seconds(started)}.\n`);
   });
 }

@@ -124,10 +124,11 @@ function chips(words, kind) {
   return element("ul", { class: `chips ${kind}` }, ...words.map((word) => element("li", {}, word)));
 }
 
+/** A number stays with its unit where the line ends. */
 function duration(ms) {
-  if (ms < 1) return "under 1 ms";
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 1) return "under 1\u00a0ms";
+  if (ms < 1000) return `${Math.round(ms)}\u00a0ms`;
+  return `${(ms / 1000).toFixed(1)}\u00a0s`;
 }
 
 // --- the pass ------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ async function logIn(browser) {
 }
 
 for (const [name, { missing, start }] of Object.entries(browsers())) {
-  test(`${name}: the journey with oidc-provider`, { skip: missing ?? false }, async (t) => {
+  test(`${name}: the journey with oidc-provider`, { skip: missing }, async (t) => {
     const browser = await start();
     t.after(() => browser.quit());
 

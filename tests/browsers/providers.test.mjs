@@ -54,8 +54,14 @@ async function outcome(page) {
   return page.textContent("#outcome");
 }
 
-/** What both have in common from the callback on. */
-async function finish(page, site) {
+/**
+ * What both have in common from the callback on: the session is renewed and ended, at the provider too.
+ *
+ * @param {string} form a field of the provider's login form
+ * @param {() => Promise<void>} [consent] to what the provider asks of everybody who comes
+ * @returns {Promise<URL>} where the page went to sign out
+ */
+async function finish(page, site, form, consent) {
   const checks = await outcome(page);
   for (const check of ["state", "nonce", "signature RS256", "aud", "auth_time", "at_hash"]) {
     assert.ok(checks.includes(`"${check}"`), `${check}: ${checks}`);
@@ -64,10 +70,28 @@ async function finish(page, site) {
   assert.match(await page.textContent("#who"), /^Hello ./);
   await page.click("#renew");
   assert.equal(await outcome(page), "ok null");
-  await page.click("#out");
-  await page.waitForURL((url) => url.pathname !== "/callback");
-  await page.goto(`${site.origin}/`);
+
+  // What tells the sign-out below from one of the page alone: while the provider's session lasts, it asks
+  // nobody who they are.
+  const isBack = page.waitForRequest((request) => request.url().includes("/callback?"));
+  await page.click("#in");
+  await consent?.();
+  await isBack;
+  await page.waitForURL(`${site.origin}/callback`);
+  assert.match(await outcome(page), /^ok /);
+
+  const isSignOut = (request) => new URL(request.url()).searchParams.has("id_token_hint");
+  const [asked] = await Promise.all([page.waitForRequest(isSignOut), page.click("#out")]);
+  const signOut = new URL(asked.url());
+  assert.equal(signOut.searchParams.get("client_id"), "page");
+  assert.equal(signOut.searchParams.get("post_logout_redirect_uri"), `${site.origin}/`);
+  // Neither asks for a confirmation, because the hint names the user whose session it is.
+  await page.waitForURL((url) => url.origin === site.origin && url.searchParams.has("state"));
+  assert.equal(await outcome(page), 'ok {"returnTo":"/goodbye"}');
   await page.getByText("Nobody").waitFor();
+  await page.click("#in");
+  await page.waitForSelector(form);
+  return signOut;
 }
 
 test("Canaille: sign-in by its own pages, renewal and sign-out", { skip: obstacle }, async (t) => {
@@ -77,7 +101,12 @@ test("Canaille: sign-in by its own pages, renewal and sign-out", { skip: obstacl
   await page.fill("input[name=password]", "a good password");
   await page.click("button[type=submit]");
   await page.waitForURL(`${site.origin}/callback**`);
-  await finish(page, site);
+  const signOut = await finish(page, site, "input[name=login]");
+  // It is `client_id` that brings the user back: `aud` of Canaille's ID tokens is a list, and from a list
+  // it takes no client. Without one it says goodbye on a page of its own.
+  signOut.searchParams.delete("client_id");
+  const { headers } = await fetch(signOut, { redirect: "manual" });
+  assert.equal(headers.get("location"), "/");
 });
 
 test(
@@ -88,8 +117,9 @@ test(
     await page.fill("input[name=username]", "alice");
     await page.fill("input[name=password]", "a good password");
     await page.click("button");
-    await page.click("input[name=allow]");
+    const consent = () => page.click("input[name=allow]");
+    await consent();
     await page.waitForURL(`${site.origin}/callback**`);
-    await finish(page, site);
+    await finish(page, site, "input[name=username]", consent);
   },
 );

@@ -22,8 +22,8 @@ const clientId = "client-1";
 
 /**
  * What each provider is like: its preset's own options, where it is, its endpoints (authorization,
- * token, keys), what its ID tokens and token answers hold besides the usual, and where signing out
- * leads.
+ * token, keys), what else its metadata say (as of 2026, from published documents), what its callbacks, ID
+ * tokens and token answers hold besides the usual, and where signing out leads.
  */
 const PROVIDERS = {
   auth0: {
@@ -38,6 +38,21 @@ const PROVIDERS = {
     scope: "openid profile email offline_access",
     asked: { audience: "https://api.example" },
     endSession: "https://example.eu.auth0.com/oidc/logout",
+    metadata: {
+      userinfo_endpoint: "https://example.eu.auth0.com/userinfo",
+      revocation_endpoint: "https://example.eu.auth0.com/oauth/revoke",
+      registration_endpoint: "https://example.eu.auth0.com/oidc/register",
+      device_authorization_endpoint: "https://example.eu.auth0.com/oauth/device/code",
+      // A template, and so no URL.
+      global_token_revocation_endpoint:
+        "https://example.eu.auth0.com/oauth/global-token-revocation/connection/{connectionName}",
+      code_challenge_methods_supported: ["S256", "plain"],
+      id_token_signing_alg_values_supported: ["HS256", "RS256", "PS256"],
+      request_uri_parameter_supported: false,
+      request_parameter_supported: false,
+      backchannel_logout_supported: true,
+      backchannel_logout_session_supported: true,
+    },
     idToken: { sub: "auth0|66a1", sid: "s1", updated_at: "2026-11-01T08:00:00.000Z" },
   },
   okta: {
@@ -51,6 +66,15 @@ const PROVIDERS = {
     ],
     scope: "openid profile email offline_access",
     endSession: "https://example.okta.com/oauth2/default/v1/logout",
+    metadata: {
+      userinfo_endpoint: "https://example.okta.com/oauth2/default/v1/userinfo",
+      revocation_endpoint: "https://example.okta.com/oauth2/default/v1/revoke",
+      introspection_endpoint: "https://example.okta.com/oauth2/default/v1/introspect",
+      registration_endpoint: "https://example.okta.com/oauth2/v1/clients",
+      code_challenge_methods_supported: ["S256"],
+      id_token_signing_alg_values_supported: ["RS256"],
+      revocation_endpoint_auth_methods_supported: ["client_secret_basic", "none"],
+    },
     idToken: {
       sub: "00u1",
       ver: 1,
@@ -71,6 +95,19 @@ const PROVIDERS = {
     ],
     scope: "openid api://api-1/read offline_access",
     endSession: `https://login.microsoftonline.com/${TENANT}/oauth2/v2.0/logout`,
+    // Nothing of PKCE, which it has, and no way to revoke.
+    metadata: {
+      userinfo_endpoint: "https://graph.microsoft.com/oidc/userinfo",
+      device_authorization_endpoint: `https://login.microsoftonline.com/${TENANT}/oauth2/v2.0/devicecode`,
+      id_token_signing_alg_values_supported: ["RS256"],
+      subject_types_supported: ["pairwise"],
+      request_uri_parameter_supported: false,
+      frontchannel_logout_supported: true,
+      http_logout_supported: true,
+      tenant_region_scope: null,
+      cloud_instance_name: "microsoftonline.com",
+    },
+    back: { session_state: "5d4c1b8e" },
     // No at_hash; the answer has a second life beside the first.
     idToken: {
       ver: "2.0",
@@ -95,6 +132,16 @@ const PROVIDERS = {
     scope: "openid profile email",
     asked: { access_type: "offline", prompt: "consent" },
     endSession: undefined,
+    metadata: {
+      userinfo_endpoint: "https://openidconnect.googleapis.com/v1/userinfo",
+      revocation_endpoint: "https://oauth2.googleapis.com/revoke",
+      device_authorization_endpoint: "https://oauth2.googleapis.com/device/code",
+      code_challenge_methods_supported: ["plain", "S256"],
+      id_token_signing_alg_values_supported: ["RS256"],
+    },
+    // Since 2026 its callbacks say `iss`, which the metadata do not announce.
+    namesItself: true,
+    back: { scope: "email openid", authuser: "0", hd: "corp.example", prompt: "consent" },
     idToken: {
       sub: "1234567890123456789012",
       azp: clientId,
@@ -114,6 +161,24 @@ const PROVIDERS = {
     ],
     scope: "openid profile email",
     endSession: "https://id.example/realms/my%20realm/protocol/openid-connect/logout",
+    metadata: {
+      userinfo_endpoint: "https://id.example/realms/my%20realm/protocol/openid-connect/userinfo",
+      revocation_endpoint: "https://id.example/realms/my%20realm/protocol/openid-connect/revoke",
+      introspection_endpoint:
+        "https://id.example/realms/my%20realm/protocol/openid-connect/token/introspect",
+      check_session_iframe:
+        "https://id.example/realms/my%20realm/protocol/openid-connect/login-status-iframe.html",
+      pushed_authorization_request_endpoint:
+        "https://id.example/realms/my%20realm/protocol/openid-connect/ext/par/request",
+      require_pushed_authorization_requests: false,
+      code_challenge_methods_supported: ["plain", "S256"],
+      authorization_response_iss_parameter_supported: true,
+      mtls_endpoint_aliases: {
+        token_endpoint: "https://id.example/realms/my%20realm/protocol/openid-connect/token",
+      },
+    },
+    namesItself: true,
+    back: { session_state: "s1" },
     idToken: { typ: "ID", azp: clientId, sid: "s1", acr: "1", preferred_username: "alice" },
     answer: { refresh_expires_in: 1800, "not-before-policy": 0, session_state: "s1" },
   },
@@ -129,6 +194,15 @@ const PROVIDERS = {
     ],
     scope: "openid profile email",
     endSession: "https://example.auth.eu-central-1.amazoncognito.com/logout",
+    // Nothing of PKCE, which it has; the sign-out has stood there since 2024.
+    metadata: {
+      userinfo_endpoint: "https://example.auth.eu-central-1.amazoncognito.com/oauth2/userInfo",
+      revocation_endpoint: "https://example.auth.eu-central-1.amazoncognito.com/oauth2/revoke",
+      id_token_signing_alg_values_supported: ["RS256"],
+      response_types_supported: ["code", "token"],
+      scopes_supported: ["openid", "email", "phone", "profile"],
+      token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
+    },
     endSessionParameter: "logout_uri",
     idToken: {
       "cognito:username": "alice",
@@ -143,10 +217,19 @@ const PROVIDERS = {
 
 /** A client of a preset at a provider of its shape. */
 async function world(name) {
-  const { options, issuer, endpoints, endSession, idToken, answer = {} } = PROVIDERS[name];
+  const {
+    options,
+    issuer,
+    endpoints,
+    metadata,
+    endSession,
+    idToken,
+    answer = {},
+  } = PROVIDERS[name];
   const [authorization, token, keys] = endpoints;
   const asked = [];
-  const idp = await makeProvider({ issuer, clientId, idToken });
+  // What all of them sign with.
+  const idp = await makeProvider({ issuer, clientId, idToken, alg: "RS256" });
   const fetch = async (url, init) => {
     asked.push(url);
     if (url.endsWith("/.well-known/openid-configuration")) {
@@ -156,8 +239,10 @@ async function world(name) {
         token_endpoint: token,
         jwks_uri: keys,
         end_session_endpoint: endSession,
+        ...metadata,
       });
     }
+    if (url === metadata.revocation_endpoint) return new Response("");
     if (url === keys) return idp.fetch(`${issuer}/jwks`, init);
     assert.equal(url, token);
     const response = await idp.fetch(`${issuer}/token`, init);
@@ -186,9 +271,12 @@ for (const [name, expected] of Object.entries(PROVIDERS)) {
     for (const [parameter, value] of Object.entries(expected.asked ?? {})) {
       assert.equal(url.searchParams.get(parameter), value);
     }
+    assert.equal(url.searchParams.get("code_challenge_method"), "S256");
     const callback = new URL(idp.signInAt(url));
-    // None of them names itself in callbacks in the metadata above.
-    callback.searchParams.delete("iss");
+    if (!expected.namesItself) callback.searchParams.delete("iss");
+    for (const [parameter, value] of Object.entries(expected.back ?? {})) {
+      callback.searchParams.set(parameter, value);
+    }
     const { user } = await client.handleCallback(callback);
     for (const [claim, value] of Object.entries(expected.idToken)) {
       assert.deepEqual(user[claim], value, claim);
@@ -199,6 +287,11 @@ for (const [name, expected] of Object.entries(PROVIDERS)) {
     assert.deepEqual(asked.slice(1), [token, keys, token]);
 
     const end = await client.signOutUrl();
+    const revoked = asked.slice(4);
+    // Entra has nowhere to do it.
+    const { revocation_endpoint: revocation } = expected.metadata;
+    assert.equal(revocation === undefined, name === "entra");
+    assert.deepEqual(new Set(revoked), new Set(revocation ? [revocation] : []));
     if (expected.endSession === undefined) return assert.equal(end, null);
     assert.equal(end.origin + end.pathname, expected.endSession);
     assert.equal(end.searchParams.get("client_id"), clientId);
@@ -225,6 +318,23 @@ test("what is given goes in place of what a preset says", () => {
   assert.equal(org.issuer, "https://a.okta.com");
   const old = keycloak({ url: "https://id.example/auth", realm: "r", clientId });
   assert.equal(old.issuer, "https://id.example/auth/realms/r");
+});
+
+for (const name of ["google", "keycloak"]) {
+  test(`${name}: a callback that names another issuer is refused`, async () => {
+    const { idp, client, asked } = await world(name);
+    const callback = new URL(idp.signInAt(await client.signInUrl()));
+    callback.searchParams.set("iss", "https://attacker.example");
+    await assert.rejects(client.handleCallback(callback), { code: "iss_mismatch" });
+    assert.ok(!asked.includes(PROVIDERS[name].endpoints[1]));
+  });
+}
+
+test("keycloak: a callback that names no issuer is refused, because the metadata announce one", async () => {
+  const { idp, client } = await world("keycloak");
+  const callback = new URL(idp.signInAt(await client.signInUrl()));
+  callback.searchParams.delete("iss");
+  await assert.rejects(client.handleCallback(callback), { code: "iss_missing" });
 });
 
 test("an issuer that is not that of the metadata is refused, such as Entra's common", async () => {

@@ -46,7 +46,7 @@ test("every block of JavaScript is tested", () => {
   const blocks = readme.match(/```(js|ts|javascript|typescript)\n/g) ?? [];
   const tested = readme.match(/<!-- test: \w+ -->/g) ?? [];
   assert.equal(blocks.length, tested.length);
-  assert.equal(blocks.length, 14);
+  assert.equal(blocks.length, 15);
 });
 
 test("the errors block prints what it says", () => {
@@ -374,6 +374,103 @@ test("the callback block hands over a popup's callback and handles the page's ow
   await page.click("#back");
   await page.waitForFunction(() => window.client?.state().signedIn === true);
   assert.equal(page.url(), redirectUri);
+});
+
+test("the tokenstore block keeps the session, and two pages share it; what is said of failures holds", async (t) => {
+  const provider = await makeProvider(NAMES);
+  writeFileSync(join(project, "tokenstore.mjs"), block("tokenstore"));
+  const entry = `import("./tokenstore.mjs").then(
+    ({ client }) => {
+      window.failed = [];
+      client.on("store_failed", ({ code }) => window.failed.push(code));
+      window.client = client;
+      window.outcome = "made";
+    },
+    ({ code }) => (window.outcome = code),
+  );`;
+  writeFileSync(join(project, "shell.mjs"), entry);
+  const { outputFiles } = await build({
+    entryPoints: [join(project, "shell.mjs")],
+    bundle: true,
+    format: "esm",
+    write: false,
+    logLevel: "error",
+  });
+  const browser = await launch();
+  t.after(() => browser.close());
+  const context = await browser.newContext();
+  /** What the shell keeps, and which of its functions fails. */
+  const kept = new Map();
+  let broken;
+  await context.exposeFunction("inVault", (verb, key, value) => {
+    if (verb === broken) throw new Error("The keychain is locked.");
+    if (verb === "write") kept.set(key, value);
+    if (verb === "erase") kept.delete(key);
+    return kept.get(key);
+  });
+  await context.addInitScript(() => {
+    window.vault = {
+      read: (key) => window.inVault("read", key),
+      write: (key, value) => window.inVault("write", key, value),
+      erase: (key) => window.inVault("erase", key),
+    };
+  });
+  const site = { origin: "https://app.example.com", html: PAGE, script: outputFiles[0].text };
+  await serve(context, { ...site, provider });
+  const open = async () => {
+    const page = await context.newPage();
+    await page.goto("https://app.example.com/");
+    await page.waitForFunction(() => window.outcome !== undefined);
+    return page;
+  };
+  const token = (page) => page.evaluate(() => window.client.accessToken());
+  const codeOf = (page, method) =>
+    page.evaluate(
+      (name) =>
+        window.client[name]().then(
+          () => "done",
+          ({ code }) => code,
+        ),
+      method,
+    );
+
+  const first = await open();
+  const url = await first.evaluate(() => window.client.signInUrl().then(String));
+  await first.evaluate((at) => window.client.handleCallback(at), provider.signInAt(url));
+  assert.equal(kept.size, 1);
+  assert.match([...kept.values()][0], /refresh-\d/);
+
+  const second = await open();
+  assert.equal(await token(second), await token(first));
+  await Promise.all([first, second].map((page) => page.evaluate(() => window.client.refresh())));
+  assert.equal(await token(second), await token(first));
+  assert.equal(provider.reuses(), 0);
+
+  broken = "read";
+  assert.equal(await codeOf(first, "accessToken"), "storage_unavailable");
+  assert.equal(await codeOf(first, "userinfo"), "storage_unavailable");
+  const third = await open();
+  assert.equal(await third.evaluate(() => window.outcome), "storage_unavailable");
+
+  broken = "write";
+  const before = [...kept.values()];
+  assert.equal(await codeOf(first, "refresh"), "done");
+  assert.equal(await codeOf(first, "accessToken"), "done");
+  assert.deepEqual(await first.evaluate(() => window.failed), ["storage_unavailable"]);
+  assert.deepEqual([...kept.values()], before);
+
+  broken = "erase";
+  assert.equal(await codeOf(first, "signOutUrl"), "done");
+  assert.equal(await first.evaluate(() => window.client.state().signedIn), false);
+  assert.equal((await first.evaluate(() => window.failed)).length, 2);
+  assert.deepEqual([...kept.values()], before);
+
+  // Where it works, a sign-out leaves nothing.
+  broken = undefined;
+  const last = await open();
+  assert.equal(await last.evaluate(() => window.client.state().signedIn), true);
+  assert.equal(await codeOf(last, "signOutUrl"), "done");
+  assert.equal(kept.size, 0);
 });
 
 test("the fedcm block signs in by the browser's own account chooser", async (t) => {

@@ -1,15 +1,18 @@
 // A browser as far as a provider's own pages need one: cookies, redirects and forms.
 
 /**
+ * @template T
  * @param {string} app the origin of the application, where it stops
- * @returns {(start: string) => Promise<string>} fills in form after form: the URL at which the
- *   application is reached
+ * @param {(page: { url: string, body?: URLSearchParams }) => T} [arrive] what is made of where the
+ *   application is reached, and of the form that is sent there
+ * @returns {(start: string) => Promise<T>} fills in form after form: the URL at which the application is
+ *   reached, unless `arrive` says otherwise
  */
-export function makeFormBrowser(app) {
+export function makeFormBrowser(app, arrive = ({ url }) => url) {
   const cookies = new Map();
   const go = async (url, init = {}) => {
     for (let hops = 0; hops < 12; hops += 1) {
-      if (url.startsWith(app)) return { url, html: "" };
+      if (url.startsWith(app)) return { url, body: init.body, html: "" };
       const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join("; ");
       const response = await fetch(url, { ...init, headers: { cookie }, redirect: "manual" });
       for (const line of response.headers.getSetCookie()) {
@@ -39,6 +42,6 @@ export function makeFormBrowser(app) {
       if (page.html.includes('name="logout"')) fields.set("logout", "yes");
       page = await go(new URL(action, page.url).href, { method: "POST", body: fields });
     }
-    return page.url;
+    return arrive(page);
   };
 }

@@ -34,9 +34,11 @@ async function freePort() {
 }
 
 /**
- * The browsers that are known: for each why it cannot run here, or how it is started.
+ * The browsers that are known: for each why its tests are skipped, and how it is started. Nothing is
+ * skipped in CI: there what is not installed fails when it is started.
  *
- * @returns {Record<string, { missing?: string, start?: () => Promise<Browser> }>}
+ * @returns {Record<string, { missing: string | false, start?: (options?: { popups?: boolean }) => Promise<Browser> }>}
+ *   `popups: false` leaves a page without a click the right to open windows that users give it: none
  */
 export function browsers() {
   const chromium = process.env["CHROME"] ?? find("chromium", "chromium-browser", "google-chrome");
@@ -50,20 +52,24 @@ export function browsers() {
   );
   const xvfb = find("xvfb-run");
   const either = (needed, start) => {
-    const missing = Object.keys(needed).filter((name) => needed[name] === undefined);
-    if (missing.length > 0) return { missing: `not installed: ${missing.join(", ")}` };
-    return { start };
+    const absent = Object.keys(needed).filter((name) => needed[name] === undefined);
+    if (absent.length === 0) return { missing: false, start };
+    const missing = `not installed: ${absent.join(", ")}`;
+    if (process.env["CI"] !== "true") return { missing };
+    return { missing: false, start: () => Promise.reject(new Error(missing)) };
   };
   return {
-    Chromium: either({ chromium, chromedriver }, () =>
+    Chromium: either({ chromium, chromedriver }, ({ popups = true } = {}) =>
       overHttp(chromedriver, [], (port) => [`--port=${port}`], {
         "goog:chromeOptions": {
           binary: chromium,
           args: ["--headless", "--no-sandbox", "--disable-dev-shm-usage"],
+          // The driver lets every page open windows.
+          excludeSwitches: popups ? [] : ["disable-popup-blocking"],
         },
       }),
     ),
-    Firefox: either({ firefox }, () => overMarionette(firefox)),
+    Firefox: either({ firefox }, (options) => overMarionette(firefox, options)),
     // Without a display it hangs, and it has no mode that needs none.
     WebKitGTK: either(
       { WebKitWebDriver: webkitDriver, MiniBrowser: miniBrowser, "xvfb-run": xvfb },
@@ -146,9 +152,11 @@ const FIREFOX_PREFERENCES = {
   "toolkit.telemetry.enabled": false,
 };
 
-async function overMarionette(firefox) {
+async function overMarionette(firefox, { popups = true } = {}) {
   const profile = mkdtempSync(join(tmpdir(), "gatepass-firefox-"));
-  const lines = Object.entries(FIREFOX_PREFERENCES).map(
+  // What Marionette recommends to itself lets every page open windows.
+  const preferences = { ...FIREFOX_PREFERENCES, "remote.prefs.recommended": popups };
+  const lines = Object.entries(preferences).map(
     ([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});`,
   );
   writeFileSync(join(profile, "user.js"), lines.join("\n"));

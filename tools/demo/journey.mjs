@@ -9,6 +9,7 @@ import { createReport } from "./report.mjs";
 import { watch } from "./watch.mjs";
 
 const WIDE = { width: 1280, height: 860 };
+const MEDIUM = { width: 768, height: 1024 };
 const NARROW = { width: 375, height: 812 };
 const WAIT_MS = 8000;
 
@@ -436,9 +437,9 @@ async function stepBecomes(page, step, status) {
   }
 }
 
-/** Both widths in both colour schemes; with a report, also that nothing sticks out at the narrow one. */
+/** All widths in both colour schemes; with a report, also that nothing sticks out and all is within reach. */
 async function shoot(page, folder, name, { fullPage = true, report } = {}) {
-  for (const viewport of [WIDE, NARROW]) {
+  for (const viewport of [WIDE, MEDIUM, NARROW]) {
     await page.setViewportSize(viewport);
     await page.evaluate((top) => top && scrollTo(0, 0), fullPage);
     await page
@@ -458,6 +459,16 @@ async function shoot(page, folder, name, { fullPage = true, report } = {}) {
       width <= viewport.width,
       true,
     );
+    const isWithinReach = await page.evaluate(() => {
+      // In the middle of the steps, where somebody is who watches them.
+      scrollTo(0, document.scrollingElement.scrollHeight / 2);
+      const buttons = [...document.querySelectorAll(".actions button:not([hidden])")];
+      return buttons.every((button) => {
+        const { top, bottom } = button.getBoundingClientRect();
+        return top >= 0 && bottom <= innerHeight;
+      });
+    });
+    report?.equal(`at ${viewport.width} px the buttons are on the screen`, isWithinReach, true);
   }
   await page.setViewportSize(WIDE);
   await page.emulateMedia({ colorScheme: "light" });
