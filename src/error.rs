@@ -147,7 +147,7 @@ error_kinds! {
         /// A store held something that is no session of this client.
         StorageInvalid "storage_invalid" "The store held something that is no session of this client (another version's, another client's, or changed by someone); it was removed, so sign in again."
         /// The place for pending logins cannot be used.
-        StorageUnavailable "storage_unavailable" "The browser's storage refuses to read or write; allow site data for this page or pass a transactionStore."
+        StorageUnavailable "storage_unavailable" "The storage refuses to read or write; allow site data for this page, or choose another transactionStore or store."
         /// The caller's clock gave no usable time.
         TimeInvalid "time_invalid" "The clock gave no usable time; check Date.now()."
         /// The host offers no WebCrypto or lacks the algorithm.
@@ -495,6 +495,10 @@ impl Error {
         }
         if self.at() == NO_RANDOMNESS {
             return ErrorKind::UnsupportedHost.hint();
+        }
+        #[cfg(feature = "flows")]
+        if self.kind() == ErrorKind::FlowUnknown && self.at() == "redirect_uri" {
+            return "The callback came to another URL than redirectUri; behind a proxy pass the URL that the browser asked for.";
         }
         self.kind().hint()
     }

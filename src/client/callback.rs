@@ -136,7 +136,7 @@ impl Callback {
         if self.came_to(&login.redirect_uri) {
             Ok(login)
         } else {
-            Err(ErrorKind::FlowUnknown.into())
+            Err(Error::new(ErrorKind::FlowUnknown, "redirect_uri"))
         }
     }
 

@@ -44,7 +44,8 @@ impl Place {
     pub(super) async fn read(&self) -> Result<Option<String>, Error> {
         let value = settle(self.store.get(&self.key)).await?;
         match value.as_string() {
-            Some(text) => Ok(Some(text)),
+            // What is empty was written over what could not be removed.
+            Some(text) => Ok(Some(text).filter(|text| !text.is_empty())),
             None if value.is_null() || value.is_undefined() => Ok(None),
             None => Err(ErrorKind::StorageUnavailable.into()),
         }
@@ -60,7 +61,7 @@ impl Place {
     }
 
     /// Keeps a text, or removes it, and says whether it did: not when it is `until` by the time that
-    /// the store gets to it.
+    /// the store gets to it. What cannot be removed is written over with nothing.
     ///
     /// # Errors
     ///
@@ -76,12 +77,16 @@ impl Place {
             reason = "exact up to 2^53 milliseconds"
         )]
         let millis = until.map(|until| until.millis() as f64);
-        let answer = settle(match text {
-            Some(text) => self.store.set(&self.key, text, millis),
-            None => self.store.remove(&self.key, millis),
-        });
+        let removed = match text {
+            None => settle(self.store.remove(&self.key, millis)).await,
+            Some(_) => Err(ErrorKind::StorageUnavailable.into()),
+        };
+        let answer = match removed {
+            Ok(answer) => answer,
+            Err(_) => settle(self.store.set(&self.key, text.unwrap_or_default(), millis)).await?,
+        };
         // What stores of all kinds answer otherwise means nothing.
-        Ok(answer.await?.as_bool() != Some(false) || until.is_none())
+        Ok(answer.as_bool() != Some(false) || until.is_none())
     }
 }
 

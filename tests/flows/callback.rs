@@ -458,6 +458,13 @@ fn cbk_35_a_callback_at_another_place_is_flow_unknown() {
         let change = |url: &str| url.replace("https://app.example/cb", place);
         assert_eq!(refused(change), "flow_unknown", "{place}");
     }
+    // What is behind it is most often a proxy, and not another browser.
+    let mut world = World::new();
+    let url = world.begin().unwrap();
+    let callback = world.agree(&url).replace("app.example", "10.0.0.1");
+    let error = world.finish(&callback).unwrap_err();
+    assert_eq!(error.at(), "redirect_uri");
+    assert!(error.hint().contains("redirectUri"), "{}", error.hint());
 }
 
 #[test]

@@ -403,7 +403,8 @@ test("the tokenstore block keeps the session, and two pages share it; what is sa
   const kept = new Map();
   let broken;
   await context.exposeFunction("inVault", (verb, key, value) => {
-    if (verb === broken) throw new Error("The keychain is locked.");
+    if (verb === broken || (broken === "change" && verb !== "read"))
+      throw new Error("The keychain is locked.");
     if (verb === "write") kept.set(key, value);
     if (verb === "erase") kept.delete(key);
     return kept.get(key);
@@ -434,9 +435,13 @@ test("the tokenstore block keeps the session, and two pages share it; what is sa
       method,
     );
 
+  const signIn = async (page) => {
+    const url = await page.evaluate(() => window.client.signInUrl().then(String));
+    await page.evaluate((at) => window.client.handleCallback(at), provider.signInAt(url));
+  };
+
   const first = await open();
-  const url = await first.evaluate(() => window.client.signInUrl().then(String));
-  await first.evaluate((at) => window.client.handleCallback(at), provider.signInAt(url));
+  await signIn(first);
   assert.equal(kept.size, 1);
   assert.match([...kept.values()][0], /refresh-\d/);
 
@@ -459,17 +464,26 @@ test("the tokenstore block keeps the session, and two pages share it; what is sa
   assert.deepEqual(await first.evaluate(() => window.failed), ["storage_unavailable"]);
   assert.deepEqual([...kept.values()], before);
 
-  broken = "erase";
+  broken = "change";
   assert.equal(await codeOf(first, "signOutUrl"), "done");
   assert.equal(await first.evaluate(() => window.client.state().signedIn), false);
   assert.equal((await first.evaluate(() => window.failed)).length, 2);
   assert.deepEqual([...kept.values()], before);
 
-  // Where it works, a sign-out leaves nothing.
-  broken = undefined;
+  // What cannot be removed is written over.
+  broken = "erase";
   const last = await open();
   assert.equal(await last.evaluate(() => window.client.state().signedIn), true);
   assert.equal(await codeOf(last, "signOutUrl"), "done");
+  assert.deepEqual(await last.evaluate(() => window.failed), []);
+  assert.deepEqual([...kept.values()], [""]);
+
+  // Where it works, a sign-out leaves nothing.
+  broken = undefined;
+  const next = await open();
+  assert.equal(await next.evaluate(() => window.client.state().signedIn), false);
+  await signIn(next);
+  assert.equal(await codeOf(next, "signOutUrl"), "done");
   assert.equal(kept.size, 0);
 });
 
