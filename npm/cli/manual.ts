@@ -44,7 +44,12 @@ async function pass(call: Call, url?: string): Promise<Pass> {
 export const token: Command = {
   name: "token",
   summary: "Prints the access token and nothing else, renewed when its end is near.",
-  more: ['curl -H "Authorization: Bearer $(gatepass token)" https://api.example.com/me'],
+  more: [
+    'curl -H "Authorization: Bearer $(gatepass token)" https://api.example.com/me',
+    "",
+    "With --flow client_credentials and --store file or keyring, a token is kept for each audience,",
+    "resource and scope that was asked for.",
+  ],
   settings: SETTINGS,
   flags: [{ name: "show", help: "Prints it on a terminal too." }, DEBUG],
 

@@ -269,6 +269,43 @@ test("S0-04 S0-15 the tokens are kept in the system's keyring where there is one
   assert.equal((await gatepass.run(["token"], { env: settings })).code, 3);
 });
 
+test("S1-01 S0-04 the keyring keeps a program's tokens for two APIs side by side, and logout removes them", async (t) => {
+  let serial = 0;
+  const provider = await startProvider(t, {
+    answer: (url) =>
+      url.endsWith("/token")
+        ? Response.json({ access_token: `t-${++serial}`, token_type: "Bearer", expires_in: 3600 })
+        : undefined,
+  });
+  const { env, home, tokens } = makeHome();
+  const keyring = await startKeyring(t, home);
+  if (typeof keyring === "string") return t.skip(keyring);
+  const settings = {
+    ...env,
+    ...keyring,
+    GATEPASS_ISSUER: provider.issuer,
+    GATEPASS_CLIENT_ID: "job",
+    GATEPASS_CLIENT_SECRET: "a-secret-of-the-program",
+    GATEPASS_FLOW: "client_credentials",
+    GATEPASS_STORE: "keyring",
+  };
+  for (const [audience, token] of [
+    ["a", "t-1\n"],
+    ["b", "t-2\n"],
+    ["a", "t-1\n"],
+    ["b", "t-2\n"],
+  ]) {
+    const { stdout, stderr } = await gatepass.run(["token", "--audience", audience], {
+      env: settings,
+    });
+    assert.equal(stdout, token, stderr);
+  }
+  assert.ok(!existsSync(tokens));
+  assert.equal((await gatepass.run(["logout"], { env: settings })).code, 0);
+  const again = await gatepass.run(["token", "--audience", "a"], { env: settings });
+  assert.equal(again.stdout, "t-3\n", again.stderr);
+});
+
 test("S2-35 DEV-14 the page on this machine takes one answer, for its own name and this login only", async (t) => {
   const provider = await startProvider(t);
   const { url, callback, login } = await begin(t, provider);
