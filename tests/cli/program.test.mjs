@@ -439,9 +439,12 @@ test("S0-18 S1-24 selftest runs every flow with a provider of its own", async ()
   const { code, stdout } = await gatepass.run(["selftest", "--json"]);
   assert.equal(code, 0, stdout);
   const { steps } = JSON.parse(stdout);
-  assert.ok(steps.length >= 5);
+  assert.ok(steps.length >= 8);
   assert.ok(steps.every(({ ok }) => ok));
-  for (const flow of [/code flow/, /device flow/, /client credentials/, /introspection/]) {
+  for (const flow of [
+    ...[/code flow/, /device flow/, /client credentials/, /introspection/],
+    ...[/UserInfo/, /token exchange/, /DPoP/],
+  ]) {
     assert.ok(steps.some(({ name }) => flow.test(name)));
   }
 });

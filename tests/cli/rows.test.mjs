@@ -13,6 +13,7 @@ import { promisify } from "node:util";
 import { assertGolden, showParameters } from "../support/golden.mjs";
 import { ADDRESS, age, loginsOf, makeHome, read } from "../support/login.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
+import { makeProver } from "../support/prover.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const SECRET = "client-secret-0123456789-of-the-rows";
@@ -194,7 +195,72 @@ test("S0-18 S1-24 selftest goes through every flow, offline", async () => {
     "ok   client credentials, one request for a hundred callers",
     "ok   a guard accepts a good token and refuses a forged one",
     "ok   introspection, and a token that was revoked",
+    "ok   UserInfo, and what it says of somebody else, which is refused",
+    "ok   token exchange (RFC 8693) for another API, with fewer scopes and never with more",
+    "ok   DPoP (RFC 9449): tokens that are bound to a key, and of no use without its proof",
   ]);
+});
+
+test("S0-18 the provider of selftest takes good proofs only, and tokens only for what they are", async (t) => {
+  const { simulate } = await load("cli/simulator.js");
+  const client = { id: "job", secret: SECRET };
+  const { close, issuer, otherAudience } = await simulate(client);
+  t.after(() => close());
+  const ask = async (path, form, headers = {}) => {
+    const authorization = `Basic ${btoa(`job:${SECRET}`)}`;
+    const response = await fetch(issuer + path, {
+      headers: { authorization, ...headers },
+      ...(form && { method: "POST", body: new URLSearchParams(form) }),
+    });
+    const { error = "", ...rest } = await response.json();
+    return { error, nonce: response.headers.get("dpop-nonce"), ...rest };
+  };
+  const prover = await makeProver();
+  const form = { grant_type: "client_credentials", scope: "openid read" };
+  const at = `${issuer}/token`;
+  const first = await ask("/token", form, { dpop: await prover.proof("POST", at) });
+  assert.equal(first.error, "use_dpop_nonce");
+  const { nonce } = first;
+  const dpop = await prover.proof("POST", at, undefined, { nonce });
+  const bound = await ask("/token", form, { dpop });
+  assert.equal(bound.token_type, "DPoP", bound.error);
+  const other = await makeProver();
+  for (const proof of [
+    dpop,
+    "no.pro.of",
+    await prover.proof("GET", at, undefined, { nonce }),
+    await prover.proof("POST", `${issuer}/userinfo`, undefined, { nonce }),
+    await prover.proof("POST", at, undefined, { nonce, iat: 1 }),
+    await prover.proof("POST", at, undefined, { nonce }, { typ: "JWT" }),
+    await prover.proof("POST", at, undefined, { nonce }, { jwk: other.jwk }),
+  ]) {
+    assert.equal((await ask("/token", form, { dpop: proof })).error, "invalid_dpop_proof");
+  }
+
+  // UserInfo is for users, and exchanging for what lives and is known.
+  const { access_token } = await ask("/token", form);
+  const shown = { authorization: `Bearer ${access_token}` };
+  assert.equal((await ask("/userinfo", undefined, shown)).error, "invalid_token");
+  const type = "urn:ietf:params:oauth:token-type:access_token";
+  const exchange = {
+    grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+    subject_token: access_token,
+    subject_token_type: type,
+    audience: otherAudience,
+    scope: "read",
+  };
+  const { issued_token_type, scope } = await ask("/token", exchange);
+  assert.deepEqual([issued_token_type, scope], [type, "read"]);
+  for (const [change, error] of [
+    [{ subject_token: "another" }, "invalid_request"],
+    [{ subject_token_type: "urn:ietf:params:oauth:token-type:jwt" }, "invalid_request"],
+    [{ audience: "https://elsewhere.example" }, "invalid_target"],
+    [{ scope: "read write" }, "invalid_scope"],
+  ]) {
+    assert.equal((await ask("/token", { ...exchange, ...change })).error, error);
+  }
+  const stranger = await ask("/token", exchange, { authorization: `Basic ${btoa("job:x")}` });
+  assert.equal(stranger.error, "invalid_client");
 });
 
 test("S1-05 the client's secret is in no file, whatever was done with it", async (t) => {
