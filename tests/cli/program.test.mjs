@@ -1,13 +1,14 @@
 // Tokens of the program itself (client credentials), and what is shown of the wire.
 
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
 import { makeFolder } from "../support/folder.mjs";
 import { CLIENTS, startOidc } from "../support/oidc.mjs";
-import { assertGolden } from "../support/golden.mjs";
+import { assertGolden, showAssertion, showPosted, showRequests } from "../support/golden.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 
 let gatepass;
@@ -354,6 +355,85 @@ test("S1-19 the requests for a token, letter by letter", async (t) => {
     return ["POST /token", ...shown, "", form.toString(), ""].join("\n");
   });
   assertGolden("wire-client-credentials", lines.join("\n"));
+});
+
+test("S1-19 the requests of a client that signs with its secret, letter by letter", async (t) => {
+  const { asked, env, provider } = await startTokens(t);
+  const args = ["token", "--scopes", "read", "--client-auth", "client_secret_jwt"];
+  for (const serial of [1, 2]) {
+    const { code, stdout, stderr } = await gatepass.run(args, {
+      env: { ...env, GATEPASS_CLIENT_SECRET: `${SECRET}-and-more` },
+    });
+    assert.deepEqual([code, stdout], [0, `token-${serial}\n`], stderr);
+  }
+  const [first, second] = asked.map(({ form }) => form.get("client_assertion"));
+  assert.notEqual(first, second, "each request has its own");
+  const [header, claims, signature] = first.split(".");
+  const hmac = createHmac("sha256", `${SECRET}-and-more`).update(`${header}.${claims}`);
+  assert.equal(signature, hmac.digest("base64url"));
+  const [posted] = showPosted(provider);
+  assertGolden("wire-client-secret-jwt", `${posted}\n\n${showAssertion(first)}\n`);
+});
+
+test("S1-19 the requests by which the provider is found, letter by letter", async (t) => {
+  const seen = [];
+  const openid = "/.well-known/openid-configuration";
+  for (const [title, path, published, settings] of [
+    ["its issuer is given", "", openid, (o) => ({ ISSUER: o })],
+    [
+      "an issuer with a path, whose metadata is that of RFC 8414",
+      "/tenant",
+      "/.well-known/oauth-authorization-server/tenant",
+      (o) => ({ ISSUER: `${o}/tenant` }),
+    ],
+    [
+      "its endpoints are given, and it publishes what it is",
+      "/realms/a",
+      `/realms/a${openid}`,
+      (o) => ({ AUTH_URL: `${o}/realms/a/authorize`, TOKEN_URL: `${o}/realms/a/token` }),
+    ],
+    [
+      "its endpoint is given, and it publishes nothing",
+      "",
+      undefined,
+      (o) => ({ TOKEN_URL: `${o}/token` }),
+    ],
+    ["a service names it", "", openid, (o) => ({ ENDPOINT: o })],
+  ]) {
+    const provider = await startProvider(t, {
+      answer: (url) => {
+        const { origin, pathname } = new URL(url);
+        const issuer = origin + path;
+        switch (pathname) {
+          case `${path}/token`:
+            return Response.json({ access_token: "a", token_type: "Bearer", expires_in: 60 });
+          case published:
+            return Response.json({
+              issuer,
+              authorization_endpoint: `${issuer}/authorize`,
+              token_endpoint: `${issuer}/token`,
+            });
+          case "/.well-known/oauth-protected-resource":
+            return Response.json({ resource: origin, authorization_servers: [issuer] });
+          default:
+            return new Response("", { status: 404 });
+        }
+      },
+    });
+    const own = Object.entries(settings(provider.issuer));
+    const { code, stderr } = await gatepass.run(["token"], {
+      env: {
+        HOME: makeHome(),
+        GATEPASS_CLIENT_ID: "job",
+        GATEPASS_CLIENT_SECRET: SECRET,
+        GATEPASS_FLOW: "client_credentials",
+        ...Object.fromEntries(own.map(([name, value]) => [`GATEPASS_${name}`, value])),
+      },
+    });
+    assert.equal(code, 0, `${title}: ${stderr}`);
+    seen.push(`# ${title}`, ...showRequests(provider.requests));
+  }
+  assertGolden("wire-discovery", `${seen.join("\n\n")}\n`);
 });
 
 test("S1-01 of several servers the one is used whose addresses fit the request", async (t) => {

@@ -10,7 +10,7 @@ import { before, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 
-import { assertGolden, showParameters } from "../support/golden.mjs";
+import { assertGolden, showParameters, showPosted } from "../support/golden.mjs";
 import { ADDRESS, age, loginsOf, makeHome, read } from "../support/login.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 import { makeProver } from "../support/prover.mjs";
@@ -104,7 +104,7 @@ test("S0-03 a device login that is interrupted ends, and asks no more", async (t
   assert.ok(!existsSync(tokens));
 });
 
-test("S0-14 logout --global opens the provider's page for signing out", async (t) => {
+test("S0-14 S1-19 logout --global opens the provider's page for signing out", async (t) => {
   const provider = await startProvider(t);
   const { settings, home, opened, tokens } = await logIn(t, provider);
   await opened();
@@ -115,6 +115,9 @@ test("S0-14 logout --global opens the provider's page for signing out", async (t
   assert.equal(argc, "1");
   assert.ok(page.startsWith(`${provider.issuer}/logout?`), page);
   assert.ok(!existsSync(tokens));
+  const shown = showPosted(provider).filter((posted) => posted.startsWith("POST /revoke"));
+  shown.push(`GET /logout\n${showParameters(new URL(page).search)}`);
+  assertGolden("wire-logout-global", `${shown.join("\n\n")}\n`);
 });
 
 test("S0-06 logout --json says what there was, and whether the provider ended it", async (t) => {
