@@ -11,6 +11,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 
 import { assertGolden, showParameters, showPosted } from "../support/golden.mjs";
+import { makeFolder } from "../support/folder.mjs";
 import { ADDRESS, age, loginsOf, makeHome, read } from "../support/login.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 import { makeProver } from "../support/prover.mjs";
@@ -36,11 +37,12 @@ function preload(name, text) {
   return { NODE_OPTIONS: `--import=${pathToFileURL(file).href}` };
 }
 
-/** What every file below a folder holds. */
-function contents(folder) {
+/** The files below a folder in which a text stands. */
+function holders(folder, text) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
-    return entry.isDirectory() ? contents(path) : [readFileSync(path, "utf8")];
+    if (entry.isDirectory()) return holders(path, text);
+    return entry.isFile() && readFileSync(path).includes(text) ? [path] : [];
   });
 }
 
@@ -62,7 +64,7 @@ async function startProgram(t, answer) {
     GATEPASS_CLIENT_SECRET: SECRET,
     GATEPASS_FLOW: "client_credentials",
   };
-  return { asked, env, home };
+  return { asked, env, home, provider };
 }
 
 const granted = () =>
@@ -266,25 +268,69 @@ test("S0-18 the provider of selftest takes good proofs only, and tokens only for
   assert.equal(stranger.error, "invalid_client");
 });
 
-test("S1-05 the client's secret is in no file, whatever was done with it", async (t) => {
-  const { env, home } = await startProgram(t, granted);
+/** Variables that say where a program may write, each with a folder of its own below one. */
+const PLACES = [
+  ...["HOME", "TMPDIR", "TMP", "TEMP"],
+  ...["CONFIG", "DATA", "CACHE", "STATE"].map((name) => `XDG_${name}_HOME`),
+  "XDG_RUNTIME_DIR",
+];
+
+test("S1-05 the client's secret is in no file that the command could have written, whatever was done with it", async (t) => {
+  const { env: settings, provider } = await startProgram(t, granted);
+  const root = makeFolder("places");
+  const places = PLACES.map((name) => [name, join(root, name)]);
+  const cwd = join(root, "cwd");
+  for (const [, folder] of [...places, ["", cwd]]) mkdirSync(folder, { mode: 0o700 });
+  const env = { ...settings, ...Object.fromEntries(places) };
+  const check = (name, { stdout, stderr }) => {
+    assert.ok(!(stdout + stderr).includes(SECRET), name);
+  };
+  const api = await listen(t, (_, response) => response.end("yes"));
+  const stored = ["--store", "file"];
   for (const args of [
-    ["token", "--store", "file"],
-    ["token", "--store", "file", "--debug", "--audience", "https://api.example"],
-    ["status", "--store", "file"],
-    ["doctor"],
-    ["logout", "--store", "file"],
-    ["token", "--store", "file"],
+    ["token", ...stored],
+    ["token", ...stored, "--debug", "--audience", "https://api.example"],
+    ["token", "--client-auth", "client_secret_post", "--debug"],
+    ["token", "--client-auth", "client_secret_jwt", "--debug"],
+    ["request", ...stored, `${api.origin}/me`],
+    ["exec", ...stored, "--", process.execPath, "-e", "0"],
+    ["login", ...stored],
+    ["status", ...stored],
   ]) {
-    const { stdout, stderr } = await gatepass.run(args, { env });
-    assert.ok(!(stdout + stderr).includes(SECRET), args.join(" "));
+    const run = await gatepass.run(args, { env, cwd });
+    assert.equal(run.code, 0, `${args.join(" ")}: ${run.stderr}`);
+    check(args.join(" "), run);
   }
-  const files = contents(join(home, ".gatepass"));
-  assert.ok(files.length > 0);
-  for (const text of files) {
-    for (const form of [SECRET, btoa(`job:${SECRET}`), btoa(SECRET)]) {
-      assert.ok(!text.includes(form));
-    }
+  const kept = join(env.HOME, ".gatepass/default/tokens.json");
+  assert.equal(read(kept).access_token, "a-token");
+  // What the search finds, it would find of a secret too.
+  assert.deepEqual(holders(root, "a-token"), [kept]);
+  for (const args of [["doctor"], ["introspect", "a-token"], ["logout", ...stored]]) {
+    check(args.join(" "), await gatepass.run(args, { env, cwd }));
+  }
+
+  // A user's login at a client that has a secret, and the service.
+  const user = { ...env, GATEPASS_FLOW: "code", GATEPASS_STORE: "file", GATEPASS_SCOPES: "read" };
+  const login = gatepass.start(t, ["login", "--no-browser", "--port", "0", "--debug"], {
+    env: user,
+    cwd,
+  });
+  const [, url] = await login.said(ADDRESS);
+  await fetch(provider.signInAt(url));
+  const done = await login.exited;
+  assert.equal(done.code, 0, done.stderr);
+  check("login", done);
+  const service = await gatepass.serve(t, ["--audience", "https://api.example"], { env, cwd });
+  const authorization = "Bearer opaque";
+  await fetch(`${service.origin}/auth/envoy/x`, { headers: { authorization } });
+  service.child.kill("SIGTERM");
+  await service.exited;
+  assert.ok(provider.count("/introspect") > 0);
+  assert.ok(!service.output().includes(SECRET));
+
+  const own = join(gatepass.project, "node_modules/gatepass");
+  for (const form of [SECRET, btoa(`job:${SECRET}`), btoa(SECRET)]) {
+    for (const folder of [root, own]) assert.deepEqual(holders(folder, form), []);
   }
 });
 
@@ -460,7 +506,7 @@ test("S2-03 a token that one brings oneself wins over the login, is not renewed 
   assert.equal((await gatepass.run(["exec", "--", "true"], { env })).code, 0);
   assert.equal(provider.requests.length, asked);
   assert.equal(readFileSync(tokens, "utf8"), before);
-  assert.ok(contents(join(home, ".gatepass")).every((text) => !text.includes(own)));
+  assert.deepEqual(holders(join(home, ".gatepass"), own), []);
 });
 
 test("S2-09 S2-10 S2-11 S2-12 a login at a provider that everybody knows asks at its addresses", async (t) => {
