@@ -15,9 +15,9 @@ const CLEAN = { PATH: process.env["PATH"], HOME: "/nonexistent", NO_COLOR: "1" }
 /** @param {string} name of the test's own project */
 export function installProgram(name) {
   const { project } = installPackage(name);
-  const program = join(project, "node_modules/gatepass/dist/cli/main.js");
+  const installed = join(project, "node_modules/gatepass/dist/cli/main.js");
 
-  const launch = (args, { env = {}, cwd = project } = {}) =>
+  const launch = (args, { env = {}, cwd = project, program = installed } = {}) =>
     spawn(process.execPath, [program, ...args], { cwd, env: { ...CLEAN, ...env } });
 
   /** Runs it to its end. */
@@ -88,7 +88,7 @@ export function installProgram(name) {
       });
     return { child, said, exited };
   }
-  return { project, program, run, serve, start };
+  return { project, program: installed, run, serve, start };
 }
 
 /** A server on a free port of 127.0.0.1 that ends with the test. */

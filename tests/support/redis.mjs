@@ -32,6 +32,7 @@ export async function startRedis() {
   }
   return {
     port,
+    signal: (name) => void server.kill(name),
     async stop() {
       server.kill();
       if (server.exitCode === null) await once(server, "exit");
