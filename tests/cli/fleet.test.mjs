@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { before, test } from "node:test";
 
 import { makeFolder } from "../support/folder.mjs";
-import { installProgram, listen, startProvider } from "../support/program.mjs";
+import { freePort } from "../support/port.mjs";
+import { authenticate, installProgram, listen, startProvider } from "../support/program.mjs";
 import { lacksRedis, startRedis } from "../support/redis.mjs";
 
 let gatepass;
@@ -18,14 +19,6 @@ before(() => {
 });
 
 const AUDIENCE = "https://api.example";
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Hands requests to one server after the other, as a balancer does. */
 function onward(origins) {
@@ -87,19 +80,6 @@ test("S4-31 S4-28 instances share the provider's keys in a Redis, and give the s
   const third = await gatepass.serve(t, args, { env });
   assert.equal((await ask(third.origin, good)).status, 200);
 });
-
-/** Verdicts on a token by the plugin's question. */
-const authenticate = async (origin, token) => {
-  const answer = await fetch(`${origin}/plugin/authenticate`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      context: { method: "GET", uri: "/api/users", headers: {} },
-      credentials: { type: "bearer", token },
-    }),
-  });
-  return (await answer.json()).authenticated;
-};
 
 const introspecting = (provider) => ({
   AUTH_SERVER_URL: provider.issuer,

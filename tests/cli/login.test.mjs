@@ -21,6 +21,7 @@ import { assertGolden, showParameters, showPosted } from "../support/golden.mjs"
 import { launch } from "../support/browser.mjs";
 import { ADDRESS, age, iso, loginsOf, makeHome, raw, read } from "../support/login.mjs";
 import { CLIENTS, startOidc } from "../support/oidc.mjs";
+import { freePort } from "../support/port.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 
 let gatepass;
@@ -33,14 +34,6 @@ before(async () => {
   browser = await launch();
 });
 after(() => browser?.close());
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** What the user does at oidc-provider's pages. */
 async function signIn(url, user = "alice") {

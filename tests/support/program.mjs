@@ -91,6 +91,19 @@ export function installProgram(name) {
   return { project, program: installed, run, serve, start };
 }
 
+/** The verdict of `serve` on a token, by the plugin's question. */
+export async function authenticate(origin, token) {
+  const answer = await fetch(`${origin}/plugin/authenticate`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      context: { method: "GET", uri: "/api/users", headers: {} },
+      credentials: { type: "bearer", token },
+    }),
+  });
+  return (await answer.json()).authenticated;
+}
+
 /** A server on a free port of 127.0.0.1 that ends with the test. */
 export async function listen(t, handler) {
   const server = createServer(handler);

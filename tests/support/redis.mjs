@@ -2,20 +2,12 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
+
+import { freePort } from "./port.mjs";
 
 /** Why there is none; `false` where there is one. */
 export const lacksRedis =
   spawnSync("redis-server", ["--version"]).error !== undefined && "redis-server is not installed";
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 /** Starts it with nothing on disk. */
 export async function startRedis() {
