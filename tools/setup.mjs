@@ -18,6 +18,7 @@ import { Failure, isMain, runMain } from "./lib/failure.mjs";
 import { withLock } from "./lib/lock.mjs";
 import { logDir, nodeModules, root, stateDir } from "./lib/paths.mjs";
 import { isExecutable, mustRun, run } from "./lib/process.mjs";
+import { ensurePrograms } from "./lib/programs.mjs";
 import { ensurePython } from "./lib/python.mjs";
 import { heading, seconds, step } from "./lib/terminal.mjs";
 import { WASM_TARGET, ensureLibrarySource, ensureWasmTarget } from "./lib/wasm-target.mjs";
@@ -29,6 +30,7 @@ const WASM_PACK_VERSION = "0.15.1";
  * @property {boolean} [browser] also Chromium and chromedriver
  * @property {boolean} [lint] also rustfmt and clippy
  * @property {boolean} [python] also the providers in Python, where CI is set
+ * @property {boolean} [programs] also the servers that tests talk to, where CI is set
  *
  * @typedef {object} Tools
  * @property {NodeJS.ProcessEnv} env for children: the tools on PATH, and the toolchain for the wasm
@@ -42,18 +44,24 @@ const WASM_PACK_VERSION = "0.15.1";
  * @property {string | undefined} chromedriver
  */
 
-/** @type {{ browser: boolean, lint: boolean, python: boolean, tools: Tools } | undefined} */
+/** @type {Required<SetupOptions> & { tools: Tools } | undefined} */
 let earlier;
 
 /**
  * @param {SetupOptions} [options]
  * @returns {Promise<Tools>}
  */
-export async function setup({ browser = false, lint = false, python = false } = {}) {
+export async function setup({
+  browser = false,
+  lint = false,
+  programs = false,
+  python = false,
+} = {}) {
   if (
     earlier !== undefined &&
     (earlier.browser || !browser) &&
     (earlier.lint || !lint) &&
+    (earlier.programs || !programs) &&
     (earlier.python || !python)
   )
     return earlier.tools;
@@ -121,6 +129,8 @@ export async function setup({ browser = false, lint = false, python = false } = 
       })
     : undefined;
 
+  if (programs) await step("Programs for the tests", (it) => ensurePrograms(process.env, it));
+
   const interpreter = python
     ? await step("Providers in Python", (it) => ensurePython(process.env, it))
     : undefined;
@@ -139,7 +149,7 @@ export async function setup({ browser = false, lint = false, python = false } = 
     chromium: found?.chromium,
     chromedriver: found?.chromedriver,
   };
-  earlier = { browser, lint, python, tools };
+  earlier = { browser, lint, programs, python, tools };
   return tools;
 }
 
@@ -318,7 +328,7 @@ if (isMain(import.meta.url)) {
     if (dashes === "--" && command !== undefined) return runWithTools(command, args);
     if (dashes !== undefined) throw new Failure("Usage: node tools/setup.mjs [-- COMMAND ARGS]");
     const started = performance.now();
-    await setup({ browser: true, lint: true, python: true });
+    await setup({ browser: true, lint: true, programs: true, python: true });
     process.stdout.write(`Ready after ${seconds(started)}.\n`);
   });
 }

@@ -35,6 +35,7 @@ const SHOWN_ON_FAILURE = 80;
  * @property {import("./lib/count.mjs").Counting} counting
  * @property {boolean} [built] needs dist/
  * @property {boolean} [browser] needs Chromium
+ * @property {boolean} [programs] talks to Redis, nginx or a keyring
  * @property {boolean} [python] uses the providers in Python
  * @property {boolean} [onlyByName] does not run when no suite is named
  * @property {(tools: import("./setup.mjs").Tools) => Command[]} commands run one after the other, until one fails
@@ -153,6 +154,7 @@ const SUITES = [
     name: "package",
     counting: "node",
     built: true,
+    programs: true,
     commands: ({ env }) => [nodeTests(env, "tests/package")],
   },
   {
@@ -160,6 +162,7 @@ const SUITES = [
     counting: "node",
     built: true,
     browser: true,
+    programs: true,
     python: true,
     commands: ({ env, chromium }) => [nodeTests({ ...env, CHROME: chromium }, "tests/cli")],
   },
@@ -168,6 +171,7 @@ const SUITES = [
     name: "package-js",
     counting: "node",
     built: true,
+    programs: true,
     python: true,
     commands: ({ env }) => [
       nodeTests(
@@ -499,6 +503,7 @@ await runMain(async () => {
   const tools = await setup({
     browser: suites.some((suite) => suite.browser),
     lint: true,
+    programs: suites.some((suite) => suite.programs),
     python: suites.some((suite) => suite.python),
   });
   heading("Tests");

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { before, test } from "node:test";
 
 import { makeFolder } from "../support/folder.mjs";
+import { lacks } from "../support/needed.mjs";
 import { freePort } from "../support/port.mjs";
 import { authenticate, installProgram, listen, startProvider } from "../support/program.mjs";
 import { lacksRedis, startRedis } from "../support/redis.mjs";
@@ -35,7 +36,8 @@ function onward(origins) {
 }
 
 test("S4-31 S4-28 instances share the provider's keys in a Redis, and give the same answers behind one balancer", async (t) => {
-  if (lacksRedis) return t.skip(lacksRedis);
+  const missing = lacksRedis();
+  if (missing) return t.skip(missing);
   const redis = await startRedis();
   t.after(() => redis.stop());
   const provider = await startProvider(t);
@@ -125,7 +127,8 @@ const redisCli = (redis, ...args) => {
 };
 
 test("S4-31 S4-28 instances share what the provider said of a token in a Redis, which learns neither token nor claims", async (t) => {
-  if (lacksRedis) return t.skip(lacksRedis);
+  const missing = lacksRedis();
+  if (missing) return t.skip(missing);
   const redis = await startRedis();
   t.after(() => redis.stop());
   const provider = await startProvider(t);
@@ -185,7 +188,8 @@ test("S4-31 S4-28 instances share what the provider said of a token in a Redis, 
 });
 
 test("S4-32 S4-31 another Redis is used once SIGHUP has read its address, and a bad one leaves the old one in place", async (t) => {
-  if (lacksRedis) return t.skip(lacksRedis);
+  const missing = lacksRedis();
+  if (missing) return t.skip(missing);
   const [one, two] = [await startRedis(), await startRedis()];
   t.after(() => Promise.all([one.stop(), two.stop()]));
   const provider = await startProvider(t);
@@ -277,7 +281,8 @@ async function timed(work) {
 }
 
 test("S4-31 a Redis that takes connections and never answers holds up no request for long, is told of, and is used once it answers", async (t) => {
-  if (lacksRedis) return t.skip(lacksRedis);
+  const missing = lacksRedis();
+  if (missing) return t.skip(missing);
   const redis = await startRedis();
   t.after(() => redis.stop());
   const silent = await startSilent(t, redis);
@@ -323,7 +328,8 @@ test("S4-31 a Redis that takes connections and never answers holds up no request
 });
 
 test("S4-31 a Redis that stops in the middle of its work is left, and used again once it goes on", async (t) => {
-  if (lacksRedis) return t.skip(lacksRedis);
+  const missing = lacksRedis();
+  if (missing) return t.skip(missing);
   const redis = await startRedis();
   t.after(() => redis.stop());
   const provider = await startProvider(t);
@@ -393,11 +399,8 @@ async function assertGuarded(origin, authorization) {
   assert.equal(poor.status, 403, "it lacks the role");
 }
 
-const lacks = (program, ...args) =>
-  spawnSync(program, args).error !== undefined && `${program} is not installed`;
-
 test("nginx asks the service about each request (auth_request)", async (t) => {
-  const missing = lacks("nginx", "-v");
+  const missing = lacks("nginx");
   if (missing) return t.skip(missing);
   const { service, upstream, authorization } = await startBehind(t);
   const folder = makeFolder("nginx");
@@ -444,7 +447,7 @@ http {
 });
 
 test("Traefik asks the service about each request (ForwardAuth)", async (t) => {
-  const missing = lacks("traefik", "version");
+  const missing = lacks("traefik");
   if (missing) return t.skip(missing);
   const { service, upstream, authorization } = await startBehind(t);
   const folder = makeFolder("traefik");
@@ -474,7 +477,7 @@ test("Traefik asks the service about each request (ForwardAuth)", async (t) => {
 });
 
 test("Envoy asks the service about each request (ext_authz)", async (t) => {
-  const missing = lacks("envoy", "--version");
+  const missing = lacks("envoy");
   if (missing) return t.skip(missing);
   const { service, upstream, authorization } = await startBehind(t);
   const folder = makeFolder("envoy");

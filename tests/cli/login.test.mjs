@@ -20,6 +20,7 @@ import { after, before, test } from "node:test";
 import { assertGolden, showParameters, showPosted } from "../support/golden.mjs";
 import { launch } from "../support/browser.mjs";
 import { ADDRESS, age, iso, loginsOf, makeHome, raw, read } from "../support/login.mjs";
+import { lacks } from "../support/needed.mjs";
 import { CLIENTS, startOidc } from "../support/oidc.mjs";
 import { freePort } from "../support/port.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
@@ -158,9 +159,8 @@ test("S0-01 S0-02 S0-03 login --device shows address and code, polls, and keeps 
 
 /** A keyring of the system in a D-Bus session of its own; or why there is none. */
 async function startKeyring(t, home) {
-  for (const program of ["dbus-daemon", "dbus-send", "gnome-keyring-daemon"]) {
-    if (spawnSync(program, ["--version"]).error) return `${program} is not installed`;
-  }
+  const missing = lacks("dbus-daemon", "dbus-send", "gnome-keyring-daemon");
+  if (missing) return missing;
   const bus = spawn("dbus-daemon", ["--session", "--nofork", "--print-address"]);
   t.after(() => bus.kill());
   const [address] = await once(createInterface({ input: bus.stdout }), "line");

@@ -1,13 +1,13 @@
 // A real Redis server on a port of its own, where one is installed.
 
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 
+import { lacks } from "./needed.mjs";
 import { freePort } from "./port.mjs";
 
 /** Why there is none; `false` where there is one. */
-export const lacksRedis =
-  spawnSync("redis-server", ["--version"]).error !== undefined && "redis-server is not installed";
+export const lacksRedis = () => lacks("redis-server", "redis-cli");
 
 /** Starts it with nothing on disk. */
 export async function startRedis() {
