@@ -7,7 +7,7 @@ import type { BackendClient, BackendOptions, ClientAuth, ClientEvent } from "gat
 import { isLoopback } from "./checker.js";
 import type { Call } from "./command.js";
 import type { Configuration } from "./configuration.js";
-import { EXIT, Failure } from "./failure.js";
+import { EXIT, Failure, hintOf } from "./failure.js";
 import { checkRedirect } from "./loopback.js";
 import { askedFor, isAlive, ownTokens, textOf, withNewer } from "./own-token.js";
 import { alone, type Held } from "./process-lock.js";
@@ -141,6 +141,14 @@ export class Account {
 
   notLoggedIn(why = ""): Failure {
     return new Failure(EXIT.notLoggedIn, [`Not logged in${why}. Run: gatepass login${this.#flag}`]);
+  }
+
+  /** Where nothing is kept that is good. A program needs no login. */
+  noToken(): Failure {
+    if (this.flow !== "client_credentials") return this.notLoggedIn();
+    return new Failure(EXIT.notLoggedIn, [
+      `No token of the program is kept. gatepass token${this.#flag} asks for one.`,
+    ]);
   }
 
   redirectUri(port?: string): string {
@@ -620,7 +628,10 @@ export function failureOf(error: GatepassError, configuration?: Configuration): 
   const setting = SETTING_OF[at?.split(".").at(-1) ?? ""] ?? at;
   const where = configuration?.found(setting as SettingName)?.where;
   const place = at === undefined ? "" : ` (${where ?? at})`;
-  const lines = [`${code}${place}: ${hint}`, ...(said.length > 0 ? [said.join(": ")] : [])];
+  const lines = [
+    `${code}${place}: ${hintOf(code, hint)}`,
+    ...(said.length > 0 ? [said.join(": ")] : []),
+  ];
   return new Failure(exitCodeOf(error), lines, code);
 }
 

@@ -96,7 +96,7 @@ function secondsOf(given: string | boolean | undefined): number {
   if (given === undefined) return LIMIT_S;
   const seconds = Number(given);
   if (!/^\d{1,5}$/u.test(String(given)) || seconds === 0) {
-    throw misconfigured("--timeout must be a whole number of seconds.");
+    throw misconfigured("--timeout must be a whole number of seconds, from 1 to 99999.");
   }
   return seconds;
 }
@@ -395,7 +395,7 @@ export const status: Command = {
     const state = statusOf(account);
     const isIn = state["signed_in"] === true;
     if (flags["json"] === true) terminal.out(JSON.stringify(state));
-    else if (!isIn) throw account.notLoggedIn();
+    else if (!isIn) throw account.noToken();
     else {
       for (const [name, value] of Object.entries(state)) {
         if (name !== "signed_in") terminal.out(`${name.padEnd(18)} ${plain(String(value))}`);

@@ -330,7 +330,10 @@ export async function simulate(client: SimulatedClient = CLIENT): Promise<Simula
       if (grant.userCode === userCode) devices.set(code, { ...grant, answer });
     }
   };
-  const server = createServer((request, response) => void handle(request, response));
+  const server = createServer((request, response) => {
+    // What is no request of a flow, such as an authorization without a redirect address.
+    handle(request, response).catch(() => response.writeHead(400).end());
+  });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
