@@ -14,11 +14,11 @@ import { delimiter, join } from "node:path";
 
 import { ensureBrowser } from "./lib/browser.mjs";
 import { ensureCargoTool } from "./lib/cargo-tool.mjs";
-import { ensureEngines } from "./lib/engines.mjs";
 import { Failure, isMain, runMain } from "./lib/failure.mjs";
 import { withLock } from "./lib/lock.mjs";
 import { logDir, nodeModules, root, stateDir } from "./lib/paths.mjs";
 import { isExecutable, mustRun, run } from "./lib/process.mjs";
+import { ensurePrograms } from "./lib/programs.mjs";
 import { ensurePython } from "./lib/python.mjs";
 import { heading, seconds, step } from "./lib/terminal.mjs";
 import { WASM_TARGET, ensureLibrarySource, ensureWasmTarget } from "./lib/wasm-target.mjs";
@@ -28,9 +28,9 @@ const WASM_PACK_VERSION = "0.15.1";
 /**
  * @typedef {object} SetupOptions
  * @property {boolean} [browser] also Chromium and chromedriver
- * @property {boolean} [engines] also Firefox and WebKitGTK, where CI is set
  * @property {boolean} [lint] also rustfmt and clippy
  * @property {boolean} [python] also the providers in Python, where CI is set
+ * @property {boolean} [programs] also the servers and browsers that some tests need, where CI is set
  *
  * @typedef {object} Tools
  * @property {NodeJS.ProcessEnv} env for children: the tools on PATH, and the toolchain for the wasm
@@ -44,7 +44,7 @@ const WASM_PACK_VERSION = "0.15.1";
  * @property {string | undefined} chromedriver
  */
 
-/** @type {(Required<SetupOptions> & { tools: Tools }) | undefined} */
+/** @type {Required<SetupOptions> & { tools: Tools } | undefined} */
 let earlier;
 
 /**
@@ -53,15 +53,15 @@ let earlier;
  */
 export async function setup({
   browser = false,
-  engines = false,
   lint = false,
+  programs = false,
   python = false,
 } = {}) {
   if (
     earlier !== undefined &&
     (earlier.browser || !browser) &&
-    (earlier.engines || !engines) &&
     (earlier.lint || !lint) &&
+    (earlier.programs || !programs) &&
     (earlier.python || !python)
   )
     return earlier.tools;
@@ -129,7 +129,7 @@ export async function setup({
       })
     : undefined;
 
-  if (engines) await step("Firefox and WebKitGTK", (it) => ensureEngines(process.env, it));
+  if (programs) await step("Programs for the tests", (it) => ensurePrograms(process.env, it));
 
   const interpreter = python
     ? await step("Providers in Python", (it) => ensurePython(process.env, it))
@@ -149,7 +149,7 @@ export async function setup({
     chromium: found?.chromium,
     chromedriver: found?.chromedriver,
   };
-  earlier = { browser, engines, lint, python, tools };
+  earlier = { browser, lint, programs, python, tools };
   return tools;
 }
 
@@ -328,7 +328,7 @@ if (isMain(import.meta.url)) {
     if (dashes === "--" && command !== undefined) return runWithTools(command, args);
     if (dashes !== undefined) throw new Failure("Usage: node tools/setup.mjs [-- COMMAND ARGS]");
     const started = performance.now();
-    await setup({ browser: true, engines: true, lint: true, python: true });
+    await setup({ browser: true, lint: true, programs: true, python: true });
     process.stdout.write(`Ready after ${seconds(started)}.\n`);
   });
 }

@@ -35,7 +35,7 @@ const SHOWN_ON_FAILURE = 80;
  * @property {import("./lib/count.mjs").Counting} counting
  * @property {boolean} [built] needs dist/
  * @property {boolean} [browser] needs Chromium
- * @property {boolean} [engines] uses Firefox and WebKitGTK
+ * @property {boolean} [programs] needs Redis, nginx, a keyring, Firefox or WebKitGTK
  * @property {boolean} [python] uses the providers in Python
  * @property {boolean} [onlyByName] does not run when no suite is named
  * @property {(tools: import("./setup.mjs").Tools) => Command[]} commands run one after the other, until one fails
@@ -154,6 +154,7 @@ const SUITES = [
     name: "package",
     counting: "node",
     built: true,
+    programs: true,
     commands: ({ env }) => [nodeTests(env, "tests/package")],
   },
   {
@@ -161,6 +162,7 @@ const SUITES = [
     counting: "node",
     built: true,
     browser: true,
+    programs: true,
     python: true,
     commands: ({ env, chromium }) => [nodeTests({ ...env, CHROME: chromium }, "tests/cli")],
   },
@@ -169,6 +171,7 @@ const SUITES = [
     name: "package-js",
     counting: "node",
     built: true,
+    programs: true,
     python: true,
     commands: ({ env }) => [
       nodeTests(
@@ -243,7 +246,7 @@ const SUITES = [
     counting: "node",
     built: true,
     browser: true,
-    engines: true,
+    programs: true,
     python: true,
     commands: ({ env, chromium }) => [nodeTests({ ...env, CHROME: chromium }, "tests/browsers")],
   },
@@ -501,8 +504,8 @@ await runMain(async () => {
   const suites = choose(process.argv.slice(2));
   const tools = await setup({
     browser: suites.some((suite) => suite.browser),
-    engines: suites.some((suite) => suite.engines),
     lint: true,
+    programs: suites.some((suite) => suite.programs),
     python: suites.some((suite) => suite.python),
   });
   heading("Tests");

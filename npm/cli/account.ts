@@ -7,8 +7,9 @@ import type { BackendClient, BackendOptions, ClientAuth, ClientEvent } from "gat
 import { isLoopback } from "./checker.js";
 import type { Call } from "./command.js";
 import type { Configuration } from "./configuration.js";
-import { EXIT, Failure } from "./failure.js";
+import { EXIT, Failure, hintOf } from "./failure.js";
 import { checkRedirect } from "./loopback.js";
+import { askedFor, isAlive, ownTokens, textOf, withNewer } from "./own-token.js";
 import { alone, type Held } from "./process-lock.js";
 import { renewable } from "./preset.js";
 import { ENDPOINTS, findProvider } from "./provider.js";
@@ -62,8 +63,10 @@ export interface Saved {
   readonly issued_at?: string;
   readonly issuer?: string;
   readonly client_id?: string;
-  /** What the program's own token was asked for: one for something else is another token. */
+  /** By what the program's own token is found: one for something else is another token. */
   readonly asked_for?: string;
+  /** Further tokens of the program. */
+  readonly others?: unknown;
   readonly scope?: string;
   readonly user?: { readonly sub?: unknown };
   readonly [name: string]: unknown;
@@ -140,6 +143,14 @@ export class Account {
     return new Failure(EXIT.notLoggedIn, [`Not logged in${why}. Run: gatepass login${this.#flag}`]);
   }
 
+  /** Where nothing is kept that is good. A program needs no login. */
+  noToken(): Failure {
+    if (this.flow !== "client_credentials") return this.notLoggedIn();
+    return new Failure(EXIT.notLoggedIn, [
+      `No token of the program is kept. gatepass token${this.#flag} asks for one.`,
+    ]);
+  }
+
   redirectUri(port?: string): string {
     const { configuration } = this;
     const isNamed =
@@ -174,20 +185,43 @@ export class Account {
    *
    * @param provider without it, only clients are compared
    */
-  stranger({ asked_for, client_id, issuer }: Saved, provider?: Provider): string | undefined {
-    if (client_id !== undefined && client_id !== this.configuration.text("clientId")) {
-      return FOREIGN;
+  stranger(saved: Saved, provider?: Provider): string | undefined {
+    const { asked_for, client_id, issuer } = saved;
+    const isProgram = this.flow === "client_credentials";
+    if (isProgram && asked_for !== undefined) {
+      return ownTokens(saved).some(this.#isMine) ? undefined : FOREIGN;
     }
+    if (client_id !== undefined && !this.#isMine(saved)) return FOREIGN;
     // A program's own token can be asked for again, a user's login cannot.
-    if (this.flow === "client_credentials" && asked_for === undefined) {
-      return "holds the login of a user";
-    }
+    if (isProgram) return "holds the login of a user";
     if (issuer === undefined || provider === undefined) return undefined;
     // It publishes nothing, or nothing at present: the login's own provider is one of that origin.
     const isOurs = provider.isNamedByOrigin
       ? originOf(issuer) === originOf(issuerOf(provider))
       : issuer === issuerOf(provider);
     return isOurs ? undefined : FOREIGN;
+  }
+
+  readonly #isMine = ({ client_id }: Saved): boolean =>
+    client_id === this.configuration.text("clientId");
+
+  /** What there is to tell of: the login, or the program's own tokens, those that live first. */
+  shown(): readonly Saved[] {
+    const saved = this.vault.kind === "none" ? undefined : this.saved();
+    if (saved === undefined) return [];
+    if (this.flow !== "client_credentials" || saved.asked_for === undefined) return [saved];
+    const isAny = this.configuration.text("clientId") === undefined;
+    const mine = ownTokens(saved).filter((token) => isAny || this.#isMine(token));
+    const alive = mine.filter(isAlive);
+    return alive.length > 0 ? alive : mine.slice(0, 1);
+  }
+
+  /** Removes what is kept of this client. */
+  forget(): void {
+    const isProgram = this.flow === "client_credentials";
+    const others = isProgram ? ownTokens(this.saved()).filter((one) => !this.#isMine(one)) : [];
+    if (others.length === 0) this.vault.remove();
+    else this.vault.write(textOf(others, this.vault.room));
   }
 
   /** @throws Failure where the tokens of this login would take the place of somebody else's */
@@ -217,7 +251,9 @@ export class Account {
   /** The token that is good now, renewed when its end is near: once for all processes. */
   async accessToken(): Promise<string> {
     if (this.flow === "client_credentials") return this.#ownToken();
-    if (this.saved() === undefined) throw this.notLoggedIn();
+    const saved = this.saved();
+    // The program's own token is no login of a user.
+    if (saved === undefined || saved.asked_for !== undefined) throw this.notLoggedIn();
     return this.#with((client) => client.accessToken());
   }
 
@@ -272,36 +308,32 @@ export class Account {
 
   /** The token of the program itself. */
   async #ownToken(used?: string): Promise<string> {
-    const askedFor = this.#askedFor();
-    const isGood = (saved: Saved | undefined): saved is Saved =>
-      saved !== undefined &&
-      saved.access_token !== used &&
-      saved.asked_for === askedFor &&
-      this.#livesOn(saved);
-    if (this.vault.kind !== "none") {
-      const saved = this.saved();
-      if (saved?.asked_for === undefined) this.refuseForeign();
-      if (isGood(saved)) return saved.access_token;
-    }
+    const asked_for = askedFor(this.configuration);
+    const isGood = (token: Saved): boolean =>
+      token.access_token !== used && token.asked_for === asked_for && this.#livesOn(token);
+    const kept = this.#ownTokens().find(isGood);
+    if (kept) return kept.access_token;
     return this.alone(async (held) => {
       // Somebody else may have asked meanwhile.
-      const saved = this.vault.kind === "none" ? undefined : this.saved();
-      if (isGood(saved)) return saved.access_token;
+      const tokens = this.#ownTokens();
+      const known = tokens.find(isGood);
+      if (known) return known.access_token;
       let answer: Partial<Record<string, unknown>> = {};
       const client = await this.client(await this.provider(), { onTokens: (it) => (answer = it) });
       try {
         const issuedAt = Date.now();
         const token = await client.clientCredentials().accessToken();
         const lifetime = Number(answer["expires_in"]);
-        const kept: Saved = {
+        const newer: Saved = {
           access_token: token,
           ...(lifetime > 0 && { expires_at: iso(issuedAt + 1000 * lifetime) }),
           issued_at: iso(issuedAt),
           client_id: this.configuration.text("clientId") ?? "",
-          asked_for: askedFor,
+          asked_for,
           ...(typeof answer["scope"] === "string" && { scope: answer["scope"] }),
         };
-        if (held.isMine()) this.vault.write(`${JSON.stringify(kept, null, 2)}\n`);
+        const { vault } = this;
+        if (held.isMine()) vault.write(textOf(withNewer(newer, tokens), vault.room));
         return token;
       } catch (error) {
         throw error instanceof GatepassError ? failureOf(error) : error;
@@ -311,30 +343,21 @@ export class Account {
     });
   }
 
-  /** Where the program's own token is asked for, and what it is to be good for. */
-  #askedFor(): string {
-    const { configuration } = this;
-    const asked = new URLSearchParams();
-    for (const name of [
-      "provider",
-      "domain",
-      "tenant",
-      "issuer",
-      "endpoint",
-      "tokenUrl",
-    ] as const) {
-      const value = configuration.text(name);
-      if (value !== undefined) asked.append(name, value);
-    }
-    for (const name of ["scopes", "audience", "resources", "params"] as const) {
-      for (const value of configuration.list(name)) asked.append(name, value);
-    }
-    return asked.toString();
+  /**
+   * All tokens of programs that are kept.
+   *
+   * @throws Failure where the login of a user is kept
+   */
+  #ownTokens(): readonly Saved[] {
+    const saved = this.vault.kind === "none" ? undefined : this.saved();
+    if (saved !== undefined && saved.asked_for === undefined) this.refuseForeign();
+    return ownTokens(saved);
   }
 
   /** Whether a kept token is of this client and not near its end. */
-  #livesOn({ client_id, expires_at, issued_at }: Saved): boolean {
-    if (client_id !== this.configuration.text("clientId")) return false;
+  #livesOn(token: Saved): boolean {
+    if (!this.#isMine(token)) return false;
+    const { expires_at, issued_at } = token;
     const [end, begin] = [Date.parse(expires_at ?? ""), Date.parse(issued_at ?? "")];
     if (Number.isNaN(end) || Number.isNaN(begin) || begin > Date.now()) return false;
     const skewMs = 1000 * (this.configuration.integer("refreshSkew") ?? fallbackOf("refreshSkew"));
@@ -605,7 +628,10 @@ export function failureOf(error: GatepassError, configuration?: Configuration): 
   const setting = SETTING_OF[at?.split(".").at(-1) ?? ""] ?? at;
   const where = configuration?.found(setting as SettingName)?.where;
   const place = at === undefined ? "" : ` (${where ?? at})`;
-  const lines = [`${code}${place}: ${hint}`, ...(said.length > 0 ? [said.join(": ")] : [])];
+  const lines = [
+    `${code}${place}: ${hintOf(code, hint)}`,
+    ...(said.length > 0 ? [said.join(": ")] : []),
+  ];
   return new Failure(exitCodeOf(error), lines, code);
 }
 

@@ -7,7 +7,7 @@ import type { Route } from "../server/route.js";
 import { guardDecider } from "../server/decide.js";
 import type { Decision, GuardSource } from "../server/decide.js";
 import type { Configuration } from "./configuration.js";
-import { EXIT, misconfigured } from "./failure.js";
+import { EXIT, hintOf, misconfigured } from "./failure.js";
 import { isObject, type Json } from "./document.js";
 import type { SettingName } from "./setting.js";
 
@@ -130,7 +130,7 @@ export function explain(configuration: Configuration, error: unknown): string {
   const { at, code, hint } = error;
   const where = configuration.found(at as SettingName)?.where;
   const place = where ?? configuration.where(["guard", ...(at ?? "").split(".")]);
-  return `${place}: ${at === undefined ? "" : `${at}: `}${code}: ${hint}`;
+  return `${place}: ${at === undefined ? "" : `${at}: `}${code}: ${hintOf(code, hint)}`;
 }
 
 /** The verdict on one token, with the exit code that it means. */

@@ -102,12 +102,14 @@ export const doctor: Command = {
       });
     }
     const mode = modeOf(configuration);
-    const flow = configuration.text("flow") ?? "code";
     const findings: Finding[] = [
       { what: "gatepass", isGood: true, found: version },
       { what: "Node", isGood: true, found: process.version },
       ...(isService ? [{ what: "mode", isGood: true, found: mode } as const] : []),
-      ...(isClient ? [{ what: "flow", isGood: true, found: flow } as const] : []),
+      // One that is given stands among the settings.
+      ...(isClient && !configuration.found("flow")
+        ? [{ what: "flow", isGood: true, found: "code" } as const]
+        : []),
       ...settings(configuration),
       ...problems.filter(isOneMistake).map((problem) => ({
         what: "configuration",

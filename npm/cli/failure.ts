@@ -24,6 +24,14 @@ export class Failure extends Error {
   }
 }
 
+/** What a hint of the core says to pages and to programs, and what there is to do on the command line. */
+const HINTS: Readonly<Record<string, string>> = {
+  upstream_unreachable: "The provider cannot be reached; gatepass doctor says why.",
+  url_insecure: "The URL must be https; http is for addresses of this machine only.",
+};
+
+export const hintOf = (code: string, hint: string): string => HINTS[code] ?? hint;
+
 /** What programs are told where a failure has no name of its own. */
 const NAMES: Readonly<Record<number, string>> = {
   [EXIT.configuration]: "config_invalid",

@@ -2,6 +2,7 @@
 
 import { decisionOf, guardSource } from "./checker.js";
 import type { Command } from "./command.js";
+import { hintOf } from "./failure.js";
 import { show, tokenFrom } from "./token-text.js";
 
 export const introspect: Command = {
@@ -57,8 +58,10 @@ export const introspect: Command = {
     }
     if (answer) terminal.out(show(raw));
     if (exitCode === 0) terminal.err(terminal.err.green("The token is accepted."));
-    else
-      terminal.err(terminal.err.red(`The token is not accepted: ${code}. ${hint ?? ""}`.trimEnd()));
+    else {
+      const why = `${code}. ${hintOf(code ?? "", hint ?? "")}`.trimEnd();
+      terminal.err(terminal.err.red(`The token is not accepted: ${why}`));
+    }
     return exitCode;
   },
 };

@@ -96,7 +96,7 @@ function secondsOf(given: string | boolean | undefined): number {
   if (given === undefined) return LIMIT_S;
   const seconds = Number(given);
   if (!/^\d{1,5}$/u.test(String(given)) || seconds === 0) {
-    throw misconfigured("--timeout must be a whole number of seconds.");
+    throw misconfigured("--timeout must be a whole number of seconds, from 1 to 99999.");
   }
   return seconds;
 }
@@ -324,7 +324,7 @@ export const logout: Command = {
         const why = error instanceof Error ? error.message : "no answer";
         terminal.err(`The tokens may live on at the provider: ${plain(why)}`);
       } finally {
-        vault.remove();
+        account.forget();
       }
     });
     if (account.saw("revocation_failed")) {
@@ -360,7 +360,7 @@ function statusOf(account: Account): Record<string, unknown> {
   const { configuration, vault } = account;
   const manual = configuration.found("accessToken");
   if (manual) return { signed_in: true, store: "environment", refresh_available: false };
-  const saved = vault.kind === "none" ? undefined : account.saved();
+  const [saved, ...others] = account.shown();
   const common = {
     server: configuration.server ?? "default",
     store: vault.kind,
@@ -378,6 +378,7 @@ function statusOf(account: Account): Record<string, unknown> {
     ...(scope !== undefined && scope !== "" && { scope }),
     ...(expires_at !== undefined && { expires_at }),
     refresh_available: canRefresh,
+    ...(others.length > 0 && { tokens: 1 + others.length }),
   };
 }
 
@@ -394,7 +395,7 @@ export const status: Command = {
     const state = statusOf(account);
     const isIn = state["signed_in"] === true;
     if (flags["json"] === true) terminal.out(JSON.stringify(state));
-    else if (!isIn) throw account.notLoggedIn();
+    else if (!isIn) throw account.noToken();
     else {
       for (const [name, value] of Object.entries(state)) {
         if (name !== "signed_in") terminal.out(`${name.padEnd(18)} ${plain(String(value))}`);

@@ -54,6 +54,8 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
   }
   try {
     const command = await commandNamed(name);
+    if (name.startsWith("-"))
+      throw misconfigured("Flags stand behind the command: gatepass COMMAND [FLAGS].");
     if (!command) {
       throw misconfigured(`There is no command "${plain(name)}". gatepass help lists them.`);
     }

@@ -44,7 +44,12 @@ async function pass(call: Call, url?: string): Promise<Pass> {
 export const token: Command = {
   name: "token",
   summary: "Prints the access token and nothing else, renewed when its end is near.",
-  more: ['curl -H "Authorization: Bearer $(gatepass token)" https://api.example.com/me'],
+  more: [
+    'curl -H "Authorization: Bearer $(gatepass token)" https://api.example.com/me',
+    "",
+    "With --flow client_credentials and --store file or keyring, a token is kept for each audience,",
+    "resource and scope that was asked for.",
+  ],
   settings: SETTINGS,
   flags: [{ name: "show", help: "Prints it on a terminal too." }, DEBUG],
 
@@ -90,7 +95,8 @@ export const exec: Command = {
   async run(call) {
     const { env, flags, operands } = call;
     const [program, ...args] = operands;
-    if (program === undefined) throw misconfigured("gatepass exec needs a program behind --.");
+    if (program === undefined)
+      throw misconfigured("gatepass exec needs a program: gatepass exec -- PROGRAM.");
     const variable = String(flags["variable"] ?? "ACCESS_TOKEN");
     if (!/^[A-Za-z_]\w*$/u.test(variable)) throw misconfigured("--variable is not a name.");
     const { token: text, configuration } = await pass(call);
@@ -151,7 +157,7 @@ export const request: Command = {
     const { flags, operands, terminal } = call;
     const [url, ...more] = operands;
     if (url === undefined || more.length > 0 || !URL.canParse(url)) {
-      throw misconfigured("gatepass request takes one URL.");
+      throw misconfigured("gatepass request takes one URL, such as https://api.example.com/me.");
     }
     if (!url.startsWith("https:") && !isLoopback(url)) {
       throw misconfigured("A token is sent over https only, or to this machine itself.");

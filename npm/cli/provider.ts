@@ -61,7 +61,9 @@ export async function findProvider(
         "OAuth2 is not configured",
         ...configuration.problems,
         ...lines.map((name) => `${configuration.namesOf(name)} is not set.`),
-        ...(missing.length > 0 ? [`Or ${configuration.namesOf("issuer")} says it all.`] : []),
+        ...(missing.length > 0
+          ? [`In place of addresses ${configuration.namesOf("issuer")} is enough.`]
+          : []),
       );
     }
   }

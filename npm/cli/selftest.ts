@@ -1,8 +1,9 @@
 // gatepass selftest: every flow from end to end, with a provider of its own and no network.
 
 import { GatepassError, createClient } from "gatepass/backend";
-import type { BackendOptions } from "gatepass/backend";
+import type { BackendClient, BackendOptions, TokenSet } from "gatepass/backend";
 import { createGuard } from "gatepass/guard";
+import type { Checked, GuardOptions } from "gatepass/guard";
 
 import type { Command } from "./command.js";
 import { EXIT } from "./failure.js";
@@ -24,12 +25,33 @@ const options = (simulator: Simulator): BackendOptions => ({
   dangerouslyAllowHttpLoopback: true,
 });
 
-const guardOf = (simulator: Simulator): ReturnType<typeof createGuard> =>
+const guardOf = (
+  simulator: Simulator,
+  more: Partial<GuardOptions> = {},
+): ReturnType<typeof createGuard> =>
   createGuard({
     issuer: simulator.issuer,
     audience: simulator.audience,
     dangerouslyAllowHttpLoopback: true,
+    ...more,
   });
+
+/** A client after a sign-in for which no browser is needed: the provider asks nobody. */
+async function signedIn(
+  simulator: Simulator,
+  more: Partial<BackendOptions> = {},
+): Promise<BackendClient> {
+  const redirectUri = "http://127.0.0.1/callback";
+  const client = await createClient({ ...options(simulator), redirectUri, ...more });
+  try {
+    const { headers } = await fetch(await client.signInUrl(), { redirect: "manual" });
+    await client.handleCallback(headers.get("location") ?? "");
+    return client;
+  } catch (error) {
+    client.dispose();
+    throw error;
+  }
+}
 
 function expect(isSo: boolean, what: string): void {
   if (!isSo) throw new Error(what);
@@ -148,10 +170,7 @@ const STEPS: readonly Step[] = [
         ...options(simulator),
         clientAuth: { method: "client_secret_basic", clientSecret },
       });
-      const guard = await createGuard({
-        issuer: simulator.issuer,
-        audience: simulator.audience,
-        dangerouslyAllowHttpLoopback: true,
+      const guard = await guardOf(simulator, {
         introspection: { clientId, clientSecret, tokens: "all", cache: { ttl: 0 } },
       });
       try {
@@ -170,12 +189,102 @@ const STEPS: readonly Step[] = [
       }
     },
   },
+  {
+    name: "UserInfo, and what it says of somebody else, which is refused",
+    async run(simulator) {
+      const client = await signedIn(simulator);
+      try {
+        const { email, sub } = await client.userinfo();
+        expect(sub === "alice" && email === "alice@example.com", "another user");
+        simulator.tellOf("mallory");
+        await refused(client.userinfo(), "claim_invalid");
+      } finally {
+        simulator.tellOf("alice");
+        client.dispose();
+      }
+    },
+  },
+  {
+    name: "token exchange (RFC 8693) for another API, with fewer scopes and never with more",
+    async run(simulator) {
+      const { clientSecret, otherAudience } = simulator;
+      const user = await signedIn(simulator);
+      const client = await createClient({
+        ...options(simulator),
+        clientAuth: { method: "client_secret_basic", clientSecret },
+      });
+      const guard = await guardOf(simulator, { audience: otherAudience });
+      try {
+        const subjectToken = await user.accessToken();
+        const exchange = (scope: string): Promise<TokenSet> =>
+          client.tokenExchange({
+            subjectToken,
+            subjectTokenType: "access_token",
+            audience: otherAudience,
+            scope,
+          });
+        const show = async (token: string): Promise<Checked> =>
+          guard.check({ headers: new Headers({ authorization: `Bearer ${token}` }) });
+        const { refusal } = await show(subjectToken);
+        expect(refusal?.code === "audience_mismatch", "the first token is good for both APIs");
+        const { accessToken } = await exchange("read");
+        const { principal } = await show(accessToken);
+        expect(principal?.subject === "alice", "the token is not accepted");
+        expect(principal?.scopes.join(" ") === "read", "other scopes");
+        await refused(exchange("read write"), "server_error_response");
+      } finally {
+        guard.dispose();
+        client.dispose();
+        user.dispose();
+      }
+    },
+  },
+  {
+    name: "DPoP (RFC 9449): tokens that are bound to a key, and of no use without its proof",
+    async run(simulator) {
+      const api = `${simulator.audience}/me`;
+      const guard = await guardOf(simulator, { dpop: "require" });
+      const seen: Request[] = [];
+      // The API is this process: nothing is sent to it.
+      const send: typeof fetch = async (input, init) => {
+        const request = new Request(input, init);
+        if (!request.url.startsWith(simulator.audience)) return fetch(request);
+        seen.push(request);
+        const { response } = await guard.check(request);
+        return response ?? new Response("yes");
+      };
+      const client = await signedIn(simulator, {
+        dpop: true,
+        allowedOrigins: simulator.audience,
+        fetch: send,
+      });
+      try {
+        expect((await client.fetch(api)).status === 200, "the token is not accepted");
+        expect((await client.userinfo()).sub === "alice", "another user");
+        await client.refresh();
+        expect((await client.fetch(api)).status === 200, "the renewed token is not accepted");
+        const overheard = Object.fromEntries(seen[0]?.headers ?? []);
+        const token = await client.accessToken();
+        for (const [headers, code] of [
+          [{ authorization: `Bearer ${token}` }, "credential_missing"],
+          [{ authorization: `DPoP ${token}` }, "dpop_invalid"],
+          // Overheard, and shown once more.
+          [overheard, "dpop_replayed"],
+          [{ ...overheard, authorization: `DPoP ${token}` }, "dpop_invalid"],
+        ] as const) {
+          const { refusal } = await guard.check(new Request(api, { headers }));
+          expect(refusal?.code === code, `refused with ${refusal?.code}, not ${code}`);
+        }
+      } finally {
+        guard.dispose();
+        client.dispose();
+      }
+    },
+  },
 ];
 
-type Client = Awaited<ReturnType<typeof createClient>>;
-
 /** Renews the session: the refresh token that was used is of no use any more. */
-async function rotate(client: Client, simulator: Simulator): Promise<void> {
+async function rotate(client: BackendClient, simulator: Simulator): Promise<void> {
   const before = await client.accessToken();
   const asked = simulator.count("/token");
   await Promise.all(Array.from({ length: 20 }, () => client.refresh()));
@@ -184,7 +293,7 @@ async function rotate(client: Client, simulator: Simulator): Promise<void> {
 }
 
 /** Signs out: both tokens are ended at the provider. */
-async function end(client: Client, simulator: Simulator): Promise<void> {
+async function end(client: BackendClient, simulator: Simulator): Promise<void> {
   await client.signOutUrl();
   expect(simulator.count("/revoke") === 2, "the tokens were not revoked");
   await refused(client.accessToken(), "login_required");

@@ -19,7 +19,7 @@ import type { Command } from "./command.js";
 import { CONFIG_TEST, configTest } from "./config-test.js";
 import type { Configuration } from "./configuration.js";
 import { EXIT, Failure } from "./failure.js";
-import { RedisTier } from "./redis.js";
+import { RedisTier, testRedis } from "./redis.js";
 import { fallbackOf } from "./setting.js";
 
 export const serve: Command = {
@@ -198,7 +198,9 @@ function planOf(configuration: Configuration): Plan {
 
 /** @throws Failure with every mistake of a configuration for `serve`. */
 export async function testService(configuration: Configuration): Promise<void> {
-  await test(configuration, planOf(configuration));
+  const plan = planOf(configuration);
+  await testRedis(configuration);
+  await test(configuration, plan);
 }
 
 /** Has the core read its options and the routes' needs, so that mistakes show before the first request. */

@@ -32,6 +32,8 @@ export interface Vault {
   read(): string | undefined;
   write(text: string): void;
   remove(): void;
+  /** How long a text of several tokens may be; what was kept longest gives way. */
+  readonly room: number;
   /** When it was written last, in milliseconds since 1970, where that is known. */
   writtenAt(): number | undefined;
   /** The file by which processes take turns. */
@@ -40,6 +42,10 @@ export interface Vault {
 
 /** Three tokens at their limits. */
 const LONGEST = 1024 * 1024;
+/** Of tokens that are kept for their convenience, in characters. */
+const ROOM = 256 * 1024;
+/** Windows keeps 2560 bytes for each entry, two for a character. */
+const WINDOWS_ROOM = 1280;
 
 /** @throws Failure where the keyring was asked for by name and there is none */
 export async function openVault(configuration: Configuration): Promise<Vault> {
@@ -70,6 +76,7 @@ function pathOf(configuration: Configuration): string {
 export const nowhere: Vault = {
   kind: "none",
   where: "nowhere",
+  room: 0,
   read: () => undefined,
   write: () => {},
   remove: () => {},
@@ -101,6 +108,7 @@ function fileVault(path: string): Vault {
   return {
     kind: "file",
     where: path,
+    room: ROOM,
     lockPath: `${path}.lock`,
     read() {
       let text: string;
@@ -251,6 +259,7 @@ async function openKeyring(
   return {
     kind: "keyring",
     where: "the system's keyring",
+    room: process.platform === "win32" ? WINDOWS_ROOM : ROOM,
     lockPath: `${path}.lock`,
     read: () => attempt(read),
     writtenAt: () => undefined,

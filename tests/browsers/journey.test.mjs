@@ -2,11 +2,11 @@
 // popup and silently, renewed and ended.
 
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
 import { after, before, test } from "node:test";
 
 import { API, CLIENT_ID, SCOPE, startProvider } from "../../tools/demo/provider.mjs";
 import { installPackage } from "../support/installed.mjs";
+import { freePort } from "../support/port.mjs";
 import { serveSite } from "../support/site.mjs";
 import { browsers, until } from "../support/webdriver.mjs";
 
@@ -31,14 +31,6 @@ after(async () => {
   site?.close();
   await provider?.stop();
 });
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function logIn(browser) {
   await browser.type("input[name=login]", "ada");

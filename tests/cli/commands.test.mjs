@@ -392,3 +392,28 @@ test("exec has no --json of its own: what is printed is the program's", async ()
   assert.deepEqual([code, stdout], [0, "--json\n"]);
   assert.doesNotMatch((await gatepass.run(["help", "exec"])).stdout, /--json/);
 });
+
+test("what goes wrong is told in words of the command line, with what to do", async (t) => {
+  const provider = await startProvider(t);
+  const gone = { GATEPASS_ISSUER: "http://127.0.0.1:1", GATEPASS_CLIENT_ID: "x" };
+  const program = { GATEPASS_FLOW: "client_credentials", GATEPASS_CLIENT_SECRET: SECRET };
+  const far = { ...ours(provider), GATEPASS_ISSUER: "http://login.example.com" };
+  for (const [args, env, code, said] of [
+    [["--json", "token"], {}, 2, /Flags stand behind the command: gatepass COMMAND \[FLAGS\]/],
+    [["request", "here"], {}, 2, /takes one URL, such as https:/],
+    [["exec"], {}, 2, /needs a program: gatepass exec -- PROGRAM/],
+    [["login", "--timeout", "0"], gone, 2, /whole number of seconds, from 1 to 99999/],
+    [["login"], {}, 2, /In place of addresses issuer \(--issuer, GATEPASS_ISSUER\) is enough/],
+    [["status", "--store", "file"], program, 3, /No token of the program is kept\. gatepass token/],
+    [["token"], { ...gone, ...program }, 1, /cannot be reached; gatepass doctor says why/],
+    [["introspect", "a-token"], { ...far, ...gone }, 1, /cannot be reached; gatepass doctor says/],
+    [["introspect", "a-token"], far, 2, /must be https; http is for addresses of this machine/],
+    [["token"], { ...far, ...program }, 2, /must be https; http is for addresses of this machine/],
+  ]) {
+    const run = await gatepass.run(args, { env });
+    assert.equal(run.code, code, `${args.join(" ")}: ${run.stderr}`);
+    assert.match(run.stderr, said);
+    // What is said to pages and to programs helps nobody here.
+    assert.doesNotMatch(run.stderr, /CORS|connect-src|dangerously/);
+  }
+});

@@ -13,7 +13,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createRequire } from "node:module";
-import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -24,7 +23,8 @@ import { parse, parseAllDocuments } from "yaml";
 
 import { makeFolder } from "../support/folder.mjs";
 import { installPackage } from "../support/installed.mjs";
-import { startProvider } from "../support/program.mjs";
+import { freePort } from "../support/port.mjs";
+import { authenticate, startProvider } from "../support/program.mjs";
 import { lacksRedis, startRedis } from "../support/redis.mjs";
 import { startRegistry } from "../support/registry.mjs";
 
@@ -44,14 +44,6 @@ function instructions() {
     .split("\n")
     .filter((line) => line.trim() !== "" && !line.startsWith("#"))
     .map((line) => /^(\w+)\s+(.*)$/.exec(line).slice(1));
-}
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** What the instructions of a name say. */
@@ -105,18 +97,6 @@ function startContainer(t, home, env) {
   return Promise.race([once(child.stdout, "data"), ended]);
 }
 
-const authenticate = async (origin, token) => {
-  const answer = await fetch(`${origin}/plugin/authenticate`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      context: { method: "GET", uri: "/api/users", headers: {} },
-      credentials: { type: "bearer", token },
-    }),
-  });
-  return (await answer.json()).authenticated;
-};
-
 test("S4-06 S4-12 S4-13 the steps of the Dockerfile make a service that answers, as plain commands", async (t) => {
   assert.match(said("FROM")[0], /^node:\d+-alpine$/);
   assert.deepEqual(said("EXPOSE"), ["8080"]);
@@ -147,7 +127,8 @@ test("S4-06 S4-31 the image has the Redis client that package.json asks for, and
   const { peerDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const peer = `@redis/client@${peerDependencies["@redis/client"]}`;
   assert.ok(said("RUN").some((command) => command.includes(`"${peer}"`)));
-  if (lacksRedis) return t.skip(lacksRedis);
+  const missing = lacksRedis();
+  if (missing) return t.skip(missing);
 
   const compose = parse(readFileSync(join(folder, "compose.yaml"), "utf8"));
   const home = await makeImage(t);

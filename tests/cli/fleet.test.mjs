@@ -2,14 +2,16 @@
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { cpSync, writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
 import { makeFolder } from "../support/folder.mjs";
-import { installProgram, listen, startProvider } from "../support/program.mjs";
+import { lacks } from "../support/needed.mjs";
+import { freePort } from "../support/port.mjs";
+import { authenticate, installProgram, listen, startProvider } from "../support/program.mjs";
 import { lacksRedis, startRedis } from "../support/redis.mjs";
 
 let gatepass;
@@ -18,14 +20,6 @@ before(() => {
 });
 
 const AUDIENCE = "https://api.example";
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Hands requests to one server after the other, as a balancer does. */
 function onward(origins) {
@@ -42,7 +36,8 @@ function onward(origins) {
 }
 
 test("S4-31 S4-28 instances share the provider's keys in a Redis, and give the same answers behind one balancer", async (t) => {
-  if (lacksRedis) return t.skip(lacksRedis);
+  const missing = lacksRedis();
+  if (missing) return t.skip(missing);
   const redis = await startRedis();
   t.after(() => redis.stop());
   const provider = await startProvider(t);
@@ -88,19 +83,6 @@ test("S4-31 S4-28 instances share the provider's keys in a Redis, and give the s
   assert.equal((await ask(third.origin, good)).status, 200);
 });
 
-/** Verdicts on a token by the plugin's question. */
-const authenticate = async (origin, token) => {
-  const answer = await fetch(`${origin}/plugin/authenticate`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      context: { method: "GET", uri: "/api/users", headers: {} },
-      credentials: { type: "bearer", token },
-    }),
-  });
-  return (await answer.json()).authenticated;
-};
-
 const introspecting = (provider) => ({
   AUTH_SERVER_URL: provider.issuer,
   OAUTH_CLIENT_ID: "rs",
@@ -145,7 +127,8 @@ const redisCli = (redis, ...args) => {
 };
 
 test("S4-31 S4-28 instances share what the provider said of a token in a Redis, which learns neither token nor claims", async (t) => {
-  if (lacksRedis) return t.skip(lacksRedis);
+  const missing = lacksRedis();
+  if (missing) return t.skip(missing);
   const redis = await startRedis();
   t.after(() => redis.stop());
   const provider = await startProvider(t);
@@ -205,7 +188,8 @@ test("S4-31 S4-28 instances share what the provider said of a token in a Redis, 
 });
 
 test("S4-32 S4-31 another Redis is used once SIGHUP has read its address, and a bad one leaves the old one in place", async (t) => {
-  if (lacksRedis) return t.skip(lacksRedis);
+  const missing = lacksRedis();
+  if (missing) return t.skip(missing);
   const [one, two] = [await startRedis(), await startRedis()];
   t.after(() => Promise.all([one.stop(), two.stop()]));
   const provider = await startProvider(t);
@@ -238,6 +222,137 @@ test("S4-31 a Redis that is none is a mistake of the configuration", async (t) =
   const { code, stderr } = await gatepass.run(args, { env: { GATEPASS_REDIS: "http://x" } });
   assert.equal(code, 2);
   assert.match(stderr, /GATEPASS_REDIS: redis must begin with redis:\/\//);
+});
+
+test("S4-31 without the package @redis/client the service says what to install, and does not start", async (t) => {
+  // Where nothing else is installed, neither beside it nor above.
+  const folder = makeFolder("alone");
+  const own = join(folder, "node_modules/gatepass");
+  cpSync(join(gatepass.project, "node_modules/gatepass"), own, { recursive: true });
+  const provider = await startProvider(t);
+  const options = {
+    env: { ...introspecting(provider), GATEPASS_REDIS: "redis://127.0.0.1:1" },
+    program: join(own, "dist/cli/main.js"),
+  };
+  for (const args of [["serve"], ["serve", "--config-test"]]) {
+    const { code, stdout, stderr } = await gatepass.run(args, options);
+    assert.deepEqual([code, stdout], [2, ""], stderr);
+    assert.match(
+      stderr,
+      /GATEPASS_REDIS: the package @redis\/client is not installed\. Run: npm install @redis\/client/,
+    );
+  }
+  const { GATEPASS_REDIS: _, ...env } = options.env;
+  const without = await gatepass.run(["serve", "--config-test"], { ...options, env });
+  assert.equal(without.code, 0, "nothing else needs it");
+});
+
+/** Takes connections for a Redis; those before `answer()` are never answered. */
+async function startSilent(t, redis) {
+  let isSilent = true;
+  const sockets = new Set();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    if (isSilent) return void socket.resume();
+    const onward = connect(redis.port, "127.0.0.1");
+    sockets.add(onward);
+    onward.on("error", () => socket.destroy());
+    socket.on("close", () => onward.destroy());
+    socket.pipe(onward).pipe(socket);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return {
+    port: server.address().port,
+    connections: () => sockets.size,
+    answer: () => void (isSilent = false),
+  };
+}
+
+/** How long something took, in milliseconds. */
+async function timed(work) {
+  const begin = performance.now();
+  await work();
+  return performance.now() - begin;
+}
+
+test("S4-31 a Redis that takes connections and never answers holds up no request for long, is told of, and is used once it answers", async (t) => {
+  const missing = lacksRedis();
+  if (missing) return t.skip(missing);
+  const redis = await startRedis();
+  t.after(() => redis.stop());
+  const silent = await startSilent(t, redis);
+  const provider = await startProvider(t);
+  const env = { GATEPASS_REDIS: `redis://127.0.0.1:${silent.port}` };
+  const both = { env: { ...env, ...introspecting(provider) } };
+  const service = await gatepass.serve(t, ["--metrics"], both);
+  const ask = async () => {
+    assert.equal(
+      await authenticate(service.origin, provider.opaqueToken({ aud: undefined })),
+      true,
+    );
+  };
+  // What waits for the Redis waits for half a second.
+  for (let turn = 0; turn < 3; turn++) assert.ok((await timed(ask)) < 5000);
+  await service.logged(/shared_cache_unavailable.*The Redis did not answer in time/);
+  const metrics = await (await fetch(`${service.origin}/metrics`)).text();
+  assert.match(metrics, /^gatepass_alerts_total\{code="shared_cache_unavailable"\} [1-9]/m);
+  // It is of use and no more: without it everything is decided.
+  assert.equal((await fetch(`${service.origin}/ready`)).status, 200);
+
+  // Keys come from the provider too.
+  const args = ["--issuer", provider.issuer, "--audience", AUDIENCE];
+  const second = await gatepass.serve(t, args, { env });
+  const authorization = `Bearer ${await provider.accessToken()}`;
+  const took = await timed(async () => {
+    const answer = await fetch(`${second.origin}/auth/envoy/x`, { headers: { authorization } });
+    assert.equal(answer.status, 200);
+  });
+  assert.ok(took < 5000, String(took));
+  await second.logged(/shared_cache_unavailable/);
+  second.child.kill("SIGTERM");
+  assert.equal(await second.exited, 0);
+
+  // A connection that is silent is given up, and the next one is used.
+  silent.answer();
+  await until(true, async () => {
+    await ask();
+    return redisCli(redis, "dbsize") !== "0";
+  });
+  service.child.kill("SIGTERM");
+  assert.equal(await service.exited, 0);
+});
+
+test("S4-31 a Redis that stops in the middle of its work is left, and used again once it goes on", async (t) => {
+  const missing = lacksRedis();
+  if (missing) return t.skip(missing);
+  const redis = await startRedis();
+  t.after(() => redis.stop());
+  const provider = await startProvider(t);
+  const env = { ...introspecting(provider), GATEPASS_REDIS: `redis://127.0.0.1:${redis.port}` };
+  const service = await gatepass.serve(t, [], { env });
+  const ask = async () => {
+    assert.equal(
+      await authenticate(service.origin, provider.opaqueToken({ aud: undefined })),
+      true,
+    );
+  };
+  await ask();
+  await until("1", () => redisCli(redis, "dbsize"));
+  redis.signal("SIGSTOP");
+  assert.ok((await timed(ask)) < 5000);
+  await service.logged(/shared_cache_unavailable/);
+  assert.ok((await timed(() => Promise.all(Array.from({ length: 20 }, ask)))) < 5000);
+  redis.signal("SIGCONT");
+  const before = Number(redisCli(redis, "dbsize"));
+  await until(true, async () => {
+    await ask();
+    return Number(redisCli(redis, "dbsize")) > before;
+  });
 });
 
 /** Starts a proxy and waits until it answers. */
@@ -284,11 +399,8 @@ async function assertGuarded(origin, authorization) {
   assert.equal(poor.status, 403, "it lacks the role");
 }
 
-const lacks = (program, ...args) =>
-  spawnSync(program, args).error !== undefined && `${program} is not installed`;
-
 test("nginx asks the service about each request (auth_request)", async (t) => {
-  const missing = lacks("nginx", "-v");
+  const missing = lacks("nginx");
   if (missing) return t.skip(missing);
   const { service, upstream, authorization } = await startBehind(t);
   const folder = makeFolder("nginx");
@@ -335,7 +447,7 @@ http {
 });
 
 test("Traefik asks the service about each request (ForwardAuth)", async (t) => {
-  const missing = lacks("traefik", "version");
+  const missing = lacks("traefik");
   if (missing) return t.skip(missing);
   const { service, upstream, authorization } = await startBehind(t);
   const folder = makeFolder("traefik");
@@ -365,7 +477,7 @@ test("Traefik asks the service about each request (ForwardAuth)", async (t) => {
 });
 
 test("Envoy asks the service about each request (ext_authz)", async (t) => {
-  const missing = lacks("envoy", "--version");
+  const missing = lacks("envoy");
   if (missing) return t.skip(missing);
   const { service, upstream, authorization } = await startBehind(t);
   const folder = makeFolder("envoy");

@@ -20,7 +20,9 @@ import { after, before, test } from "node:test";
 import { assertGolden, showParameters, showPosted } from "../support/golden.mjs";
 import { launch } from "../support/browser.mjs";
 import { ADDRESS, age, iso, loginsOf, makeHome, raw, read } from "../support/login.mjs";
+import { lacks } from "../support/needed.mjs";
 import { CLIENTS, startOidc } from "../support/oidc.mjs";
+import { freePort } from "../support/port.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 
 let gatepass;
@@ -33,14 +35,6 @@ before(async () => {
   browser = await launch();
 });
 after(() => browser?.close());
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** What the user does at oidc-provider's pages. */
 async function signIn(url, user = "alice") {
@@ -165,9 +159,8 @@ test("S0-01 S0-02 S0-03 login --device shows address and code, polls, and keeps 
 
 /** A keyring of the system in a D-Bus session of its own; or why there is none. */
 async function startKeyring(t, home) {
-  for (const program of ["dbus-daemon", "dbus-send", "gnome-keyring-daemon"]) {
-    if (spawnSync(program, ["--version"]).error) return `${program} is not installed`;
-  }
+  const missing = lacks("dbus-daemon", "dbus-send", "gnome-keyring-daemon");
+  if (missing) return missing;
   const bus = spawn("dbus-daemon", ["--session", "--nofork", "--print-address"]);
   t.after(() => bus.kill());
   const [address] = await once(createInterface({ input: bus.stdout }), "line");
@@ -267,6 +260,43 @@ test("S0-04 S0-15 the tokens are kept in the system's keyring where there is one
   assert.match(asked2.stderr, /no keyring/);
   assert.equal((await gatepass.run(["logout"], { env: settings })).code, 0);
   assert.equal((await gatepass.run(["token"], { env: settings })).code, 3);
+});
+
+test("S1-01 S0-04 the keyring keeps a program's tokens for two APIs side by side, and logout removes them", async (t) => {
+  let serial = 0;
+  const provider = await startProvider(t, {
+    answer: (url) =>
+      url.endsWith("/token")
+        ? Response.json({ access_token: `t-${++serial}`, token_type: "Bearer", expires_in: 3600 })
+        : undefined,
+  });
+  const { env, home, tokens } = makeHome();
+  const keyring = await startKeyring(t, home);
+  if (typeof keyring === "string") return t.skip(keyring);
+  const settings = {
+    ...env,
+    ...keyring,
+    GATEPASS_ISSUER: provider.issuer,
+    GATEPASS_CLIENT_ID: "job",
+    GATEPASS_CLIENT_SECRET: "a-secret-of-the-program",
+    GATEPASS_FLOW: "client_credentials",
+    GATEPASS_STORE: "keyring",
+  };
+  for (const [audience, token] of [
+    ["a", "t-1\n"],
+    ["b", "t-2\n"],
+    ["a", "t-1\n"],
+    ["b", "t-2\n"],
+  ]) {
+    const { stdout, stderr } = await gatepass.run(["token", "--audience", audience], {
+      env: settings,
+    });
+    assert.equal(stdout, token, stderr);
+  }
+  assert.ok(!existsSync(tokens));
+  assert.equal((await gatepass.run(["logout"], { env: settings })).code, 0);
+  const again = await gatepass.run(["token", "--audience", "a"], { env: settings });
+  assert.equal(again.stdout, "t-3\n", again.stderr);
 });
 
 test("S2-35 DEV-14 the page on this machine takes one answer, for its own name and this login only", async (t) => {

@@ -1,13 +1,14 @@
 // Tokens of the program itself (client credentials), and what is shown of the wire.
 
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
 import { makeFolder } from "../support/folder.mjs";
 import { CLIENTS, startOidc } from "../support/oidc.mjs";
-import { assertGolden } from "../support/golden.mjs";
+import { assertGolden, showAssertion, showPosted, showRequests } from "../support/golden.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 
 let gatepass;
@@ -73,6 +74,149 @@ test("S1-03 S1-13 a token of the program is kept until its end is near, and aske
     writeFileSync(file, JSON.stringify(aged));
     assert.equal((await token()).stdout, next);
   }
+});
+
+/** The tokens that were kept, the newest first. */
+const kept = (env) => {
+  const { others = [], ...newest } = JSON.parse(
+    readFileSync(join(env.HOME, ".gatepass/default/tokens.json"), "utf8"),
+  );
+  return [newest, ...others];
+};
+
+test("S1-01 tokens for two APIs are kept side by side: who uses them in turn asks for each of them once", async (t) => {
+  const { asked, env } = await startTokens(t);
+  const stored = { ...env, GATEPASS_STORE: "file" };
+  const token = async (...args) => {
+    const { code, stdout, stderr } = await gatepass.run(["token", ...args], { env: stored });
+    assert.equal(code, 0, stderr);
+    return stdout.trim();
+  };
+  const asks = [
+    ["--audience", "https://a.example"],
+    ["--audience", "https://b.example"],
+    ["--audience", "https://a.example", "--scopes", "read"],
+    ["--resources", "https://a.example/"],
+    ["--params", "tenant=acme"],
+    ["--headers", "x-tenant=acme"],
+    ["--client-id", "other-job"],
+    [],
+  ];
+  const first = [];
+  for (const args of asks) first.push(await token(...args));
+  assert.equal(new Set(first).size, asks.length);
+  for (const [at, args] of asks.entries()) assert.equal(await token(...args), first[at]);
+  assert.equal(asked.length, asks.length);
+  // The newest stands where any tokens.json has its token.
+  assert.deepEqual(
+    kept(env).map((one) => one.access_token),
+    first.toReversed(),
+  );
+  // What was asked for may hold a secret.
+  const text = JSON.stringify(kept(env));
+  for (const said of ["acme", "a.example", SECRET]) assert.ok(!text.includes(said), said);
+
+  const status = await gatepass.run(["status", "--json"], { env: stored });
+  const { signed_in, tokens } = JSON.parse(status.stdout);
+  assert.deepEqual([signed_in, tokens], [true, asks.length - 1], "the other client's is not ours");
+  // Without the flow a user is meant, whose login this is not.
+  const user = await gatepass.run(["token"], { env: { ...stored, GATEPASS_FLOW: "code" } });
+  assert.deepEqual([user.code, user.stdout], [3, ""], user.stderr);
+});
+
+test("S1-01 a token that an API refused gives way, and those for other APIs stay", async (t) => {
+  const { asked, env } = await startTokens(t);
+  const stored = { ...env, GATEPASS_STORE: "file" };
+  const api = await listen(t, (request, response) => {
+    response.writeHead(request.headers.authorization === "Bearer token-1" ? 401 : 200).end();
+  });
+  const token = async (audience) =>
+    (await gatepass.run(["token", "--audience", audience], { env: stored })).stdout.trim();
+  assert.deepEqual([await token("a"), await token("b")], ["token-1", "token-2"]);
+  const args = ["request", `${api.origin}/x`, "--audience", "a"];
+  assert.equal((await gatepass.run(args, { env: stored })).code, 0);
+  assert.deepEqual([await token("a"), await token("b")], ["token-3", "token-2"]);
+  assert.equal(asked.length, 3);
+});
+
+test("S1-01 no more than sixteen tokens are kept, and none that is over", async (t) => {
+  const { asked, env } = await startTokens(t);
+  const stored = { ...env, GATEPASS_STORE: "file" };
+  const token = async (audience) =>
+    (await gatepass.run(["token", "--audience", audience], { env: stored })).stdout.trim();
+  for (let at = 1; at <= 17; at++) assert.equal(await token(`api-${at}`), `token-${at}`);
+  assert.equal(kept(env).length, 16);
+  assert.equal(await token("api-2"), "token-2");
+  assert.equal(await token("api-1"), "token-18", "the oldest gave way");
+  assert.equal(asked.length, 18);
+  const past = new Date(Date.now() - 1000).toISOString();
+  const [newest, ...others] = kept(env);
+  const aged = others.map((one, at) => (at < 5 ? one : { ...one, expires_at: past }));
+  const file = join(env.HOME, ".gatepass/default/tokens.json");
+  // Whatever else stands among them is no token.
+  writeFileSync(file, JSON.stringify({ ...newest, others: [...aged, null, 1, { scope: "x" }] }));
+  assert.equal(await token("another"), "token-19");
+  assert.equal(kept(env).length, 7);
+  writeFileSync(file, JSON.stringify({ ...newest, others: "none" }));
+  assert.equal(await token("api-1"), "token-18");
+});
+
+test("S1-01 S1-07 processes that need tokens for two APIs at once ask for each of them once", async (t) => {
+  const { asked, env } = await startTokens(t);
+  const stored = { ...env, GATEPASS_STORE: "file" };
+  const run = (at) =>
+    gatepass.run(["token", "--audience", at % 2 === 0 ? "a" : "b"], { env: stored });
+  const runs = await Promise.all(Array.from({ length: 10 }, (_, at) => run(at)));
+  assert.equal(asked.length, 2, runs[0].stderr);
+  assert.deepEqual(
+    new Set(runs.map(({ stdout }, at) => `${at % 2} ${stdout}`)).size,
+    2,
+    "each got the one that it asked for",
+  );
+});
+
+test("S1-01 S0-06 logout removes all tokens of its client, and leaves those of another one", async (t) => {
+  const { env } = await startTokens(t);
+  const stored = { ...env, GATEPASS_STORE: "file" };
+  const other = { ...stored, GATEPASS_CLIENT_ID: "other-job" };
+  const file = join(env.HOME, ".gatepass/default/tokens.json");
+  const run = async (args, settings) => {
+    const { code, stderr } = await gatepass.run(args, { env: settings });
+    assert.equal(code, 0, stderr);
+  };
+  for (const audience of ["a", "b"]) await run(["token", "--audience", audience], stored);
+  await run(["token"], other);
+  for (const audience of ["c", "d"]) await run(["token", "--audience", audience], stored);
+  await run(["logout"], stored);
+  assert.deepEqual(
+    kept(env).map(({ client_id }) => client_id),
+    ["other-job"],
+  );
+  assert.equal((statSync(file).mode & 0o777).toString(8), "600");
+  const again = await gatepass.run(["logout"], { env: stored });
+  assert.equal(again.code, 3, "it is another client's");
+  assert.match(again.stderr, /belongs to another client/);
+  await run(["logout"], other);
+  assert.ok(!existsSync(file));
+});
+
+test("S1-01 where a store has little room, the tokens that were asked for last are kept", async () => {
+  const { textOf } = await import(
+    join(gatepass.project, "node_modules/gatepass/dist/cli/own-token.js")
+  );
+  const token = (at) => ({ access_token: String(at).repeat(400), asked_for: `${at}` });
+  const tokens = [1, 2, 3].map(token);
+  const read = (room) => {
+    const text = textOf(tokens, room);
+    const { others = [], ...newest } = JSON.parse(text);
+    return { length: text.length, tokens: [newest, ...others] };
+  };
+  // The entry of a keyring in Windows.
+  const small = read(1280);
+  assert.ok(small.length <= 1280);
+  assert.deepEqual(small.tokens, tokens.slice(0, 2));
+  assert.deepEqual(read(10_000).tokens, tokens);
+  assert.deepEqual(read(10).tokens, tokens.slice(0, 1), "the newest in any case");
 });
 
 test("S1-10 without being told to keep it, the program's own token is not written anywhere", async (t) => {
@@ -213,6 +357,85 @@ test("S1-19 the requests for a token, letter by letter", async (t) => {
   assertGolden("wire-client-credentials", lines.join("\n"));
 });
 
+test("S1-19 the requests of a client that signs with its secret, letter by letter", async (t) => {
+  const { asked, env, provider } = await startTokens(t);
+  const args = ["token", "--scopes", "read", "--client-auth", "client_secret_jwt"];
+  for (const serial of [1, 2]) {
+    const { code, stdout, stderr } = await gatepass.run(args, {
+      env: { ...env, GATEPASS_CLIENT_SECRET: `${SECRET}-and-more` },
+    });
+    assert.deepEqual([code, stdout], [0, `token-${serial}\n`], stderr);
+  }
+  const [first, second] = asked.map(({ form }) => form.get("client_assertion"));
+  assert.notEqual(first, second, "each request has its own");
+  const [header, claims, signature] = first.split(".");
+  const hmac = createHmac("sha256", `${SECRET}-and-more`).update(`${header}.${claims}`);
+  assert.equal(signature, hmac.digest("base64url"));
+  const [posted] = showPosted(provider);
+  assertGolden("wire-client-secret-jwt", `${posted}\n\n${showAssertion(first)}\n`);
+});
+
+test("S1-19 the requests by which the provider is found, letter by letter", async (t) => {
+  const seen = [];
+  const openid = "/.well-known/openid-configuration";
+  for (const [title, path, published, settings] of [
+    ["its issuer is given", "", openid, (o) => ({ ISSUER: o })],
+    [
+      "an issuer with a path, whose metadata is that of RFC 8414",
+      "/tenant",
+      "/.well-known/oauth-authorization-server/tenant",
+      (o) => ({ ISSUER: `${o}/tenant` }),
+    ],
+    [
+      "its endpoints are given, and it publishes what it is",
+      "/realms/a",
+      `/realms/a${openid}`,
+      (o) => ({ AUTH_URL: `${o}/realms/a/authorize`, TOKEN_URL: `${o}/realms/a/token` }),
+    ],
+    [
+      "its endpoint is given, and it publishes nothing",
+      "",
+      undefined,
+      (o) => ({ TOKEN_URL: `${o}/token` }),
+    ],
+    ["a service names it", "", openid, (o) => ({ ENDPOINT: o })],
+  ]) {
+    const provider = await startProvider(t, {
+      answer: (url) => {
+        const { origin, pathname } = new URL(url);
+        const issuer = origin + path;
+        switch (pathname) {
+          case `${path}/token`:
+            return Response.json({ access_token: "a", token_type: "Bearer", expires_in: 60 });
+          case published:
+            return Response.json({
+              issuer,
+              authorization_endpoint: `${issuer}/authorize`,
+              token_endpoint: `${issuer}/token`,
+            });
+          case "/.well-known/oauth-protected-resource":
+            return Response.json({ resource: origin, authorization_servers: [issuer] });
+          default:
+            return new Response("", { status: 404 });
+        }
+      },
+    });
+    const own = Object.entries(settings(provider.issuer));
+    const { code, stderr } = await gatepass.run(["token"], {
+      env: {
+        HOME: makeHome(),
+        GATEPASS_CLIENT_ID: "job",
+        GATEPASS_CLIENT_SECRET: SECRET,
+        GATEPASS_FLOW: "client_credentials",
+        ...Object.fromEntries(own.map(([name, value]) => [`GATEPASS_${name}`, value])),
+      },
+    });
+    assert.equal(code, 0, `${title}: ${stderr}`);
+    seen.push(`# ${title}`, ...showRequests(provider.requests));
+  }
+  assertGolden("wire-discovery", `${seen.join("\n\n")}\n`);
+});
+
 test("S1-01 of several servers the one is used whose addresses fit the request", async (t) => {
   const one = await startTokens(t);
   const two = await startTokens(t);
@@ -296,9 +519,12 @@ test("S0-18 S1-24 selftest runs every flow with a provider of its own", async ()
   const { code, stdout } = await gatepass.run(["selftest", "--json"]);
   assert.equal(code, 0, stdout);
   const { steps } = JSON.parse(stdout);
-  assert.ok(steps.length >= 5);
+  assert.ok(steps.length >= 8);
   assert.ok(steps.every(({ ok }) => ok));
-  for (const flow of [/code flow/, /device flow/, /client credentials/, /introspection/]) {
+  for (const flow of [
+    ...[/code flow/, /device flow/, /client credentials/, /introspection/],
+    ...[/UserInfo/, /token exchange/, /DPoP/],
+  ]) {
     assert.ok(steps.some(({ name }) => flow.test(name)));
   }
 });

@@ -4,13 +4,13 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { makeFolder } from "../support/folder.mjs";
-import { installProgram, listen, startProvider } from "../support/program.mjs";
+import { freePort } from "../support/port.mjs";
+import { authenticate, installProgram, listen, startProvider } from "../support/program.mjs";
 
 const README = readFileSync(fileURLToPath(new URL("../../README.md", import.meta.url)), "utf8");
 
@@ -45,19 +45,10 @@ function start(t, name, origins) {
   return gatepass.serve(t, args, { env });
 }
 
-const QUESTION = { method: "GET", uri: "/api/users", headers: {} };
-
 test("the block serve answers as it stands there", async (t) => {
   const provider = await startProvider(t, { api: "my-api:s3cret" });
   const { origin } = await start(t, "serve", { "https://login.example.com": provider.issuer });
-  const ask = async (token) => {
-    const answer = await fetch(`${origin}/plugin/authenticate`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ context: QUESTION, credentials: { type: "bearer", token } }),
-    });
-    return (await answer.json()).authenticated;
-  };
+  const ask = (token) => authenticate(origin, token);
   assert.equal(await ask(provider.opaqueToken({ aud: "https://api.example.com" })), true);
   assert.equal(await ask(provider.opaqueToken({ aud: "https://other.example.com" })), false);
   assert.equal((await fetch(`${origin}/metrics`)).status, 200);
@@ -131,15 +122,6 @@ function makeShell(origins, more = {}) {
     else child.stdin.write(now);
     return once(child, "close").then(([code]) => ({ code, output, home }));
   };
-}
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 test("the blocks of four of the five jobs do them as they stand there", async (t) => {

@@ -10,9 +10,11 @@ import { before, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 
-import { assertGolden, showParameters } from "../support/golden.mjs";
+import { assertGolden, showParameters, showPosted } from "../support/golden.mjs";
+import { makeFolder } from "../support/folder.mjs";
 import { ADDRESS, age, loginsOf, makeHome, read } from "../support/login.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
+import { makeProver } from "../support/prover.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const SECRET = "client-secret-0123456789-of-the-rows";
@@ -35,11 +37,12 @@ function preload(name, text) {
   return { NODE_OPTIONS: `--import=${pathToFileURL(file).href}` };
 }
 
-/** What every file below a folder holds. */
-function contents(folder) {
+/** The files below a folder in which a text stands. */
+function holders(folder, text) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
-    return entry.isDirectory() ? contents(path) : [readFileSync(path, "utf8")];
+    if (entry.isDirectory()) return holders(path, text);
+    return entry.isFile() && readFileSync(path).includes(text) ? [path] : [];
   });
 }
 
@@ -61,7 +64,7 @@ async function startProgram(t, answer) {
     GATEPASS_CLIENT_SECRET: SECRET,
     GATEPASS_FLOW: "client_credentials",
   };
-  return { asked, env, home };
+  return { asked, env, home, provider };
 }
 
 const granted = () =>
@@ -103,7 +106,7 @@ test("S0-03 a device login that is interrupted ends, and asks no more", async (t
   assert.ok(!existsSync(tokens));
 });
 
-test("S0-14 logout --global opens the provider's page for signing out", async (t) => {
+test("S0-14 S1-19 logout --global opens the provider's page for signing out", async (t) => {
   const provider = await startProvider(t);
   const { settings, home, opened, tokens } = await logIn(t, provider);
   await opened();
@@ -114,6 +117,9 @@ test("S0-14 logout --global opens the provider's page for signing out", async (t
   assert.equal(argc, "1");
   assert.ok(page.startsWith(`${provider.issuer}/logout?`), page);
   assert.ok(!existsSync(tokens));
+  const shown = showPosted(provider).filter((posted) => posted.startsWith("POST /revoke"));
+  shown.push(`GET /logout\n${showParameters(new URL(page).search)}`);
+  assertGolden("wire-logout-global", `${shown.join("\n\n")}\n`);
 });
 
 test("S0-06 logout --json says what there was, and whether the provider ended it", async (t) => {
@@ -194,28 +200,137 @@ test("S0-18 S1-24 selftest goes through every flow, offline", async () => {
     "ok   client credentials, one request for a hundred callers",
     "ok   a guard accepts a good token and refuses a forged one",
     "ok   introspection, and a token that was revoked",
+    "ok   UserInfo, and what it says of somebody else, which is refused",
+    "ok   token exchange (RFC 8693) for another API, with fewer scopes and never with more",
+    "ok   DPoP (RFC 9449): tokens that are bound to a key, and of no use without its proof",
   ]);
 });
 
-test("S1-05 the client's secret is in no file, whatever was done with it", async (t) => {
-  const { env, home } = await startProgram(t, granted);
-  for (const args of [
-    ["token", "--store", "file"],
-    ["token", "--store", "file", "--debug", "--audience", "https://api.example"],
-    ["status", "--store", "file"],
-    ["doctor"],
-    ["logout", "--store", "file"],
-    ["token", "--store", "file"],
+test("S0-18 the provider of selftest takes good proofs only, and tokens only for what they are", async (t) => {
+  const { simulate } = await load("cli/simulator.js");
+  const client = { id: "job", secret: SECRET };
+  const { close, issuer, otherAudience } = await simulate(client);
+  t.after(() => close());
+  const ask = async (path, form, headers = {}) => {
+    const authorization = `Basic ${btoa(`job:${SECRET}`)}`;
+    const response = await fetch(issuer + path, {
+      headers: { authorization, ...headers },
+      ...(form && { method: "POST", body: new URLSearchParams(form) }),
+    });
+    const { error = "", ...rest } = await response.json();
+    return { error, nonce: response.headers.get("dpop-nonce"), ...rest };
+  };
+  const prover = await makeProver();
+  const form = { grant_type: "client_credentials", scope: "openid read" };
+  const at = `${issuer}/token`;
+  const first = await ask("/token", form, { dpop: await prover.proof("POST", at) });
+  assert.equal(first.error, "use_dpop_nonce");
+  const { nonce } = first;
+  const dpop = await prover.proof("POST", at, undefined, { nonce });
+  const bound = await ask("/token", form, { dpop });
+  assert.equal(bound.token_type, "DPoP", bound.error);
+  const other = await makeProver();
+  for (const proof of [
+    dpop,
+    "no.pro.of",
+    await prover.proof("GET", at, undefined, { nonce }),
+    await prover.proof("POST", `${issuer}/userinfo`, undefined, { nonce }),
+    await prover.proof("POST", at, undefined, { nonce, iat: 1 }),
+    await prover.proof("POST", at, undefined, { nonce }, { typ: "JWT" }),
+    await prover.proof("POST", at, undefined, { nonce }, { jwk: other.jwk }),
   ]) {
-    const { stdout, stderr } = await gatepass.run(args, { env });
-    assert.ok(!(stdout + stderr).includes(SECRET), args.join(" "));
+    assert.equal((await ask("/token", form, { dpop: proof })).error, "invalid_dpop_proof");
   }
-  const files = contents(join(home, ".gatepass"));
-  assert.ok(files.length > 0);
-  for (const text of files) {
-    for (const form of [SECRET, btoa(`job:${SECRET}`), btoa(SECRET)]) {
-      assert.ok(!text.includes(form));
-    }
+
+  // UserInfo is for users, and exchanging for what lives and is known.
+  const { access_token } = await ask("/token", form);
+  const shown = { authorization: `Bearer ${access_token}` };
+  assert.equal((await ask("/userinfo", undefined, shown)).error, "invalid_token");
+  const type = "urn:ietf:params:oauth:token-type:access_token";
+  const exchange = {
+    grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+    subject_token: access_token,
+    subject_token_type: type,
+    audience: otherAudience,
+    scope: "read",
+  };
+  const { issued_token_type, scope } = await ask("/token", exchange);
+  assert.deepEqual([issued_token_type, scope], [type, "read"]);
+  for (const [change, error] of [
+    [{ subject_token: "another" }, "invalid_request"],
+    [{ subject_token_type: "urn:ietf:params:oauth:token-type:jwt" }, "invalid_request"],
+    [{ audience: "https://elsewhere.example" }, "invalid_target"],
+    [{ scope: "read write" }, "invalid_scope"],
+  ]) {
+    assert.equal((await ask("/token", { ...exchange, ...change })).error, error);
+  }
+  const stranger = await ask("/token", exchange, { authorization: `Basic ${btoa("job:x")}` });
+  assert.equal(stranger.error, "invalid_client");
+});
+
+/** Variables that say where a program may write, each with a folder of its own below one. */
+const PLACES = [
+  ...["HOME", "TMPDIR", "TMP", "TEMP"],
+  ...["CONFIG", "DATA", "CACHE", "STATE"].map((name) => `XDG_${name}_HOME`),
+  "XDG_RUNTIME_DIR",
+];
+
+test("S1-05 the client's secret is in no file that the command could have written, whatever was done with it", async (t) => {
+  const { env: settings, provider } = await startProgram(t, granted);
+  const root = makeFolder("places");
+  const places = PLACES.map((name) => [name, join(root, name)]);
+  const cwd = join(root, "cwd");
+  for (const [, folder] of [...places, ["", cwd]]) mkdirSync(folder, { mode: 0o700 });
+  const env = { ...settings, ...Object.fromEntries(places) };
+  const check = (name, { stdout, stderr }) => {
+    assert.ok(!(stdout + stderr).includes(SECRET), name);
+  };
+  const api = await listen(t, (_, response) => response.end("yes"));
+  const stored = ["--store", "file"];
+  for (const args of [
+    ["token", ...stored],
+    ["token", ...stored, "--debug", "--audience", "https://api.example"],
+    ["token", "--client-auth", "client_secret_post", "--debug"],
+    ["token", "--client-auth", "client_secret_jwt", "--debug"],
+    ["request", ...stored, `${api.origin}/me`],
+    ["exec", ...stored, "--", process.execPath, "-e", "0"],
+    ["login", ...stored],
+    ["status", ...stored],
+  ]) {
+    const run = await gatepass.run(args, { env, cwd });
+    assert.equal(run.code, 0, `${args.join(" ")}: ${run.stderr}`);
+    check(args.join(" "), run);
+  }
+  const kept = join(env.HOME, ".gatepass/default/tokens.json");
+  assert.equal(read(kept).access_token, "a-token");
+  // What the search finds, it would find of a secret too.
+  assert.deepEqual(holders(root, "a-token"), [kept]);
+  for (const args of [["doctor"], ["introspect", "a-token"], ["logout", ...stored]]) {
+    check(args.join(" "), await gatepass.run(args, { env, cwd }));
+  }
+
+  // A user's login at a client that has a secret, and the service.
+  const user = { ...env, GATEPASS_FLOW: "code", GATEPASS_STORE: "file", GATEPASS_SCOPES: "read" };
+  const login = gatepass.start(t, ["login", "--no-browser", "--port", "0", "--debug"], {
+    env: user,
+    cwd,
+  });
+  const [, url] = await login.said(ADDRESS);
+  await fetch(provider.signInAt(url));
+  const done = await login.exited;
+  assert.equal(done.code, 0, done.stderr);
+  check("login", done);
+  const service = await gatepass.serve(t, ["--audience", "https://api.example"], { env, cwd });
+  const authorization = "Bearer opaque";
+  await fetch(`${service.origin}/auth/envoy/x`, { headers: { authorization } });
+  service.child.kill("SIGTERM");
+  await service.exited;
+  assert.ok(provider.count("/introspect") > 0);
+  assert.ok(!service.output().includes(SECRET));
+
+  const own = join(gatepass.project, "node_modules/gatepass");
+  for (const form of [SECRET, btoa(`job:${SECRET}`), btoa(SECRET)]) {
+    for (const folder of [root, own]) assert.deepEqual(holders(folder, form), []);
   }
 });
 
@@ -391,7 +506,7 @@ test("S2-03 a token that one brings oneself wins over the login, is not renewed 
   assert.equal((await gatepass.run(["exec", "--", "true"], { env })).code, 0);
   assert.equal(provider.requests.length, asked);
   assert.equal(readFileSync(tokens, "utf8"), before);
-  assert.ok(contents(join(home, ".gatepass")).every((text) => !text.includes(own)));
+  assert.deepEqual(holders(join(home, ".gatepass"), own), []);
 });
 
 test("S2-09 S2-10 S2-11 S2-12 a login at a provider that everybody knows asks at its addresses", async (t) => {

@@ -9,6 +9,7 @@ import { before, test } from "node:test";
 
 import parsePrometheus from "parse-prometheus-text-format";
 
+import { assertGolden, showRequests } from "../support/golden.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 
 let gatepass;
@@ -696,7 +697,7 @@ test("S4-28 two instances behind one balancer give the same answers", async (t) 
   assert.equal(turn, 8);
 });
 
-test("S4-02 S4-19 what UserInfo says is added where one wants it: asked after introspection, and once while the answer is kept", async (t) => {
+test("S4-02 S4-19 S1-19 what UserInfo says is added where one wants it: asked after introspection, and once while the answer is kept", async (t) => {
   const asked = [];
   const provider = await startProvider(t, {
     answer: (url) => {
@@ -724,6 +725,8 @@ test("S4-02 S4-19 what UserInfo says is added where one wants it: asked after in
   assert.equal(first.authenticated, true);
   assert.equal(claims.email, "alice@example.com");
   assert.deepEqual(asked, ["introspect", "userinfo"]);
+  const sent = provider.requests.filter(({ url }) => !url.includes("/.well-known/"));
+  assertGolden("wire-userinfo", `${showRequests(sent).join("\n\n")}\n`);
   await ask(origin, "a-token");
   assert.deepEqual(asked, ["introspect", "userinfo"]);
   // Each step is timed by itself.

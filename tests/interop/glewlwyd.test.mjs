@@ -12,7 +12,7 @@ import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
 
 import { installPackage } from "../support/installed.mjs";
-import { freePort } from "../support/python.mjs";
+import { freePort } from "../support/port.mjs";
 
 const SCHEMA = "/usr/share/dbconfig-common/data/glewlwyd/install/sqlite3";
 const CONFIG = "/etc/glewlwyd/glewlwyd.conf";

@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
-import { createServer as createTcpServer } from "node:net";
 import { extname, join, normalize } from "node:path";
 
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
 
+import { freePort } from "../support/port.mjs";
 import { PROBE, judge, link, root, run, start } from "./run.mjs";
 
 /**
@@ -43,14 +43,6 @@ async function must(program, args, options) {
   const ended = await run(program, args, options);
   if (ended.code !== 0) throw new Error(`${args.join(" ")}\n${ended.output.slice(-4000)}`);
   return ended;
-}
-
-export async function freePort() {
-  const server = createTcpServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 const TYPES = {

@@ -159,7 +159,9 @@ test("what is no cache is refused by its name", async () => {
   }
 });
 
-test("keys are shared in Redis, by node-redis and by ioredis", { skip: lacksRedis }, async () => {
+test("keys are shared in Redis, by node-redis and by ioredis", async (t) => {
+  const missing = lacksRedis();
+  if (missing) return t.skip(missing);
   const redis = await startRedis();
   const node = createNodeRedis({ url: `redis://127.0.0.1:${redis.port}` });
   const io = new IoRedis(redis.port, "127.0.0.1");

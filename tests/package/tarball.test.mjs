@@ -95,6 +95,7 @@ const MODULES = [
     "loopback",
     "main",
     "manual",
+    "own-token",
     "pattern",
     "preset",
     "probe",

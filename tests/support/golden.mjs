@@ -26,6 +26,7 @@ const CHANGING = [
   "refresh_token",
   "client_assertion",
   "token",
+  "id_token_hint",
 ];
 
 /** Parameters in the order they are sent in; what changes from run to run is left out. */
@@ -37,14 +38,31 @@ export const showParameters = (text) =>
     })
     .join("\n");
 
-/** What the provider of program.mjs was posted, with every header that a provider could act upon. */
+/** Requests to the provider of program.mjs, with every header that a provider could act upon. */
+export const showRequests = (requests) =>
+  requests.map(({ url, init }) => {
+    const headers = ["authorization", "accept", "content-type", "dpop"].flatMap((name) =>
+      init.headers[name] === undefined ? [] : [`${name}: ${showHeader(init.headers[name])}`],
+    );
+    const { pathname, search } = new URL(url);
+    const body = init.method === "POST" ? [showParameters(init.body)] : [];
+    return [`${init.method} ${pathname}${search}`, ...headers, ...body].join("\n");
+  });
+
+/** A token is another one each time; id and secret of a client are the test's own. */
+const showHeader = (value) => value.replace(/^(Bearer|DPoP) .*/, "$1 ...");
+
+/** What the provider of program.mjs was posted. */
 export const showPosted = ({ requests }) =>
-  requests
-    .filter(({ init }) => init.method === "POST")
-    .map(({ url, init }) => {
-      const headers = ["authorization", "accept", "content-type", "dpop"].flatMap((name) =>
-        init.headers[name] === undefined ? [] : [`${name}: ${init.headers[name]}`],
-      );
-      const { pathname, search } = new URL(url);
-      return [`POST ${pathname}${search}`, ...headers, showParameters(init.body)].join("\n");
-    });
+  showRequests(requests.filter(({ init }) => init.method === "POST"));
+
+/** What a client says of itself in a JWT (RFC 7523): its members in their order. */
+export function showAssertion(jwt) {
+  const [header, claims] = jwt
+    .split(".", 2)
+    .map((part) => JSON.parse(Buffer.from(part, "base64url").toString("utf8")));
+  const { exp, iat } = claims;
+  const changing = { aud: claims.aud.replace(/:\d+/, ":PORT"), jti: "...", iat: "iat" };
+  const shown = { header, claims: { ...claims, ...changing, exp: `iat + ${exp - iat}` } };
+  return JSON.stringify(shown, null, 2);
+}

@@ -15,9 +15,9 @@ const CLEAN = { PATH: process.env["PATH"], HOME: "/nonexistent", NO_COLOR: "1" }
 /** @param {string} name of the test's own project */
 export function installProgram(name) {
   const { project } = installPackage(name);
-  const program = join(project, "node_modules/gatepass/dist/cli/main.js");
+  const installed = join(project, "node_modules/gatepass/dist/cli/main.js");
 
-  const launch = (args, { env = {}, cwd = project } = {}) =>
+  const launch = (args, { env = {}, cwd = project, program = installed } = {}) =>
     spawn(process.execPath, [program, ...args], { cwd, env: { ...CLEAN, ...env } });
 
   /** Runs it to its end. */
@@ -88,7 +88,20 @@ export function installProgram(name) {
       });
     return { child, said, exited };
   }
-  return { project, program, run, serve, start };
+  return { project, program: installed, run, serve, start };
+}
+
+/** The verdict of `serve` on a token, by the plugin's question. */
+export async function authenticate(origin, token) {
+  const answer = await fetch(`${origin}/plugin/authenticate`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      context: { method: "GET", uri: "/api/users", headers: {} },
+      credentials: { type: "bearer", token },
+    }),
+  });
+  return (await answer.json()).authenticated;
 }
 
 /** A server on a free port of 127.0.0.1 that ends with the test. */

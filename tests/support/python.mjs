@@ -3,9 +3,9 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
 
 import { testFile } from "./installed.mjs";
+import { freePort } from "./port.mjs";
 
 const python = process.env["GATEPASS_PYTHON"];
 
@@ -14,16 +14,6 @@ export const obstacle =
   python || process.env["CI"] === "true"
     ? false
     : "Python providers are not installed: CI=true npm run setup installs them";
-
-/** A port that nobody listens on. */
-export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 /**
  * Starts a provider and waits until it answers.

@@ -1,21 +1,13 @@
 // A real Redis server on a port of its own, where one is installed.
 
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
+
+import { lacks } from "./needed.mjs";
+import { freePort } from "./port.mjs";
 
 /** Why there is none; `false` where there is one. */
-export const lacksRedis =
-  spawnSync("redis-server", ["--version"]).error !== undefined && "redis-server is not installed";
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
+export const lacksRedis = () => lacks("redis-server", "redis-cli");
 
 /** Starts it with nothing on disk. */
 export async function startRedis() {
@@ -32,6 +24,7 @@ export async function startRedis() {
   }
   return {
     port,
+    signal: (name) => void server.kill(name),
     async stop() {
       server.kill();
       if (server.exitCode === null) await once(server, "exit");

@@ -3,9 +3,12 @@
 
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+import { isCI } from "../../tools/lib/programs.mjs";
+import { freePort } from "./port.mjs";
 
 const nap = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -23,14 +26,6 @@ function find(...names) {
     }
   }
   return undefined;
-}
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /**
@@ -55,7 +50,7 @@ export function browsers() {
     const absent = Object.keys(needed).filter((name) => needed[name] === undefined);
     if (absent.length === 0) return { missing: false, start };
     const missing = `not installed: ${absent.join(", ")}`;
-    if (process.env["CI"] !== "true") return { missing };
+    if (!isCI(process.env)) return { missing };
     return { missing: false, start: () => Promise.reject(new Error(missing)) };
   };
   return {

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { withLock } from "./lock.mjs";
 import { logDir, root, toolsCache } from "./paths.mjs";
 import { mustRun } from "./process.mjs";
+import { isCI } from "./programs.mjs";
 
 const REQUIREMENTS = join(root, "tests/interop/providers/requirements.txt");
 
@@ -26,7 +27,7 @@ export async function ensurePython(env, step) {
   // Written last: an installation that was interrupted is begun anew.
   const done = join(home, "complete");
   if (existsSync(done)) return python;
-  if (env["CI"] === undefined || env["CI"] === "false") {
+  if (!isCI(env)) {
     step.detail("not installed; CI=true installs them");
     return undefined;
   }
