@@ -460,7 +460,7 @@ impl Error {
 
     /// Says in how many seconds it is worth asking again.
     #[must_use]
-    #[cfg(any(feature = "backend", feature = "guard"))]
+    #[cfg(any(feature = "flows", feature = "guard"))]
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.0.details.get_or_insert_default().retry_after = Some(seconds);
         self

@@ -11,7 +11,7 @@ import { fetchWith } from "./fetch.js";
 import type { PassSource } from "./fetch.js";
 import { formOf, isRequest } from "./form.js";
 import { makeKeyring } from "./keyring.js";
-import { lease, lockOr, released } from "./lock.js";
+import { lease, lockOr, ofTab, released } from "./lock.js";
 import { isBoolean, isFunction, isKeyPair, split, toJson } from "./options.js";
 import { relay } from "./relay.js";
 import { defaultStore, isStore, isStoreOption, listen, sessionStore, tell } from "./storage.js";
@@ -362,7 +362,15 @@ export type ClientEvent =
   | {
       readonly type: "request";
       readonly purpose:
-        "discovery" | "keys" | "pushed_request" | "token" | "refresh" | "userinfo" | "revocation";
+        | "discovery"
+        | "keys"
+        | "pushed_request"
+        | "token"
+        | "refresh"
+        | "userinfo"
+        | "revocation"
+        /** Of `gatepass/backend` alone. */
+        | "device_authorization";
       readonly method: string;
       /** Without its query. */
       readonly url: string;
@@ -609,7 +617,9 @@ export async function makeClient<G extends ClientGlue, C extends PageClient>(
     // Tabs share localStorage and, for all that is known, a store of the program's own.
     const isShared = session !== undefined && host.store !== "session";
     const isLocal = host.store === "local";
-    const lock = isShared ? lockOr(isLocal ? lease : undefined) : undefined;
+    const shared = isShared ? lockOr(isLocal ? lease : undefined) : undefined;
+    // Clients of one tab share its session, and a page's frames do.
+    const lock = host.store === "session" ? ofTab(lockOr(undefined)) : shared;
     const keyring = makeKeyring(key);
     const revived = session ? undefined : tellOfLoss(listeners);
     const held: HeldClient = await Held.of(engine, {

@@ -84,13 +84,15 @@ export function fetchWith(source: PassSource, send: typeof fetch): typeof fetch 
     let pass = await source.passFor(method, url);
     if (pass === undefined) return send(request);
 
-    // A body that is a stream can be sent once.
+    // A body that is a stream can be sent once. Firefox has no `body`: there the method tells.
     const isStream = init?.body instanceof ReadableStream;
-    const isReplayable = !isStream && (request.body === null || !(input instanceof Request));
+    const isEmpty = method === "GET" || method === "HEAD" || request.body === null;
+    const isReplayable = !isStream && (isEmpty || !(input instanceof Request));
     let spare = isReplayable ? request.clone() : undefined;
-    let response = await sendWith(pass, request, source, send);
+    let { response, sawPass } = await sendWith(pass, request, source, send);
     for (;;) {
-      if (response.status !== 401 && response.status !== 403) return response;
+      // A refusal by somebody who never saw the token says nothing of it.
+      if (!sawPass || (response.status !== 401 && response.status !== 403)) return response;
       const challenge = response.headers.get("www-authenticate") ?? undefined;
       // Also where the request cannot be sent once more: the next one has the new token then.
       pass = await source.passAfter(response.status, challenge, method, url, pass);
@@ -98,7 +100,7 @@ export function fetchWith(source: PassSource, send: typeof fetch): typeof fetch 
       await response.body?.cancel();
       const again = spare;
       spare = again.clone();
-      response = await sendWith(pass, again, source, send);
+      ({ response, sawPass } = await sendWith(pass, again, source, send));
     }
   };
 }
@@ -114,13 +116,19 @@ function show(pass: string, headers: Headers): void {
   if (proof !== undefined) headers.set("dpop", proof);
 }
 
+/** An answer, and whether whoever gave it was shown the pass. */
+interface Answer {
+  readonly response: Response;
+  readonly sawPass: boolean;
+}
+
 /** Sends a request with a pass, which does not go along to origins that are not to have it. */
 async function sendWith(
   pass: string,
   request: Request,
   source: PassSource,
   send: typeof fetch,
-): Promise<Response> {
+): Promise<Answer> {
   const learn = (response: Response, url: string): Response => {
     const nonce = response.headers.get("dpop-nonce");
     if (nonce !== null) source.learnNonce(url, nonce);
@@ -132,7 +140,9 @@ async function sendWith(
   // standard, HTTP-redirect fetch). Other runtimes show the redirect, and some do not take it off.
   const isPage = typeof document !== "undefined" || typeof location !== "undefined";
   if (isPage || request.redirect !== "follow") {
-    return learn(await send(authorized), request.url);
+    const response = learn(await send(authorized), request.url);
+    const last = response.redirected ? response.url : request.url;
+    return { response, sawPass: new URL(last).origin === new URL(request.url).origin };
   }
 
   const headers = new Headers(authorized.headers);
@@ -143,13 +153,15 @@ async function sendWith(
     const { method, url } = current;
     const response = learn(await send(current), url);
     const location = response.headers.get("location");
-    if (![301, 302, 303, 307, 308].includes(response.status) || location === null) return response;
+    if (![301, 302, 303, 307, 308].includes(response.status) || location === null) {
+      return { response, sawPass: headers.has("authorization") };
+    }
     const next = new URL(location, url);
     const becomesGet =
       (response.status === 303 && method !== "HEAD") ||
       (response.status < 303 && method === "POST");
     // A body is not sent a second time to wherever the answer points.
-    if (!becomesGet && !canReplay) return response;
+    if (!becomesGet && !canReplay) return { response, sawPass: headers.has("authorization") };
     await response.body?.cancel();
     if (becomesGet) drop(OF_THE_BODY);
     const nextMethod = becomesGet ? "GET" : method;

@@ -2,6 +2,7 @@
 
 import type { Life } from "../load/engine.js";
 import { inValues } from "./database.js";
+import { tabName } from "./tab.js";
 
 /**
  * Runs `work` while no other tab does. Who does for longer than so many seconds loses the lock, which
@@ -15,6 +16,12 @@ export const released =
   (lock: Lock, life: Life): Lock =>
   (name, work, seconds) =>
     lock(name, (isMine) => life.of(work(isMine)), seconds);
+
+/** The same lock for each tab. */
+export const ofTab =
+  (lock: Lock): Lock =>
+  (name, work, seconds) =>
+    lock(`${name} ${tabName()}`, work, seconds);
 
 /**
  * By the page's Web Locks. Without them, as in Safari before 15.4, by `fallback`: what is left

@@ -567,8 +567,8 @@ class Sessions implements CookieSessions {
       const to = signedIn.returnTo ?? paths.home;
       response = session.apply(traits.sameSite === "Strict" ? goOn(to) : redirect(to));
     } catch (thrown) {
-      // The session's cookie goes as well.
-      response = session.leave(await this.#failure(thrown, request));
+      // Who is signed in stays so; the same callback may have been answered a moment ago.
+      response = before.apply(await this.#failure(thrown, request));
       // What failed for want of a network can be tried again.
       if (translate(thrown).retryable) return response;
     }

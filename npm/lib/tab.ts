@@ -15,6 +15,9 @@ export function ownStorage(prefix: string): Promise<void> {
   return (settled ??= settle(prefix));
 }
 
+/** What the tab is called, once its storage is settled. */
+export const tabName = (): string => sessionStorage.getItem(NAME) ?? "";
+
 async function settle(prefix: string): Promise<void> {
   const locks = globalThis.navigator?.locks;
   // A frame shares the storage of the page around it, which has claimed it.

@@ -1,5 +1,8 @@
 // Asks the core when there is something to do, in pages that somebody sees.
 
+/** When to ask again where it could not be told. */
+const LATER_MS = 60_000;
+
 /**
  * Calls `tend` now, when the time comes that it answers, and when a page that slept, was hidden or
  * had no network is back. Hidden pages are left alone: browsers slow their timers down, and a
@@ -16,8 +19,11 @@ export function keepTending(tend: () => Promise<number | undefined>): Tending {
         clearTimeout(timer);
         if (!isOver && millis !== undefined) timer = setTimeout(again, millis);
       },
-      // The program hears of it when it uses the session.
-      () => {},
+      // The program hears of it when it uses the session; what failed once may work later.
+      () => {
+        clearTimeout(timer);
+        if (!isOver) timer = setTimeout(again, LATER_MS);
+      },
     );
   };
   const events = [

@@ -7,7 +7,7 @@ use crate::client::exchange::types;
 #[cfg(feature = "backend")]
 use crate::client::machine::request_object::{Unsigned, make};
 use crate::client::push::{self, Reference};
-use crate::client::{Client, CodeVerifier, PendingLogin, ResponseMode, Session};
+use crate::client::{Client, CodeVerifier, PendingLogin, ResponseMode, Session, exchange};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
 use crate::http::Url;
@@ -234,6 +234,9 @@ impl AuthorizationRequest {
     }
 }
 
+/// The longest `returnTo`: it waits in storage beside others.
+const MAX_RETURN_TO: usize = 8 * 1024;
+
 /// Common servers and proxies stop at 8 KiB for the request line.
 const LONG_URL: usize = 8000;
 
@@ -331,7 +334,11 @@ impl SignIn {
         event: Event,
     ) -> Result<Step<AuthorizationRequest>, Error> {
         match pushing.0.step(client, now, event)?.split() {
-            Ok(response) => pushed(client, pushing.1, push::read(&response)?).map(Step::Done),
+            Ok(response) => {
+                let pushed_as = push::read(&response);
+                let told_when = |error| exchange::told_when(error, &response, now);
+                pushed(client, pushing.1, pushed_as.map_err(told_when)?).map(Step::Done)
+            }
             Err(step) => {
                 self.stage = Stage::Pushing(pushing);
                 Ok(step)
@@ -509,6 +516,9 @@ fn return_to(options: &SignInOptions, redirect_uri: &Url) -> Result<Option<Strin
     let Some(text) = &options.return_to else {
         return Ok(None);
     };
+    if text.len() > MAX_RETURN_TO {
+        return Err(invalid("returnTo"));
+    }
     let Some(url) = Url::parse(text) else {
         return Ok(Some(text.clone()));
     };

@@ -251,7 +251,7 @@ impl Completion {
                 return Ok(step);
             }
         };
-        let tokens = exchange::read(&response, &client.config)
+        let tokens = exchange::read(&response, &client.config, now)
             .and_then(|tokens| tokens.check_details(&code.login().details))
             .map_err(during)?;
         client

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use crate::client::{Client, resource};
 use crate::error::{Error, ErrorKind};
 use crate::flow::{Event, Flow, Step};
-use crate::http::form::Form;
+use crate::http::form::{self, Form};
 use crate::http::json::Object;
 use crate::http::{HttpRequest, HttpResponse, Purpose, Url};
 #[cfg(feature = "backend")]
@@ -205,6 +205,16 @@ impl AskProven {
                 if demands && !core::mem::replace(&mut self.has_retried, true) {
                     return self.send(client, now);
                 }
+                // EXPOSE: it is taken out of what the provider says of an error.
+                let sent = self
+                    .request
+                    .body
+                    .as_ref()
+                    .map(|body| body.expose().as_str());
+                let response = match sent {
+                    Some(sent) if response.status() >= 400 => response.without(form::secrets(sent)),
+                    _ => response,
+                };
                 Ok(Step::Done(response))
             }
             _ => Err(ErrorKind::FlowMisused.into()),

@@ -7,10 +7,12 @@ use crate::http::form::Form;
 use crate::http::json::{Object, Value};
 use crate::http::{HttpResponse, Purpose, Url};
 use crate::secret::Secret;
-use crate::time::Lifetime;
+use crate::time::{Lifetime, Timestamp};
 
 /// The longest token that is kept.
 const MAX_TOKEN: usize = 64 * 1024;
+/// The longest that a provider is believed when it says when to ask again, in seconds: a day.
+const LONGEST_RETRY_AFTER: u32 = 24 * 3600;
 /// The longest life that is believed: ten years. Longer ones would overflow timers.
 const MOST_SECONDS: u32 = 10 * 366 * 24 * 3600;
 
@@ -96,8 +98,12 @@ pub(super) fn addressed(client: &Client, mut form: Form) -> Result<(Url, Form), 
 /// `server_error_response` or `upstream_status` when the provider refused, `redirect_refused`,
 /// `response_malformed` at the member that is not what RFC 6749 section 5.1 asks for,
 /// `token_type_unsupported`.
-pub(super) fn read(response: &HttpResponse, config: &ClientConfig) -> Result<Tokens, Error> {
-    read_as(response, &[config.token_type()])
+pub(super) fn read(
+    response: &HttpResponse,
+    config: &ClientConfig,
+    now: Timestamp,
+) -> Result<Tokens, Error> {
+    read_as(response, &[config.token_type()]).map_err(|error| told_when(error, response, now))
 }
 
 /// As [`read`], for these types of tokens. One that is not bound although it was to be is not used
@@ -202,6 +208,14 @@ pub(super) fn types(details: &Value) -> Option<Vec<&str>> {
     details
         .map(|detail| detail.as_object()?.get("type")?.as_str())
         .collect()
+}
+
+/// An error with what the answer says of when to come back (RFC 9110 section 10.2.3).
+pub(super) fn told_when(error: Error, response: &HttpResponse, now: Timestamp) -> Error {
+    match response.retry_after(now) {
+        Some(pause) => error.retry_after(pause.whole_seconds().min(LONGEST_RETRY_AFTER)),
+        None => error,
+    }
 }
 
 /// A token: printable ASCII, not empty (RFC 6749 appendix A.12 and A.17).

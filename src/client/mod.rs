@@ -150,12 +150,15 @@ impl Client {
         }
     }
 
-    /// Whether the session is bound as this client binds its tokens: to its key, or not at all.
+    /// Whether the session is bound as this client binds its tokens: to its key, or not at all. One
+    /// of before the option `dpop` was turned on is not, and one without tokens needs no key.
     pub fn holds_session_key(&self) -> bool {
         let key = self.dpop.as_ref().map(|key| key.thumbprint().as_str());
-        self.session
-            .as_ref()
-            .is_none_or(|session| session.thumbprint() == key)
+        self.session.as_ref().is_none_or(|session| {
+            let is_bound = session.thumbprint().is_some();
+            session.access_token().is_none()
+                || is_bound == self.config.dpop.is_some() && session.thumbprint() == key
+        })
     }
 
     /// Goes on with a session that was stored, in place of the one that is there.

@@ -150,13 +150,17 @@ impl PendingLogins {
         .to_json()
     }
 
-    /// Adds a login; the oldest ones go when there are too many or a day has passed.
+    /// Adds a login; the oldest ones go when there are too many, when their text is too long to be
+    /// read back, or a day has passed.
     pub fn add(&mut self, login: PendingLogin, now: Timestamp) {
         self.waiting
             .retain(|login| now.since(login.started_at) <= MEMORY);
         let surplus = self.waiting.len().saturating_sub(MOST.saturating_sub(1));
         self.waiting.drain(..surplus);
         self.waiting.push(login);
+        while self.waiting.len() > 1 && self.to_json().len() > MAX_BYTES {
+            self.waiting.remove(0);
+        }
     }
 
     /// The login that waits for this state.
@@ -244,6 +248,22 @@ mod tests {
         let mut logins = PendingLogins::read(Some(&logins.to_json()));
         assert_eq!(kind(logins.take("b", at(2))), Some(ErrorKind::FlowReused));
         assert_eq!(kind(logins.take("a", at(2))), None);
+    }
+
+    #[test]
+    fn what_waits_can_be_read_back_however_long_it_is() {
+        let mut logins = PendingLogins::default();
+        for state in ["a", "b", "c", "d", "e", "f", "g", "h", "i"] {
+            let mut long = login(state, at(0));
+            long.return_to = Some(format!("/{}", "x".repeat(8000)));
+            logins.add(long, at(0));
+        }
+        let mut logins = PendingLogins::read(Some(&logins.to_json()));
+        assert_eq!(
+            kind(logins.take("a", at(1))),
+            Some(ErrorKind::StateMismatch)
+        );
+        assert_eq!(kind(logins.take("i", at(1))), None);
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl Refresh {
             }
         };
         self.wordless = response.status() == 400 && response.is_empty();
-        let tokens = exchange::read(&response, &client.config)?;
+        let tokens = exchange::read(&response, &client.config, now)?;
         client
             .provider
             .report("token_response", tokens.checked.clone());

@@ -1,6 +1,6 @@
 //! What a signed-in client holds, and when it may be used.
 
-use crate::client::{ClientConfig, Tokens};
+use crate::client::{ClientConfig, Tokens, exchange};
 use crate::http::json::{self, Object, Value};
 use crate::issuer::Issuer;
 use crate::jose::Claims;
@@ -125,6 +125,10 @@ impl Session {
             .with("form", FORM)
             .with("issuer", issuer.as_str())
             .with("client_id", config.client_id.as_str())
+            .with_some(
+                "resource",
+                Some(places(config)).filter(|list| !list.is_empty()),
+            )
             .with_some("access_token", self.access_token.as_ref().map(text))
             .with_some("refresh_token", self.refresh_token.as_ref().map(text))
             .with_some("id_token", self.id_token.as_ref().map(text))
@@ -149,14 +153,23 @@ impl Session {
         let object = json::read_object(text.as_bytes(), MAX_BYTES).ok()?;
         let required = |name: &str| object.get(name)?.as_str().filter(|text| !text.is_empty());
         // Absent is one thing, of another type is another.
-        let token = |name: &str| match object.get(name) {
-            None => Some(None),
-            Some(_) => required(name).map(|text| Some(Secret::new(text.into()))),
-        };
+        let token = |name: &'static str| exchange::token(&object, name).ok();
         let claims = |name: &str| match object.get(name) {
             None => Some(None),
-            Some(value) => Some(Some(Claims::kept(value.as_object()?.clone()))),
+            Some(value) => {
+                let claims = Claims::kept(value.as_object()?.clone());
+                claims.required_string("sub").ok()?;
+                Some(Some(claims))
+            }
         };
+        let details = object.get("authorization_details").cloned();
+        let are_details = |details: &Value| exchange::types(details).is_some();
+        if details
+            .as_ref()
+            .is_some_and(|details| !are_details(details))
+        {
+            return None;
+        }
         let millis = |value: &Value| value.as_number()?.as_integer();
         let expires_in = match object.get("expires_in") {
             None => None,
@@ -166,7 +179,11 @@ impl Session {
         };
         let is_ours = millis(object.get("form")?)? == FORM
             && required("issuer")? == issuer.as_str()
-            && required("client_id")? == config.client_id;
+            && required("client_id")? == config.client_id
+            && object
+                .get("resource")
+                .map_or_else(|| Some(Vec::new()), Value::as_strings)?
+                == places(config);
         let named = |name: &str| match object.get(name) {
             None => Some(None),
             Some(_) => required(name).map(|text| Some(String::from(text))),
@@ -183,7 +200,7 @@ impl Session {
             user: claims("user")?,
             signed_in_as: claims("signed_in_as")?,
             scope: object.get("scope")?.as_str()?.into(),
-            authorization_details: object.get("authorization_details").cloned(),
+            authorization_details: details,
             thumbprint: named("jkt")?,
             fedcm,
             received_at: Timestamp::from_millis(millis(object.get("received_at")?)?)?,
@@ -296,6 +313,12 @@ impl Session {
     }
 }
 
+/// Whom the access token is for: what one API takes is not for another.
+fn places(config: &ClientConfig) -> Vec<&str> {
+    let resources = config.resource.iter().map(String::as_str);
+    resources.chain(config.audience.as_deref()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,12 +370,43 @@ mod tests {
     }
 
     #[test]
+    fn the_session_for_another_api_is_foreign() {
+        let of = |more: &str| {
+            let text = format!(r#"{{"issuer":"https://as.example","clientId":"spa"{more}}}"#);
+            Client::from_options(&json::read_object(text.as_bytes(), 1000).unwrap()).unwrap()
+        };
+        let clients = [
+            of(""),
+            of(r#","resource":"https://a.example""#),
+            of(r#","resource":"https://b.example""#),
+            of(r#","audience":"https://c.example""#),
+        ];
+        for (place, client) in clients.iter().enumerate() {
+            let session = read(&stored(), &clients[0]).unwrap();
+            let text = session.to_json(client.config(), client.provider().issuer());
+            for (other, reader) in clients.iter().enumerate() {
+                // EXPOSE: the text is what is tested.
+                assert_eq!(read(text.expose(), reader).is_some(), other == place);
+            }
+        }
+    }
+
+    #[test]
     fn brw_05_a_text_that_was_tampered_with_is_foreign() {
         let client = client("https://as.example", "spa");
         for (from, to) in [
             ("\"form\":1", "\"form\":2"),
             ("\"a-token\"", "\"\""),
             ("\"a-token\"", "null"),
+            ("\"a-token\"", "\"a\\ntoken\""),
+            ("\"r-token\"", "\"r\u{e9}\""),
+            ("{\"sub\":\"alice\"}", "{\"sub\":5}"),
+            ("{\"sub\":\"alice\"}", "{}"),
+            ("\"form\":1", "\"form\":1,\"authorization_details\":\"x\""),
+            (
+                "\"form\":1",
+                "\"form\":1,\"resource\":[\"https://api.example\"]",
+            ),
             ("\"r-token\"", "1"),
             ("\"i-token\"", "{}"),
             ("{\"sub\":\"alice\"}", "[]"),

@@ -256,7 +256,8 @@ impl Steps {
     /// `server_error_response`, `upstream_status`, `response_malformed`, `token_type_unsupported`.
     pub fn tokens(&self, answer: &HttpResponse, login: Option<&Login>) -> Result<Tokens, Error> {
         let asked = login.map_or(&[][..], |login| &login.0.details);
-        exchange::read(answer, self.config()).and_then(|tokens| tokens.check_details(asked))
+        exchange::read_as(answer, &[self.config().token_type()])
+            .and_then(|tokens| tokens.check_details(asked))
     }
 
     /// Checks all that an ID token says (OpenID Connect Core section 3.1.3.7), against the login where

@@ -12,7 +12,7 @@ use crate::http::date;
 use crate::http::json::{self, Object};
 #[cfg(feature = "flows")]
 use crate::http::snippet::snippet;
-#[cfg(feature = "backend")]
+#[cfg(feature = "flows")]
 use crate::time::{Lifetime, Timestamp};
 
 /// Why there is no answer.
@@ -218,16 +218,38 @@ impl HttpResponse {
         }
     }
 
+    /// The same without these values: providers echo what they were sent.
+    #[cfg(feature = "flows")]
+    pub(crate) fn without(mut self, values: impl Iterator<Item = String>) -> Self {
+        for value in values {
+            // What is no text is no answer, and not shown.
+            if let Ok(body) = core::str::from_utf8(&self.body) {
+                self.body = body.replace(&value, "...").into_bytes();
+            }
+            for (_, header) in &mut self.headers {
+                *header = header.replace(&value, "...");
+            }
+        }
+        self
+    }
+
     /// For how long not to ask again (RFC 9110 section 10.2.3): seconds or a date. `None` when it
     /// does not say or says something else.
-    #[cfg(feature = "backend")]
+    #[cfg(feature = "flows")]
     pub(crate) fn retry_after(&self, now: Timestamp) -> Option<Lifetime> {
         let value = self.header("retry-after")?.trim();
         if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
             let seconds = value.parse().unwrap_or(u32::MAX);
             return Some(Lifetime::from_seconds(seconds));
         }
-        date::read(value).map(|moment| moment.since(now))
+        // The page's artefact has no reader of dates.
+        #[cfg(feature = "backend")]
+        return date::read(value).map(|moment| moment.since(now));
+        #[cfg(not(feature = "backend"))]
+        {
+            let _ = now;
+            None
+        }
     }
 
     /// Why an answer with another status than 200 is none: the redirect, or the refusal.

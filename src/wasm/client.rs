@@ -326,9 +326,9 @@ impl JsClient {
             state.look().await.map_err(|error| to_js(&error))?;
             let is_over = state.client.borrow_mut().frontchannel_logout(&url);
             if is_over {
+                state.client.borrow_mut().set_dpop_key(None);
                 state.leave();
-                state.save().await;
-                state.forget_logins().await;
+                state.forget_all().await;
             }
             Ok(is_over.into())
         })
@@ -345,6 +345,8 @@ impl JsClient {
                 .borrow_mut()
                 .signed_out_elsewhere(subject.as_deref())
             {
+                // The key that all tabs share ended there.
+                state.client.borrow_mut().set_dpop_key(None);
                 state.leave();
                 state.save().await;
                 state.forget_logins().await;
@@ -630,16 +632,20 @@ impl State {
         self.host.emit(Object::new().with("type", "signed_out"));
     }
 
+    /// The key first: who hears that the session is gone finds no key of it.
+    async fn forget_all(&self) {
+        self.told(self.keyring.forget().await);
+        self.save().await;
+        self.forget_logins().await;
+    }
+
     async fn sign_out(&self, mut flow: SignOut) -> Result<Option<Secret<String>>, Error> {
         // Another tab may have renewed the session meanwhile: then its tokens are those that live.
         if let Ok(Found::Other) = self.keep.look(&self.client).await {
             flow.take_session(&mut self.client.borrow_mut());
         }
-        // Also where the provider cannot be reached, and before it is asked. The key first: who hears
-        // that the session is gone finds no key of it.
-        self.told(self.keyring.forget().await);
-        self.save().await;
-        self.forget_logins().await;
+        // Also where the provider cannot be reached, and before it is asked.
+        self.forget_all().await;
         let signed_out = self.host.run(&self.client, &mut flow).await?;
         if let Some(error) = signed_out.revocation_failure {
             let event = Object::new().with("type", "revocation_failed");

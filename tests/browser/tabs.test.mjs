@@ -203,6 +203,28 @@ test("a tab that begins with a copy of another's sessionStorage does not have it
   assert.equal(provider.reuses(), 0);
 });
 
+test("clients of one tab renew its session one after the other", async (t) => {
+  const { provider, first } = await open(t, {
+    provider: { expiresIn: 300 },
+    options: { store: "session" },
+  });
+  const seen = await first.evaluate(async () => {
+    const { client } = window;
+    const other = await window.createClient({
+      issuer: "https://as.example",
+      clientId: "spa",
+      redirectUri: "https://app.example/callback",
+      scope: "openid read",
+      store: "session",
+    });
+    await Promise.all([client.refresh(), other.refresh()]);
+    await Promise.all([other.refresh(), client.refresh()]);
+    return [client, other].map((one) => one.state().signedIn);
+  });
+  assert.deepEqual(seen, [true, true]);
+  assert.equal(provider.reuses(), 0);
+});
+
 test("a frame and a page that one goes back to have the session of their tab", async (t) => {
   const { first, ready } = await open(t, { options: { store: "session" } });
   await first.goto("https://app.example/");
@@ -440,6 +462,28 @@ test("a page that was offline renews its session when the network is back, a hid
   const times = () => window.seen.filter((type) => type === "refreshed").length;
   while ((await page.evaluate(times)) < 2) await nap(20);
   assert.equal(provider.count("/token"), before + 2);
+});
+
+test("a store that failed once is asked again", async (t) => {
+  const opened = await open(t, { provider: { expiresIn: 300 } });
+  const page = await clocked(opened);
+  const before = opened.provider.count("/token");
+  await page.evaluate(() => {
+    const { transaction } = IDBDatabase.prototype;
+    window.failures = 0;
+    IDBDatabase.prototype.transaction = function (...args) {
+      if (window.failures < 2) {
+        window.failures++;
+        throw new DOMException("busy", "UnknownError");
+      }
+      return transaction.apply(this, args);
+    };
+  });
+  await page.clock.fastForward(241_000);
+  await page.waitForFunction(() => window.failures === 2);
+  await page.clock.fastForward(61_000);
+  await page.waitForFunction(() => window.seen.includes("refreshed"));
+  assert.equal(opened.provider.count("/token"), before + 1);
 });
 
 test("autoRefresh: false leaves the session alone until it is used", async (t) => {

@@ -76,6 +76,30 @@ fn tok_39_no_error_of_a_sign_in_repeats_what_came() {
 }
 
 #[test]
+fn tok_39_what_a_provider_echoes_of_a_request_is_not_repeated() {
+    let mut world = World::new();
+    let url = world.begin().unwrap();
+    let waiting: serde_json::Value = serde_json::from_str(&world.logins.to_json()).unwrap();
+    let verifier = waiting["waiting"][0]["verifier"].as_str().unwrap();
+    let callback = world.agree(&url);
+    let (_, code) = callback.split_once("code=").unwrap();
+    let code = code.split('&').next().unwrap();
+    let refusal = json!({
+        "error": "invalid_grant",
+        "error_description": format!("no code {code}, with {verifier}"),
+    });
+    world
+        .idp()
+        .reply(Purpose::Token, Reply::json(refusal).with_status(400));
+    // The driver has looked at all of it.
+    let error = world.finish(&callback).unwrap_err();
+    assert_eq!(
+        error.details().unwrap().error_description.as_deref(),
+        Some("no code ..., with ...")
+    );
+}
+
+#[test]
 fn tok_39_a_token_response_that_is_refused_is_not_repeated() {
     for (name, value) in [
         ("token_type", json!("mac")),

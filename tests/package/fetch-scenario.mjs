@@ -134,6 +134,17 @@ export async function fetchScenario(createClient, makeProvider) {
     async () => [await status(API), seen.map(({ token }) => token !== null)],
     (_, calls) => (calls === 1 ? redirect("https://other.example/", 302) : new Response("fine")),
   );
+  results.redirectRefused = await play(
+    () => status(API),
+    (_, calls) => (calls === 1 ? redirect("https://other.example/", 302) : refused(INVALID)),
+  );
+  results.redirectForbidden = await play(
+    () => status(API),
+    (_, calls) =>
+      calls === 1
+        ? redirect("https://other.example/", 302)
+        : refused('Bearer error="insufficient_scope", scope="admin"', 403),
+  );
   results.redirectAwayAndBack = await play(
     async () => [
       await status(API, { headers: { cookie: "a=b" } }),
@@ -206,6 +217,8 @@ export const EXPECTED_FETCH = {
     },
   }),
   redirectAway: { result: [200, [true, false]], calls: 2, refreshes: 0 },
+  redirectRefused: { result: 401, calls: 2, refreshes: 0 },
+  redirectForbidden: { result: 403, calls: 2, refreshes: 0 },
   redirectAwayAndBack: {
     result: [
       200,

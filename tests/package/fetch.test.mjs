@@ -30,6 +30,10 @@ const CLAUSES = {
     "redirectBody",
     "redirectLoop",
   ],
+  "a refusal by somebody who never saw the token is handed on": [
+    "redirectRefused",
+    "redirectForbidden",
+  ],
   "rfr_16 an Authorization header of the program's stays": ["ownHeader"],
   "S3-09 rfr_09 a token that is not good any more is renewed and the request sent once more": [
     "renewed",

@@ -264,6 +264,77 @@ test("nobody gets a new access token before the refresh token that came with it 
   assert.deepEqual(result, ["stored", "stored", "new"]);
 });
 
+test("with dpop a bearer session of before is discarded, and without it a bound one", () => {
+  const change = (before, after) => `
+    const first = await make(${before});
+    await signIn(first);
+    const second = await make(${after});
+    return [second.state().signedIn, types().at(-1), store.text(), await codeOf(second.refresh())];
+  `;
+  const bound = '{ dpop: true, allowedOrigins: "https://api.example" }';
+  for (const source of [change("{}", bound), change(bound, "{}")]) {
+    assert.deepEqual(run("{ dpop: {} }", source), [
+      false,
+      "session_discarded",
+      "",
+      "login_required refresh",
+    ]);
+  }
+});
+
+test("a session for one API is not used for another", () => {
+  const result = run(
+    "{}",
+    `
+      await signIn(await make({ resource: "https://a.example" }));
+      const other = await make({ resource: "https://b.example" });
+      return [other.state().signedIn, types().at(-1), store.text()];
+    `,
+  );
+  assert.deepEqual(result, [false, "session_discarded", ""]);
+});
+
+test("where requests do not show their body a GET is sent once more all the same", () => {
+  const result = run(
+    "{}",
+    `
+      let calls = 0;
+      const client = await make({
+        allowedOrigins: "https://api.example",
+        fetch: (input, init) => {
+          if (typeof input === "string") return fetch(input, init);
+          calls++;
+          const challenge = { "www-authenticate": 'Bearer error="invalid_token"' };
+          return new Response("", { status: 401, headers: challenge });
+        },
+      });
+      await signIn(client);
+      // As in Firefox.
+      Object.defineProperty(Request.prototype, "body", { get() {} });
+      await client.fetch(new Request("https://api.example/"));
+      const got = calls;
+      await client.fetch(new Request("https://api.example/", { method: "POST", body: "x" }));
+      return [got, calls - got];
+    `,
+  );
+  assert.deepEqual(result, [2, 1]);
+});
+
+test("a token in the store that is none is discarded, and shown to nobody", () => {
+  const result = run(
+    "{}",
+    `
+      await signIn(await make());
+      const [key] = store.keys();
+      store.set(key, JSON.stringify({ ...JSON.parse(store.get(key)), access_token: "S3CRET\\nb" }));
+      const client = await make({ allowedOrigins: "https://api.example" });
+      const error = await client.fetch("https://api.example/").catch((thrown) => thrown);
+      return [client.state().signedIn, error.code, String(error).includes("S3CRET"), store.text()];
+    `,
+  );
+  assert.deepEqual(result, [false, "login_required", false, ""]);
+});
+
 test("UserInfo without a session is an error that says so", () => {
   const result = run("{}", "return codeOf((await make()).userinfo());");
   assert.equal(result, "login_required session");

@@ -11,9 +11,6 @@ use crate::issuer::{Ask, Metadata};
 use crate::jose::TokenNames;
 use crate::time::Timestamp;
 
-/// The longest that a provider is believed when it says when to ask again: a day.
-const LONGEST_RETRY_AFTER: u32 = 24 * 3600;
-
 /// The flow that asks for tokens with a [`Grant`]. What comes of client credentials is kept in the
 /// client; their refresh token, which they should not have (RFC 6749 section 4.4.3), is dropped.
 ///
@@ -88,13 +85,8 @@ pub(super) fn read(
     accepts: &[&'static str],
     now: Timestamp,
 ) -> Result<Tokens, Error> {
-    exchange::read_as(response, accepts).map_err(|error| {
-        let error = error.during(Phase::Exchange);
-        match response.retry_after(now) {
-            Some(pause) => error.retry_after(pause.whole_seconds().min(LONGEST_RETRY_AFTER)),
-            None => error,
-        }
-    })
+    exchange::read_as(response, accepts)
+        .map_err(|error| exchange::told_when(error, response, now).during(Phase::Exchange))
 }
 
 /// RFC 8693 section 2.2.1: the answer says what was issued, and it is what was asked for.
