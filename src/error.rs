@@ -386,6 +386,8 @@ pub struct Details {
     pub snippet: Option<String>,
     /// By how many seconds this clock is ahead of the provider's; behind it, when negative.
     pub clock_offset: Option<i32>,
+    /// What the provider calls the request (`X-Request-Id`), to look for it in its logs.
+    pub request_id: Option<String>,
 }
 
 /// The longest text of a provider that is passed on.

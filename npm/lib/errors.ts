@@ -134,6 +134,11 @@ export interface ErrorDetails {
   readonly clockOffset?: number;
   /** In how many seconds it is worth asking again. */
   readonly retryAfter?: number;
+  /**
+   * What the provider calls the request (`X-Request-Id`), to look for it in its logs. Pages see it
+   * where the provider lists the header in `Access-Control-Expose-Headers`.
+   */
+  readonly requestId?: string;
 }
 
 /**

@@ -90,9 +90,11 @@ export interface IntrospectionOptions {
   /**
    * For tokens with the scope `openid` the claims of UserInfo are added, once its `sub` is the
    * token's. They never change what the token is good for. Tokens that are bound to a key or a
-   * certificate are not shown there, because only their bearer can. @defaultValue false
+   * certificate are not shown there, because only their bearer can. Where UserInfo cannot be had the
+   * token is refused with status 503; with `"optional"` it is good without those claims, and an
+   * `alert` tells of it. An answer about somebody else is refused in any case. @defaultValue false
    */
-  readonly userinfo?: boolean;
+  readonly userinfo?: boolean | "optional";
   /** How many questions may be under way at a time, 1 to 1024; beyond that 503. @defaultValue 16 */
   readonly concurrency?: number;
   /**

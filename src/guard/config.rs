@@ -97,7 +97,7 @@ impl Guard {
     /// | `tokens` | `opaque`: those that do not look like a signed token; `all` | `opaque` |
     /// | `dangerouslyAllowMissingAudience` | answers without `aud` are accepted | false |
     /// | `jwtResponse` | answers are signed (RFC 9701), and no others are accepted | false |
-    /// | `userinfo` | for tokens with the scope `openid` the claims of UserInfo are added | false |
+    /// | `userinfo` | for tokens with the scope `openid` the claims of UserInfo are added; `"optional"` where they can be had | false |
     /// | `concurrency` | questions under way at a time, 1 to 1024 | 16 |
     /// | `cache.ttl` | for how many seconds an answer is used, 0 (off) to 3600, never past `exp`: so long a revoked token may still be accepted | 60 |
     /// | `cache.negativeTtl` | the same for tokens that are not active, 0 to 600 | 10 |

@@ -58,6 +58,8 @@ impl HttpResponse {
         "oauth-client-attestation-challenge",
         "retry-after",
         "www-authenticate",
+        #[cfg(feature = "flows")]
+        "x-request-id",
     ];
 
     /// An answer with a status, those of [`HttpResponse::HEADERS`] that it has, and its body.
@@ -147,6 +149,8 @@ impl HttpResponse {
             status: Some(self.status),
             #[cfg(feature = "flows")]
             snippet: snippet(&self.body),
+            #[cfg(feature = "flows")]
+            request_id: self.header("x-request-id").map(clean),
             ..Details::default()
         }
     }

@@ -45,6 +45,10 @@ pub(super) fn to_js(error: &Error) -> JsValue {
         set_detail("maxAge", details.max_age.map(JsValue::from));
         set_detail("snippet", details.snippet.as_deref().map(JsValue::from));
         set_detail("clockOffset", details.clock_offset.map(JsValue::from));
+        set_detail(
+            "requestId",
+            details.request_id.as_deref().map(JsValue::from),
+        );
         set_detail("retryAfter", details.retry_after.map(JsValue::from));
         set("details", members.into());
     }

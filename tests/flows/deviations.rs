@@ -84,13 +84,16 @@ fn a_refusal_with_status_403_and_its_own_error_is_told() {
     let mut world = World::new();
     let url = world.begin().unwrap();
     let callback = world.agree(&url);
-    let reply = Reply::json(json!({"error": "invalid_code"})).with_status(403);
+    let reply = Reply::json(json!({"error": "invalid_code"}))
+        .with_status(403)
+        .with_header("x-request-id", "req-\n7");
     world.idp().reply(Purpose::Token, reply);
     let error = world.finish(&callback).unwrap_err();
     assert_eq!(error.code(), "server_error_response");
     let details = error.details().unwrap();
     assert_eq!(details.error.as_deref(), Some("invalid_code"));
     assert_eq!(details.status, Some(403));
+    assert_eq!(details.request_id.as_deref(), Some("req-7"));
 }
 
 /// What a refresh that is answered so, so many seconds after the sign-in, leaves of the session.

@@ -1,5 +1,6 @@
 //! What UserInfo adds to an opaque token when its answer is signed (OpenID Connect Core 5.3.2).
 
+use gatepass::flow::Reports as _;
 use gatepass::http::Purpose;
 use serde_json::json;
 
@@ -158,4 +159,30 @@ fn nothing_that_userinfo_says_gives_roles_or_permissions() {
     assert!(principal.permissions().is_empty());
     assert!(principal.claims().as_object().get("groups").is_none());
     assert_eq!(principal.claims().string("name").unwrap(), Some("Ada"));
+}
+
+#[test]
+fn s4_02_where_userinfo_is_optional_a_token_is_good_without_it_and_an_alert_says_so() {
+    let told = |userinfo: serde_json::Value, reply: Reply| {
+        let mut world = GuardWorld::introspecting(json!({"userinfo": userinfo}));
+        let token = world.opaque_with(|answer| {
+            answer.set("scope", json!("openid read"));
+        });
+        world.idp().always(Purpose::UserInfo, reply);
+        let outcome = outcome(&mut world, &token);
+        let alerts = world.guard.take_alerts();
+        (
+            outcome,
+            alerts.iter().map(gatepass::Error::code).collect::<Vec<_>>(),
+        )
+    };
+    let failing = || Reply::status(500);
+    assert_eq!(told(json!(true), failing()).0, ("upstream_status", 503));
+    let (outcome, alerts) = told(json!("optional"), failing());
+    assert_eq!(outcome, ("accepted", 200));
+    assert_eq!(alerts, ["upstream_status"]);
+    // Who tells of somebody else is not to be believed in anything.
+    let other = Reply::json(json!({"sub": "user-2", "name": "Eve"}));
+    let (outcome, _) = told(json!("optional"), other);
+    assert_eq!(outcome, ("response_malformed", 503));
 }

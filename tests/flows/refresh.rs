@@ -548,18 +548,18 @@ fn a_refresh_that_lost_a_race_does_not_end_the_renewed_session() {
 #[test]
 fn when_it_is_worth_asking_again_is_told() {
     let busy = || Reply::status(503).with_header("retry-after", "30");
-    let told = |error: gatepass::Error| {
+    let told = |error: &Error| {
         assert_eq!(error.code(), "upstream_status");
         error.details().unwrap().retry_after
     };
     let mut world = signed_in();
     world.idp().reply(Purpose::Refresh, busy());
-    assert_eq!(told(world.refresh().unwrap_err()), Some(30));
+    assert_eq!(told(&world.refresh().unwrap_err()), Some(30));
     assert!(world.client.session().is_some());
 
     let mut world = World::new();
     let url = world.begin().unwrap();
     let callback = world.agree(&url);
     world.idp().reply(Purpose::Token, busy());
-    assert_eq!(told(world.finish(&callback).unwrap_err()), Some(30));
+    assert_eq!(told(&world.finish(&callback).unwrap_err()), Some(30));
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::guard::cache::Cache;
-use crate::guard::opaque::{Audience, Form, Introspection, Load, Tokens};
+use crate::guard::opaque::{AsksUser, Audience, Form, Introspection, Load, Tokens};
 use crate::http::json::Object;
 use crate::http::{Transport, Url};
 use crate::issuer::{ClientAuthentication, Provider};
@@ -97,7 +97,12 @@ impl Introspection {
             } else {
                 Form::Json
             },
-            asks_userinfo: options.switch("userinfo")?,
+            asks_user: match options.string("userinfo") {
+                Ok(Some("optional")) => AsksUser::Optional,
+                Ok(Some(_)) => return Err(invalid("userinfo")),
+                _ if options.switch("userinfo")? => AsksUser::Required,
+                _ => AsksUser::Never,
+            },
             ttl,
             negative_ttl,
             no_cache_scopes: cache

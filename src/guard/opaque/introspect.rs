@@ -7,7 +7,7 @@ use crate::flow::{Event, Flow as _, Step};
 use crate::guard::cache::Key;
 use crate::guard::opaque::answer::{self, Active, SIGNED_TYPE};
 use crate::guard::opaque::load::Place;
-use crate::guard::opaque::{Form, Introspection, Known};
+use crate::guard::opaque::{AsksUser, Form, Introspection, Known};
 use crate::guard::{BearerToken, Guard, GuardConfig, Principal, Profile, access_token};
 use crate::http::form::Form as Parameters;
 use crate::http::json::Object;
@@ -123,7 +123,7 @@ impl Introspect {
                 let place = parts.introspection.load.begin(now);
                 self.place = Some(place.map_err(|error| error.during(Phase::Introspection))?);
                 let is_known = parts.introspection.endpoint.is_some();
-                if is_known && !parts.introspection.asks_userinfo {
+                if is_known && parts.introspection.asks_user == AsksUser::Never {
                     return self.ask(parts, now);
                 }
                 self.discover(Discover::paced(), parts, now, Event::Start)
@@ -152,7 +152,7 @@ impl Introspect {
                         let verify = Box::new(Verify::new(token, KeyTrials::UpToFour));
                         self.verify_user(parts, verify, (active, asked_at), now, Event::Start)
                     }
-                    Err(error) => Err(self.failed(parts, error, now)),
+                    Err(error) => self.unknown(parts, (active, asked_at), error, now),
                 }
             }
             (Stage::VerifyingUser(verify, active, asked_at), event) => {
@@ -348,14 +348,16 @@ impl Introspect {
         judge(parts, &active, now).map_err(|error| self.refused(parts, error, asked_at))?;
         // A bound token is good with its proof only, which nobody but its bearer can make.
         let is_shown = !active.is_bound() && active.grants(&["openid".into()]);
-        if parts.introspection.asks_userinfo && is_shown {
-            let url = parts
-                .provider
-                .metadata()
-                .ok_or(ErrorKind::FlowMisused)?
-                .userinfo_endpoint()
-                .map_err(|error| error.during(Phase::Introspection))?
-                .clone();
+        if parts.introspection.asks_user != AsksUser::Never && is_shown {
+            let metadata = parts.provider.metadata();
+            let metadata = metadata.ok_or(ErrorKind::FlowMisused)?;
+            let url = match metadata.userinfo_endpoint() {
+                Ok(url) => url.clone(),
+                Err(error) if parts.introspection.asks_user == AsksUser::Optional => {
+                    return self.unknown(parts, (active, asked_at), error, now);
+                }
+                Err(error) => return Err(error.during(Phase::Introspection)),
+            };
             let mut request = HttpRequest::get(Purpose::UserInfo, url, parts.introspection.timeout);
             request.max_body = parts.config.limits.answers.answer;
             request.accept = "application/json, application/jwt";
@@ -402,7 +404,7 @@ impl Introspect {
         };
         match user {
             Ok(user) => self.add_user(parts, active, &user, asked_at, now),
-            Err(error) => Err(self.failed(parts, error, now)),
+            Err(error) => self.unknown(parts, (active, asked_at), error, now),
         }
     }
 
@@ -418,6 +420,21 @@ impl Introspect {
             Ok(active) => self.finish(parts, active, asked_at, now),
             Err(error) => Err(self.failed(parts, error, now)),
         }
+    }
+
+    /// The user of a good token cannot be told of: that is refused, or let be and told as an alert.
+    fn unknown(
+        &self,
+        parts: &mut Parts<'_>,
+        (active, asked_at): (Active, Timestamp),
+        error: Error,
+        now: Timestamp,
+    ) -> Result<Step<Principal>, Error> {
+        if parts.introspection.asks_user != AsksUser::Optional {
+            return Err(self.failed(parts, error, now));
+        }
+        parts.alerts.push(error.during(Phase::Introspection));
+        self.finish(parts, active, asked_at, now)
     }
 
     /// Keeps an answer that is good, and says whose token it is.

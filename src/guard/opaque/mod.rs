@@ -41,7 +41,7 @@ pub(super) struct Introspection {
     tokens: Tokens,
     audience: Audience,
     form: Form,
-    asks_userinfo: bool,
+    asks_user: AsksUser,
     ttl: Lifetime,
     negative_ttl: Lifetime,
     /// Answers that grant one of these scopes are never kept.
@@ -51,6 +51,16 @@ pub(super) struct Introspection {
     refused: Cache<Known>,
     load: Load,
     tally: IntrospectionTally,
+}
+
+/// Whether the claims of UserInfo are added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AsksUser {
+    Never,
+    /// A token whose user nobody can tell of is refused.
+    Required,
+    /// It is good without them.
+    Optional,
 }
 
 /// What is known of a token. One type for both caches: each would bring its own maps into the
