@@ -272,8 +272,11 @@ test("with dpop a bearer session of before is discarded, and without it a bound 
     return [second.state().signedIn, types().at(-1), store.text(), await codeOf(second.refresh())];
   `;
   const bound = '{ dpop: true, allowedOrigins: "https://api.example" }';
-  for (const source of [change("{}", bound), change(bound, "{}")]) {
-    assert.deepEqual(run("{ dpop: {} }", source), [
+  for (const [provider, source] of [
+    ["{}", change("{}", bound)],
+    ["{ dpop: {} }", change(bound, "{}")],
+  ]) {
+    assert.deepEqual(run(provider, source), [
       false,
       "session_discarded",
       "",
