@@ -567,8 +567,11 @@ class Sessions implements CookieSessions {
       const to = signedIn.returnTo ?? paths.home;
       response = session.apply(traits.sameSite === "Strict" ? goOn(to) : redirect(to));
     } catch (thrown) {
-      // Who is signed in stays so; the same callback may have been answered a moment ago.
-      response = before.apply(await this.#failure(thrown, request));
+      // The session's cookie goes as well, if one came: otherwise the same callback may have been
+      // answered a moment ago, and have set one.
+      const failure = await this.#failure(thrown, request);
+      const isBrought = gather(this.read.name, before.cookies) !== undefined;
+      response = isBrought ? session.leave(failure) : before.apply(failure);
       // What failed for want of a network can be tried again.
       if (translate(thrown).retryable) return response;
     }

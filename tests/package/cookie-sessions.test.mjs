@@ -474,6 +474,20 @@ test("only a path of the application is gone on to", async () => {
   }
 });
 
+test("a callback that comes twice at once signs in, and the second takes nothing away", async () => {
+  const all = await world();
+  const away = await all.browser.navigate("/login");
+  const callback = all.provider.signInAt(away.headers.get("location"));
+  const both = await Promise.all([
+    all.browser.navigate(callback, "cross-site"),
+    all.browser.navigate(callback, "cross-site"),
+  ]);
+  assert.deepEqual(both.map(({ status }) => status).sort(), [303, 400]);
+  const lines = both.flatMap(({ headers }) => headers.getSetCookie());
+  assert.ok(!lines.some((line) => line.startsWith(`${SESSION}=;`)), lines.join("\n"));
+  assert.equal(await whoIs(all.browser), "alice");
+});
+
 test("a sign-in that failed for want of a network can be tried again", async () => {
   let isDown = false;
   const answer = (url) =>
