@@ -133,6 +133,13 @@ export function explain(configuration: Configuration, error: unknown): string {
   return `${place}: ${at === undefined ? "" : `${at}: `}${code}: ${hintOf(code, hint)}`;
 }
 
+/** Where nobody said anything about the token: what is not here is another failure. */
+const UNANSWERED: Readonly<Record<string, number>> = {
+  upstream_timeout: EXIT.timeout,
+  // The provider refuses who asks, as it does when a token is asked for.
+  credentials_refused: EXIT.refused,
+};
+
 /** The verdict on one token, with the exit code that it means. */
 export async function decisionOf(
   configuration: Configuration,
@@ -146,11 +153,8 @@ export async function decisionOf(
     const decision = await decider.decide(shown, {});
     const { status, code } = decision;
     if (status === 200) return { ...decision, exitCode: 0 };
-    const unanswered = code === "upstream_timeout" ? EXIT.timeout : EXIT.failed;
-    return {
-      ...decision,
-      exitCode: status === 503 ? unanswered : EXIT.refused,
-    };
+    const exitCode = status === 503 ? (UNANSWERED[code ?? ""] ?? EXIT.failed) : EXIT.refused;
+    return { ...decision, exitCode };
   } catch (error) {
     configuration.problems.push(explain(configuration, error));
     throw misconfigured(...configuration.problems);
