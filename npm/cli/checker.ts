@@ -27,13 +27,17 @@ export function modeOf(configuration: Configuration): Mode {
   return (configuration.text("mode") as Mode | undefined) ?? (asks ? "introspect" : "jwt");
 }
 
+/** Under which origin clients know the API, where somebody says so. */
+export const publicOriginOf = (configuration: Configuration): string | undefined =>
+  configuration.text("publicOrigin") ?? originOf(configuration.text("resource"));
+
 /** The options of a guard. What is missing becomes a problem of the configuration. */
 export function guardSource(configuration: Configuration, mode: Mode): GuardSource {
   const issuer = configuration.need("issuer");
   const provider = configuration.text("provider");
   const timeout = configuration.integer("timeout");
   const resource = configuration.text("resource");
-  const publicOrigin = configuration.text("publicOrigin") ?? originOf(resource);
+  const publicOrigin = publicOriginOf(configuration);
   const requiredScopes = configuration.list("requiredScopes");
   const clientId = configuration.isSidecar
     ? (configuration.text("clientId") ?? SIDECAR_CLIENT_ID)

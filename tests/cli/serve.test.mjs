@@ -521,6 +521,41 @@ test("S4-32 SIGHUP reads secrets anew, and a mistake leaves the old ones in plac
   assert.doesNotMatch(service.output(), /(?:old|new)-secret/);
 });
 
+test("S4-32 SIGHUP names what holds from the start, and the help names the same", async (t) => {
+  const provider = await startProvider(t);
+  const file = join(gatepass.project, "reloaded.json");
+  const base = { issuer: provider.issuer, audience: AUDIENCE, logLevel: "warn" };
+  const write = (more) => writeFileSync(file, JSON.stringify({ ...base, ...more }));
+  write({ resource: "https://one.example/api", metrics: false });
+  const service = await gatepass.serve(t, ["--config", file], {});
+  const reload = async (more) => {
+    write(more);
+    service.child.kill("SIGHUP");
+    // Its rules are there at once, and say that the file was read.
+    const path = new URL(more.resource).pathname;
+    const url = `${service.origin}/.well-known/oauth-protected-resource${path}`;
+    while ((await fetch(url)).status !== 200) await new Promise((done) => setTimeout(done, 20));
+  };
+  // That a default is left out changes nothing.
+  await reload({ resource: "https://two.example/other" });
+  const fixed = {
+    ...{ host: "::1", port: 1, basePath: "/x", upstream: "http://127.0.0.1:9", forwardToken: true },
+    ...{ rateLimit: 1, metrics: true, logLevel: "error", logUser: "none", drainTimeout: 1 },
+  };
+  // What a flag says goes before the file.
+  const { port: _, ...named } = fixed;
+  await reload({ resource: "https://three.example/third", ...fixed });
+  const { level, message } = await service.logged(/"Changed, /);
+  assert.equal(level, "WARN");
+  const names = Object.keys(named).join(", ");
+  assert.equal(message, `Changed, but the old value holds until a new start: ${names}`);
+  assert.equal(service.lines.filter((line) => line.includes('"Changed, ')).length, 1);
+  assert.equal((await fetch(`${service.origin}/metrics`)).status, 404);
+  const { stdout } = await gatepass.run(["help", "serve"]);
+  const [, listed] = /for what holds\s+from the start: ([^.]*)\./.exec(stdout);
+  assert.deepEqual(listed.split(/(?:,| and)\s+/), Object.keys(fixed));
+});
+
 const ROUTES = [
   { path: "/public/*", required: false },
   { path: "/admin/*", roles: "admin" },
