@@ -107,7 +107,7 @@ export const serve: Command = {
         const nextPlan = planOf(next);
         await test(next, nextPlan);
         const cache = await redis.use(next, GRACE_MS);
-        warn(nextPlan, log);
+        warn(next, nextPlan, log);
         warnOfFixed(configuration, next, log);
         service.replace(rulesOf(nextPlan, metrics, log, cache), GRACE_MS);
         log({ level: "INFO", message: "Configuration and secrets were read anew" });
@@ -137,7 +137,7 @@ export const serve: Command = {
       level: "INFO",
       message: `Listening on http://${host.includes(":") ? `[${host}]` : host}:${port}`,
     });
-    warn(plan, log);
+    warn(configuration, plan, log);
     await stopped;
     process.off("SIGHUP", reload);
     log({ level: "INFO", message: "Draining" });
@@ -221,12 +221,25 @@ function planOf(configuration: Configuration): Plan {
   if (mode === "introspect" || mode === "jwt") {
     plan = { mode, source: guardSource(configuration, mode), ...rest };
   }
+  if (mode === "jwt" && configuration.isSidecar && configuration.text("mode") === undefined) {
+    explainSecret(configuration, plan);
+  }
   const basePath = configuration.text("basePath") ?? "";
   if (basePath !== "" && !/^(?:\/[\w.~-]+)+\/?$/u.test(basePath)) {
     configuration.problems.push("basePath must be a plain path that begins with /.");
   }
   configuration.check();
   return plan;
+}
+
+/** To the plugin's own variables the secret is an option, and the audience is none of them. */
+function explainSecret(configuration: Configuration, { source }: Plan): void {
+  const audience = source?.options.audience;
+  if (!Array.isArray(audience) || audience.length > 0) return;
+  configuration.problems.push(
+    "OAUTH_CLIENT_SECRET is not set either. With it the provider is asked about tokens; without it " +
+      "nobody may ask (RFC 7662 section 2.1), and tokens are checked by their signature and audience.",
+  );
 }
 
 /** @throws Failure with every mistake of a configuration for `serve`. */
@@ -286,16 +299,18 @@ function rulesOf(
 }
 
 /** What an operator should know from the start. */
-function warn({ mode, source }: Plan, log: Log): void {
+function warn(configuration: Configuration, { mode, source }: Plan, log: Log): void {
   if (mode === "none") log({ level: "WARN", message: "mode none: nothing is checked" });
   const introspection = source?.options.introspection;
-  if (introspection?.dangerouslyAllowMissingAudience) {
-    log({
-      level: "WARN",
-      message:
-        "No audience is set: tokens that name none are accepted, whatever they were issued for",
-    });
-  }
+  if (!introspection?.dangerouslyAllowMissingAudience) return;
+  const accepted = "tokens that name none are accepted, whatever they were issued for";
+  const isSet = configuration.list("audience").length > 0 || configuration.found("resource");
+  const name = `${configuration.prefix}AUDIENCE`;
+  const message = isSet
+    ? `An audience is set, but ${accepted}`
+    : `No audience is set: ${accepted}, and tokens that name another audience than the client id ` +
+      `(OAUTH_CLIENT_ID) are refused: set ${name}`;
+  log({ level: "WARN", message });
 }
 
 async function listen(service: Service, host: string, port: number): Promise<number> {

@@ -796,6 +796,68 @@ test("S4-04 S4-11 everything can be set by the environment, and a secret by the 
   assert.equal((await (await ask(unnamed.origin, signed)).json()).authenticated, true);
 });
 
+test("S4-09 S4-11 without the secret, which is an option, it says that an audience or the secret is missing", async (t) => {
+  const provider = await startProvider(t);
+  const { AUTH_SERVER_URL, OAUTH_CLIENT_ID } = sidecar(provider);
+  const check = (env) => gatepass.run(["serve", "--config-test"], { env });
+  for (const env of [{ AUTH_SERVER_URL }, { AUTH_SERVER_URL, OAUTH_CLIENT_ID }]) {
+    const { code, stderr } = await check(env);
+    assert.equal(code, 2);
+    assert.match(stderr, /^Error: audience \(--audience, GATEPASS_AUDIENCE\) is not set\.$/m);
+    assert.match(
+      stderr,
+      /^Error: OAUTH_CLIENT_SECRET is not set either\. With it the provider is/m,
+    );
+    // Each of the two helps, by a variable alone.
+    for (const more of [{ GATEPASS_AUDIENCE: AUDIENCE }, { OAUTH_CLIENT_SECRET: SECRET }]) {
+      const good = await check({ ...env, ...more });
+      assert.equal(good.code, 0, good.stderr);
+    }
+  }
+  // Who chose signatures needs no secret.
+  const chosen = await check({ AUTH_SERVER_URL, GATEPASS_MODE: "jwt" });
+  assert.doesNotMatch(chosen.stderr, /OAUTH_CLIENT_SECRET/);
+  const env = { AUTH_SERVER_URL, GATEPASS_AUDIENCE: AUDIENCE };
+  const { origin } = await gatepass.serve(t, [], { env });
+  const good = await (await ask(origin, await provider.accessToken())).json();
+  assert.equal(good.authenticated, true);
+});
+
+test("S4-01 S4-09 with the plugin's variables alone a token for another audience is refused, which is said at the start", async (t) => {
+  const provider = await startProvider(t);
+  const env = sidecar(provider);
+  const verdict = async (origin, aud) => {
+    const { authenticated, error } = await (
+      await ask(origin, provider.opaqueToken({ aud }))
+    ).json();
+    return error ?? authenticated;
+  };
+  const service = await gatepass.serve(t, [], { env });
+  const { level, message } = await service.logged(/No audience is set/);
+  assert.equal(level, "WARN");
+  assert.match(message, /tokens that name none are accepted/);
+  assert.match(
+    message,
+    /tokens that name another audience than the client id \(OAUTH_CLIENT_ID\) are refused: set GATEPASS_AUDIENCE$/,
+  );
+  assert.equal(await verdict(service.origin, undefined), true);
+  assert.equal(await verdict(service.origin, "rs"), true);
+  assert.equal(await verdict(service.origin, AUDIENCE), "audience_mismatch");
+  const named = await gatepass.serve(t, [], { env: { ...env, GATEPASS_AUDIENCE: AUDIENCE } });
+  assert.equal(await verdict(named.origin, AUDIENCE), true);
+  assert.equal(await verdict(named.origin, "rs"), "audience_mismatch");
+  assert.doesNotMatch(named.output(), /No audience is set/);
+});
+
+test("S4-13 S4-15 what Kubernetes sets beside a Service that is called gatepass is said to be no port", async (t) => {
+  const env = sidecar(await startProvider(t));
+  const linked = await gatepass.run(["serve", "--config-test"], {
+    env: { ...env, GATEPASS_PORT: "tcp://10.0.0.1:80" },
+  });
+  assert.equal(linked.code, 2);
+  assert.match(linked.stderr, /GATEPASS_PORT: port must be/);
+});
+
 test("S4-08 S4-20 one request that waits for the provider holds no other one up", async (t) => {
   let release;
   const held = new Promise((resolve) => (release = resolve));
