@@ -1,7 +1,7 @@
 // The guard as a service: what it answers, what it logs and how it ends.
 
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -929,7 +929,18 @@ test("S4-23 S4-26 S4-24 S4-25 the metrics tell the provider's time from one's ow
   for (let at = 0; at < 5; at++) await ask(origin, provider.opaqueToken({ aud: undefined }));
   const text = await (await fetch(`${origin}/metrics`)).text();
   const families = Object.fromEntries(parsePrometheus(text).map((one) => [one.name, one]));
-  // What npm run bench:serve computes its figures from; figures themselves are no test.
+  // What npm run bench:serve computes its figures from; figures themselves are no test. It prints them in
+  // these rows.
+  const bench = readFileSync(new URL("../../tools/bench-serve.mjs", import.meta.url), "utf8");
+  for (const row of [
+    "the same, provider takes 0 ms", // S4-23
+    "uncached, provider takes 1 ms", // S4-24
+    "resident with 10,000 cached tokens", // S4-25
+    'row("cached"', // S4-24, S4-26
+    "from start to listening", // S4-14
+  ]) {
+    assert.ok(bench.includes(row), row);
+  }
   const [decisions] = families["gatepass_decision_duration_seconds"].metrics;
   assert.equal(decisions.count, "5");
   const asked =

@@ -356,6 +356,34 @@ test("S0-07 a command of any program can require a login: without one it is logi
   client.dispose();
 });
 
+test("S2-26 an API is told by an event of what somebody should see to, once, and of no token", async () => {
+  const { createGuard } = await importGuard();
+  const provider = await makeProvider({ api: "rs:rs-secret" });
+  const events = [];
+  const guard = await createGuard({
+    issuer: provider.issuer,
+    audience: API,
+    fetch: provider.fetch,
+    introspection: { clientId: "rs", clientSecret: "an-old-secret" },
+    onEvent: (event) => events.push(event),
+  });
+  const token = provider.opaqueToken();
+  const authorization = `Bearer ${token}`;
+  for (let times = 0; times < 3; times++) {
+    const { refusal } = await guard.check(new Request(API, { headers: { authorization } }));
+    assert.equal(refusal.status, 503);
+  }
+  const alerts = events.filter(({ type }) => type === "alert");
+  assert.deepEqual(
+    alerts.map(({ code }) => code),
+    ["credentials_refused"],
+  );
+  assert.match(alerts[0].hint, /refuses this program's own credentials/);
+  const told = JSON.stringify(events);
+  assert.ok(!told.includes(token) && !told.includes("an-old-secret"));
+  guard.dispose();
+});
+
 /** What stands in a table of Cargo.toml. */
 function dependenciesOf(manifest, table) {
   const [, lines] = manifest.split(`\n[${table}]\n`)[1].match(/^([^]*?)(?:\n\[|$)/);
