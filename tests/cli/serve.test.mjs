@@ -11,6 +11,7 @@ import parsePrometheus from "parse-prometheus-text-format";
 
 import { assertGolden, showRequests } from "../support/golden.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
+import { makeProver } from "../support/prover.mjs";
 
 let gatepass;
 before(() => {
@@ -554,6 +555,31 @@ test("S4-32 SIGHUP names what holds from the start, and the help names the same"
   const { stdout } = await gatepass.run(["help", "serve"]);
   const [, listed] = /for what holds\s+from the start: ([^.]*)\./.exec(stdout);
   assert.deepEqual(listed.split(/(?:,| and)\s+/), Object.keys(fixed));
+});
+
+test("S4-32 SIGHUP has another public origin count for proofs of possession too", async (t) => {
+  const provider = await startProvider(t);
+  const prover = await makeProver();
+  const token = await provider.accessToken({ cnf: { jkt: prover.jkt } });
+  const file = join(gatepass.project, "moved.json");
+  const base = { issuer: provider.issuer, audience: AUDIENCE, guard: { dpop: "accept" } };
+  const write = (publicOrigin) => writeFileSync(file, JSON.stringify({ ...base, publicOrigin }));
+  write("https://one.example");
+  const service = await gatepass.serve(t, ["--config", file], {});
+  const show = async (origin) => {
+    const headers = {
+      authorization: `DPoP ${token}`,
+      dpop: await prover.proof("GET", `${origin}/x`, token),
+    };
+    return (await raw(service.origin, "/auth/envoy/x", { headers })).status;
+  };
+  assert.equal(await show("https://one.example"), 200);
+  assert.equal(await show("https://two.example"), 401);
+  write("https://two.example");
+  service.child.kill("SIGHUP");
+  await service.logged(/were read anew/);
+  assert.equal(await show("https://two.example"), 200);
+  assert.equal(await show("https://one.example"), 401);
 });
 
 const ROUTES = [
