@@ -1,6 +1,6 @@
 // A bounded load on `gatepass serve`, all of it on this machine: the service, a provider that takes a
-// millisecond for each introspection, and the load, each in a process of its own. Prints one line of
-// JSON.
+// millisecond for each introspection or none, and the load, each in a process of its own. Prints one line
+// of JSON.
 //
 //   node benches/serve.mjs
 
@@ -12,7 +12,6 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const SECRET = "bench-secret";
-const PROVIDER_MS = 1;
 const WARM_UP = 5000;
 
 /** How many milliseconds of a processor a process has taken; nothing where that is not told. */
@@ -38,8 +37,8 @@ function clock() {
   }
 }
 
-/** A provider that knows every token that begins with "t". */
-async function provide() {
+/** A provider that knows every token that begins with "t", and takes so many milliseconds to say so. */
+async function provide(ms) {
   const server = createServer((request, response) => {
     let body = "";
     request.on("data", (data) => (body += data));
@@ -48,7 +47,9 @@ async function provide() {
       const active = new URLSearchParams(body).get("token")?.startsWith("t") ?? false;
       const answer = active ? { active, sub: "user123", scope: "read write" } : { active };
       response.setHeader("content-type", "application/json");
-      setTimeout(() => response.end(JSON.stringify(answer)), PROVIDER_MS);
+      const end = () => response.end(JSON.stringify(answer));
+      if (ms > 0) setTimeout(end, ms);
+      else end();
     });
   });
   server.listen(0, "127.0.0.1", () => process.send(server.address().port));
@@ -86,9 +87,14 @@ async function serve(issuer, ...args) {
 
 async function main() {
   const { default: autocannon } = await import("autocannon");
-  const provider = fork(fileURLToPath(import.meta.url), ["provider"]);
-  const [port] = await once(provider, "message");
-  const issuer = `http://127.0.0.1:${port}`;
+  const providers = [];
+  const startProvider = async (ms) => {
+    const provider = fork(fileURLToPath(import.meta.url), ["provider", String(ms)]);
+    providers.push(provider);
+    const [port] = await once(provider, "message");
+    return `http://127.0.0.1:${port}`;
+  };
+  const issuer = await startProvider(1);
 
   /** `tokens` is how many different ones are shown, in turn. */
   const load = async ({ origin, pid }, { connections, amount, tokens }) => {
@@ -164,19 +170,21 @@ async function main() {
     });
     await logging.stop();
 
-    const asking = await serve(issuer, "--log-level", "error", "--cache-ttl", "0");
-    await load(asking, { connections: 10, amount: 1000, tokens: 1e9 });
-    const before = await spent(asking);
-    results.uncached = await load(asking, {
-      connections: 10,
-      amount: 3000,
-      tokens: 1e9,
-    });
-    const after = await spent(asking);
-    results.ownShareMs = (1000 * (after.own - before.own)) / (after.count - before.count);
-    await asking.stop();
+    const ask = async (where) => {
+      const asking = await serve(where, "--log-level", "error", "--cache-ttl", "0");
+      await load(asking, { connections: 10, amount: 1000, tokens: 1e9 });
+      const before = await spent(asking);
+      const loaded = await load(asking, { connections: 10, amount: 3000, tokens: 1e9 });
+      const after = await spent(asking);
+      await asking.stop();
+      const ownShareMs = (1000 * (after.own - before.own)) / (after.count - before.count);
+      return [loaded, ownShareMs];
+    };
+    [results.uncached, results.ownShareMs] = await ask(issuer);
+    const atOnce = await startProvider(0);
+    [results.uncachedAtOnce, results.ownShareAtOnceMs] = await ask(atOnce);
   } finally {
-    provider.kill();
+    for (const provider of providers) provider.kill();
   }
   console.log(JSON.stringify(results));
 }
@@ -191,4 +199,4 @@ async function spent({ metric }) {
   };
 }
 
-await (process.argv[2] === "provider" ? provide() : main());
+await (process.argv[2] === "provider" ? provide(Number(process.argv[3])) : main());

@@ -46,8 +46,10 @@ await runMain(async () => {
   row("cached", results.cached);
   row("cached, every decision logged", results.cachedLogged);
   row("uncached, provider takes 1 ms", results.uncached);
+  row("uncached, provider takes 0 ms", results.uncachedAtOnce);
   process.stdout.write(`
   own share of an uncached decision  ${results.ownShareMs.toFixed(2)} ms
+  the same, provider takes 0 ms      ${results.ownShareAtOnceMs.toFixed(2)} ms
   resident with 10,000 cached tokens ${results.memoryMb.toFixed(0)} MB
   from start to listening            ${results.startMs} ms
 `);

@@ -27,13 +27,17 @@ export function modeOf(configuration: Configuration): Mode {
   return (configuration.text("mode") as Mode | undefined) ?? (asks ? "introspect" : "jwt");
 }
 
+/** Under which origin clients know the API, where somebody says so. */
+export const publicOriginOf = (configuration: Configuration): string | undefined =>
+  configuration.text("publicOrigin") ?? originOf(configuration.text("resource"));
+
 /** The options of a guard. What is missing becomes a problem of the configuration. */
 export function guardSource(configuration: Configuration, mode: Mode): GuardSource {
   const issuer = configuration.need("issuer");
   const provider = configuration.text("provider");
   const timeout = configuration.integer("timeout");
   const resource = configuration.text("resource");
-  const publicOrigin = configuration.text("publicOrigin") ?? originOf(resource);
+  const publicOrigin = publicOriginOf(configuration);
   const requiredScopes = configuration.list("requiredScopes");
   const clientId = configuration.isSidecar
     ? (configuration.text("clientId") ?? SIDECAR_CLIENT_ID)
@@ -133,6 +137,13 @@ export function explain(configuration: Configuration, error: unknown): string {
   return `${place}: ${at === undefined ? "" : `${at}: `}${code}: ${hintOf(code, hint)}`;
 }
 
+/** Where nobody said anything about the token: what is not here is another failure. */
+const UNANSWERED: Readonly<Record<string, number>> = {
+  upstream_timeout: EXIT.timeout,
+  // The provider refuses who asks, as it does when a token is asked for.
+  credentials_refused: EXIT.refused,
+};
+
 /** The verdict on one token, with the exit code that it means. */
 export async function decisionOf(
   configuration: Configuration,
@@ -146,11 +157,8 @@ export async function decisionOf(
     const decision = await decider.decide(shown, {});
     const { status, code } = decision;
     if (status === 200) return { ...decision, exitCode: 0 };
-    const unanswered = code === "upstream_timeout" ? EXIT.timeout : EXIT.failed;
-    return {
-      ...decision,
-      exitCode: status === 503 ? unanswered : EXIT.refused,
-    };
+    const exitCode = status === 503 ? (UNANSWERED[code ?? ""] ?? EXIT.failed) : EXIT.refused;
+    return { ...decision, exitCode };
   } catch (error) {
     configuration.problems.push(explain(configuration, error));
     throw misconfigured(...configuration.problems);

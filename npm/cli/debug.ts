@@ -72,6 +72,35 @@ export function maskUrl(url: string, { params = [] }: Hidden = {}): string {
   return query === undefined ? address : `${address}?${maskForm(query, isSecret)}`;
 }
 
+/**
+ * A `fetch` that tells where it sends something, and how soon and with which status it is answered. What
+ * is in requests and answers is somebody else's, may be secret under any name, and may have no end.
+ */
+export function tellingOutline(send: typeof fetch, tell: (line: string) => void): typeof fetch {
+  return async (input, init) => {
+    const url = input instanceof Request ? input.url : String(input);
+    tell(`> ${init?.method ?? "GET"} ${outlineOf(url)}`);
+    const started = performance.now();
+    const after = (): string => `after ${Math.round(performance.now() - started)} ms`;
+    try {
+      const response = await send(input, init);
+      tell(`< ${`${response.status} ${response.statusText}`.trimEnd()} ${after()}`);
+      return response;
+    } catch (error) {
+      tell(`< no answer ${after()}`);
+      throw error;
+    }
+  };
+}
+
+/** An address with the names in its query but no values, and without what follows a # and stays here. */
+function outlineOf(url: string): string {
+  const [address = "", query] = (url.split("#", 1)[0] ?? "").split(/\?(.*)/su);
+  if (query === undefined) return address;
+  const names = query.split("&").map((pair) => pair.replace(/(^[^=]*$|(?<==).*$)/su, "***"));
+  return `${address}?${names.join("&")}`;
+}
+
 /** A `fetch` that tells what it sends and gets, without secrets. */
 export function showing(
   send: typeof fetch,

@@ -28,6 +28,8 @@ export function overview(commands: readonly Command[]): string {
     "",
     "gatepass help COMMAND says more. Exit codes:",
     ...EXIT_CODES.map((line) => `  ${line}`),
+    "",
+    "Terminals are shown colours, unless NO_COLOR is set.",
   ].join("\n");
 }
 
@@ -40,8 +42,10 @@ export function helpOf(command: Command): string {
     value === undefined ? `--${name}` : `--${name} ${value}`,
     help,
   ];
+  // Flags behind -- would be the program's.
+  const usage = operands.startsWith("--") ? ["[FLAGS]", operands] : [operands, "[FLAGS]"];
   return [
-    `Usage: gatepass ${name}${operands === "" ? "" : ` ${operands}`} [FLAGS]`,
+    `Usage: gatepass ${name} ${usage.filter(Boolean).join(" ")}`,
     "",
     summary,
     ...(more.length === 0 ? [] : ["", ...more]),

@@ -60,7 +60,10 @@ export const introspect: Command = {
     if (exitCode === 0) terminal.err(terminal.err.green("The token is accepted."));
     else {
       const why = `${code}. ${hintOf(code ?? "", hint ?? "")}`.trimEnd();
-      terminal.err(terminal.err.red(`The token is not accepted: ${why}`));
+      // Whoever could not ask knows nothing of the token.
+      const verdict =
+        decision.status === 503 ? "No verdict on the token" : "The token is not accepted";
+      terminal.err(terminal.err.red(`${verdict}: ${why}`));
     }
     return exitCode;
   },

@@ -8,7 +8,9 @@ import { ACCOUNT_SETTINGS, Account, DEBUG } from "./account.js";
 import { isLoopback } from "./checker.js";
 import type { Call, Command } from "./command.js";
 import type { Configuration } from "./configuration.js";
+import { tellingOutline } from "./debug.js";
 import { EXIT, Failure, misconfigured } from "./failure.js";
+import { plain } from "./terminal.js";
 
 const SETTINGS = ["accessToken", ...ACCOUNT_SETTINGS] as const;
 
@@ -130,7 +132,8 @@ export const request: Command = {
   summary: "Sends a request with the access token, and prints the answer's body.",
   more: [
     "Redirects are not followed, so the token goes to the named server and to no other. With --json it",
-    "prints status, headers and body; a body that is no text comes as body_base64.",
+    "prints status, headers and body; a body that is no text comes as body_base64. Of this request",
+    "--debug shows method, address, status and duration, and no values of its query.",
   ],
   settings: SETTINGS,
   flags: [
@@ -162,15 +165,19 @@ export const request: Command = {
     if (!url.startsWith("https:") && !isLoopback(url)) {
       throw misconfigured("A token is sent over https only, or to this machine itself.");
     }
+    const data = flags["data"] === undefined ? undefined : String(flags["data"]);
+    const method = String(flags["method"] ?? (data === undefined ? "GET" : "POST"));
+    const type = String(flags["content-type"] ?? "application/json");
+    // Before a token is asked for, and before anything is read.
+    checkUse({ url, method, type, hasBody: data !== undefined });
     const { token, configuration, again } = await pass(call, url);
     const patience = new Patience(configuration.integer("timeout") ?? API_TIMEOUT_S);
-    const data = flags["data"] === undefined ? undefined : String(flags["data"]);
     const body = data === "-" ? await standardInput() : data;
-    const method = String(flags["method"] ?? (body === undefined ? "GET" : "POST"));
-    const type = String(flags["content-type"] ?? "application/json");
+    const transport =
+      flags["debug"] === true ? tellingOutline(fetch, (line) => terminal.err(plain(line))) : fetch;
     const send = (shown: string): Promise<Response> =>
       patience.during((signal) =>
-        fetch(url, {
+        transport(url, {
           method,
           redirect: "manual",
           signal,
@@ -212,9 +219,14 @@ export const request: Command = {
         const problem = `upstream_timeout: ${host} was silent for ${patience.seconds} seconds; --timeout allows for more.`;
         throw new Failure(EXIT.timeout, [problem], "upstream_timeout");
       }
-      const { code = "no answer" } = ((error as Error).cause ?? {}) as {
+      const { code = "no answer", message } = ((error as Error).cause ?? {}) as {
         code?: string;
+        message?: string;
       };
+      // That is how fetch names the ports of mail and the like, to which it never connects.
+      if (message === "bad port") {
+        throw misconfigured(`${host}: HTTP is not spoken at that port. Take another one.`);
+      }
       throw new Failure(
         EXIT.failed,
         [`${host} cannot be reached (${code}).`],
@@ -223,6 +235,40 @@ export const request: Command = {
     }
   },
 };
+
+/** What `fetch` would refuse in a way that looks like a server that is away. */
+function checkUse({
+  url,
+  method,
+  type,
+  hasBody,
+}: {
+  readonly url: string;
+  readonly method: string;
+  readonly type: string;
+  readonly hasBody: boolean;
+}): void {
+  const problems: string[] = [];
+  const { username, password } = new URL(url);
+  if (username !== "" || password !== "") {
+    problems.push(
+      "The URL has a user name or a password in it. Leave them out: the token is sent.",
+    );
+  }
+  // RFC 9110 section 9.1; the second are methods that fetch forbids.
+  if (!/^[\w!#$%&'*+.^`|~-]+$/u.test(method)) problems.push("--method is not a method of HTTP.");
+  else if (/^(?:CONNECT|TRACE|TRACK)$/iu.test(method)) {
+    problems.push(`--method ${method.toUpperCase()} cannot be sent with a token.`);
+  } else if (hasBody && /^(?:GET|HEAD)$/iu.test(method)) {
+    problems.push(
+      `--method ${method.toUpperCase()} has no body. Leave out --data, or take another method.`,
+    );
+  }
+  if (!/^[\t\x20-\x7e]+$/u.test(type) || type.trim() === "") {
+    problems.push("--content-type must be one line of ASCII, such as text/plain.");
+  }
+  if (problems.length > 0) throw misconfigured(...problems);
+}
 
 /** Ends a request that was silent for too long. What goes on, such as a stream, may go on. */
 class Patience {

@@ -14,22 +14,26 @@ import { makeProxy } from "../server/proxy.js";
 import { RateLimit } from "../server/rate.js";
 import { Service } from "../server/service.js";
 import type { Rules } from "../server/service.js";
-import { explain, guardSource, modeOf, routesOf } from "./checker.js";
+import { explain, guardSource, modeOf, publicOriginOf, routesOf } from "./checker.js";
 import type { Command } from "./command.js";
 import { CONFIG_TEST, configTest } from "./config-test.js";
 import type { Configuration } from "./configuration.js";
 import { EXIT, Failure } from "./failure.js";
 import { RedisTier, testRedis } from "./redis.js";
-import { fallbackOf } from "./setting.js";
+import { fallbackOf, settingNamed } from "./setting.js";
+import type { SettingName } from "./setting.js";
 
 export const serve: Command = {
   name: "serve",
   summary: "Checks tokens as a local HTTP service, or as a proxy in front of a server.",
   more: [
     "Endpoints: POST /plugin/authenticate, /auth/nginx, /auth/traefik, /auth/envoy/..., GET /health,",
-    "GET /ready, GET /metrics. With --upstream everything else is forwarded once it is allowed.",
+    "GET /ready, GET /metrics. With --upstream there are only the last three, and everything else is",
+    "forwarded once it is allowed; for the others start a second service without it.",
     "Rules by path stand in the file as routes; what fits none of them is refused. SIGTERM lets",
-    "requests finish, SIGHUP reads file, environment files and secrets anew.",
+    "requests finish. SIGHUP reads the file, files of variables and secrets anew, but for what holds",
+    "from the start: host, port, basePath, upstream, forwardToken, rateLimit, metrics, logLevel,",
+    "logUser and drainTimeout.",
   ],
   settings: [
     "issuer",
@@ -80,9 +84,6 @@ export const serve: Command = {
     const log = makeLog(level, write);
     const basePath = (configuration.text("basePath") ?? "").replace(/\/+$/u, "");
     const upstream = configuration.text("upstream");
-    const resource = configuration.text("resource");
-    const publicOrigin =
-      configuration.text("publicOrigin") ?? (resource && new URL(resource).origin);
     const rateLimit = configuration.integer("rateLimit") ?? fallbackOf("rateLimit");
     const service = new Service({
       rules: rulesOf(plan, metrics, log, shared),
@@ -96,8 +97,33 @@ export const serve: Command = {
           forwardToken: configuration.isOn("forwardToken"),
         }),
       }),
-      ...(publicOrigin !== undefined && { publicOrigin }),
       ...(rateLimit > 0 && { rateLimit: new RateLimit(rateLimit) }),
+    });
+
+    const drainMs = 1000 * (configuration.integer("drainTimeout") ?? fallbackOf("drainTimeout"));
+    const renew = async (): Promise<void> => {
+      try {
+        const next = configure();
+        const nextPlan = planOf(next);
+        await test(next, nextPlan);
+        const cache = await redis.use(next, GRACE_MS);
+        warn(next, nextPlan, log);
+        warnOfFixed(configuration, next, log);
+        service.replace(rulesOf(nextPlan, metrics, log, cache), GRACE_MS);
+        log({ level: "INFO", message: "Configuration and secrets were read anew" });
+      } catch (error) {
+        const message = error instanceof Failure ? error.message : "internal_error";
+        log({ level: "ERROR", message: `The old configuration stays: ${message}` });
+      }
+    };
+    // One after the other, so that the last one counts.
+    let last = Promise.resolve();
+    const reload = (): void => void (last = last.then(renew));
+    // Before anybody is told that it listens: without these a signal would end the process.
+    process.on("SIGHUP", reload);
+    const stopped = new Promise((resolve) => {
+      process.once("SIGTERM", resolve);
+      process.once("SIGINT", resolve);
     });
 
     const host = configuration.text("host") ?? fallbackOf("host");
@@ -111,31 +137,8 @@ export const serve: Command = {
       level: "INFO",
       message: `Listening on http://${host.includes(":") ? `[${host}]` : host}:${port}`,
     });
-    warn(plan, log);
-
-    const drainMs = 1000 * (configuration.integer("drainTimeout") ?? fallbackOf("drainTimeout"));
-    const renew = async (): Promise<void> => {
-      try {
-        const next = configure();
-        const nextPlan = planOf(next);
-        await test(next, nextPlan);
-        const cache = await redis.use(next, GRACE_MS);
-        warn(nextPlan, log);
-        service.replace(rulesOf(nextPlan, metrics, log, cache), GRACE_MS);
-        log({ level: "INFO", message: "Configuration and secrets were read anew" });
-      } catch (error) {
-        const message = error instanceof Failure ? error.message : "internal_error";
-        log({ level: "ERROR", message: `The old configuration stays: ${message}` });
-      }
-    };
-    // One after the other, so that the last one counts.
-    let last = Promise.resolve();
-    const reload = (): void => void (last = last.then(renew));
-    process.on("SIGHUP", reload);
-    await new Promise((resolve) => {
-      process.once("SIGTERM", resolve);
-      process.once("SIGINT", resolve);
-    });
+    warn(configuration, plan, log);
+    await stopped;
     process.off("SIGHUP", reload);
     log({ level: "INFO", message: "Draining" });
     await service.drain(drainMs);
@@ -160,6 +163,31 @@ function thrift(): void {
   v8.setFlagsFromString("--heap-growing-percent=10");
 }
 
+/** What the service is made with: another value takes a new start. The help lists them. */
+const FIXED = [
+  "host",
+  "port",
+  "basePath",
+  "upstream",
+  "forwardToken",
+  "rateLimit",
+  "metrics",
+  "logLevel",
+  "logUser",
+  "drainTimeout",
+] as const satisfies readonly SettingName[];
+
+function warnOfFixed(old: Configuration, next: Configuration, log: Log): void {
+  const changed = FIXED.filter((name) => {
+    const held = (one: Configuration): string =>
+      one.text(name) ?? String(settingNamed(name)?.fallback ?? "");
+    return held(old) !== held(next);
+  });
+  if (changed.length === 0) return;
+  const message = `Changed, but the old value holds until a new start: ${changed.join(", ")}`;
+  log({ level: "WARN", message });
+}
+
 /** How long decisions of before may take: longer than any timeout. */
 const GRACE_MS = 300_000;
 
@@ -169,13 +197,18 @@ interface Plan {
   readonly source?: GuardSource;
   readonly tokens?: readonly string[];
   readonly routes?: NonNullable<Rules["routes"]>;
+  readonly publicOrigin?: string;
 }
 
 /** @throws Failure with every mistake. */
 function planOf(configuration: Configuration): Plan {
   const mode = modeOf(configuration);
   const routes = routesOf(configuration);
-  const rest = routes === undefined ? {} : { routes };
+  const publicOrigin = publicOriginOf(configuration);
+  const rest = {
+    ...(routes !== undefined && { routes }),
+    ...(publicOrigin !== undefined && { publicOrigin }),
+  };
   let plan: Plan = { mode, ...rest };
   if (mode === "static") {
     if (configuration.list("token").length === 0) configuration.need("token");
@@ -188,12 +221,25 @@ function planOf(configuration: Configuration): Plan {
   if (mode === "introspect" || mode === "jwt") {
     plan = { mode, source: guardSource(configuration, mode), ...rest };
   }
+  if (mode === "jwt" && configuration.isSidecar && configuration.text("mode") === undefined) {
+    explainSecret(configuration, plan);
+  }
   const basePath = configuration.text("basePath") ?? "";
   if (basePath !== "" && !/^(?:\/[\w.~-]+)+\/?$/u.test(basePath)) {
     configuration.problems.push("basePath must be a plain path that begins with /.");
   }
   configuration.check();
   return plan;
+}
+
+/** To the plugin's own variables the secret is an option, and the audience is none of them. */
+function explainSecret(configuration: Configuration, { source }: Plan): void {
+  const audience = source?.options.audience;
+  if (!Array.isArray(audience) || audience.length > 0) return;
+  configuration.problems.push(
+    "OAUTH_CLIENT_SECRET is not set either. With it the provider is asked about tokens; without it " +
+      "nobody may ask (RFC 7662 section 2.1), and tokens are checked by their signature and audience.",
+  );
 }
 
 /** @throws Failure with every mistake of a configuration for `serve`. */
@@ -228,7 +274,7 @@ async function test(configuration: Configuration, { source, routes = [] }: Plan)
 const unreachable: typeof fetch = () => Promise.reject(new TypeError("not now"));
 
 function rulesOf(
-  { mode, source, tokens, routes }: Plan,
+  { mode, source, tokens, routes, publicOrigin }: Plan,
   metrics: Metrics,
   log: Log,
   sharedCache: SharedCache | undefined,
@@ -245,20 +291,26 @@ function rulesOf(
     };
     decider = guardDecider({ ...source, options }, note, () => metrics.shared());
   }
-  return { decider, ...(routes !== undefined && { routes }) };
+  return {
+    decider,
+    ...(routes !== undefined && { routes }),
+    ...(publicOrigin !== undefined && { publicOrigin }),
+  };
 }
 
 /** What an operator should know from the start. */
-function warn({ mode, source }: Plan, log: Log): void {
+function warn(configuration: Configuration, { mode, source }: Plan, log: Log): void {
   if (mode === "none") log({ level: "WARN", message: "mode none: nothing is checked" });
   const introspection = source?.options.introspection;
-  if (introspection?.dangerouslyAllowMissingAudience) {
-    log({
-      level: "WARN",
-      message:
-        "No audience is set: tokens that name none are accepted, whatever they were issued for",
-    });
-  }
+  if (!introspection?.dangerouslyAllowMissingAudience) return;
+  const accepted = "tokens that name none are accepted, whatever they were issued for";
+  const isSet = configuration.list("audience").length > 0 || configuration.found("resource");
+  const name = `${configuration.prefix}AUDIENCE`;
+  const message = isSet
+    ? `An audience is set, but ${accepted}`
+    : `No audience is set: ${accepted}, and tokens that name another audience than the client id ` +
+      `(OAUTH_CLIENT_ID) are refused: set ${name}`;
+  log({ level: "WARN", message });
 }
 
 async function listen(service: Service, host: string, port: number): Promise<number> {

@@ -23,6 +23,8 @@ export interface Rules {
   readonly decider: Decider;
   /** Without any, each request needs a token and nothing more. */
   readonly routes?: readonly Route[];
+  /** Under which clients know this API; without it what they say themselves. */
+  readonly publicOrigin?: string;
 }
 
 export interface ServiceOptions {
@@ -35,8 +37,6 @@ export interface ServiceOptions {
   readonly showMetrics: boolean;
   readonly proxy?: Proxy;
   readonly rateLimit?: RateLimit;
-  /** Under which clients know this API; without it what they say themselves. */
-  readonly publicOrigin?: string;
 }
 
 /** The plugin's questions are smaller; a token may take 16 KiB of one. */
@@ -56,12 +56,14 @@ export class Service {
   readonly #metadataPath = /^\/\.well-known\/oauth-protected-resource(?:\/|$)/u;
   #decider: Decider;
   #router: Router;
+  #publicOrigin: string | undefined;
   #isDraining = false;
 
   constructor(options: ServiceOptions) {
     this.#options = options;
     this.#decider = options.rules.decider;
     this.#router = routerOf(options.rules);
+    this.#publicOrigin = options.rules.publicOrigin;
     this.#server = createServer({ maxHeaderSize: LONGEST_HEAD }, (request, response) => {
       this.#handle(request, response).catch(() => this.#fail(response));
     });
@@ -89,6 +91,7 @@ export class Service {
     const old = this.#decider;
     this.#decider = rules.decider;
     this.#router = routerOf(rules);
+    this.#publicOrigin = rules.publicOrigin;
     setTimeout(() => old.dispose(), graceMs).unref();
   }
 
@@ -154,7 +157,7 @@ export class Service {
         .end(metrics.text(this.#decider.tally()));
       return true;
     }
-    // Behind a proxy of ours nobody else asks.
+    // Whoever can reach a proxy of ours could try tokens here.
     if (proxy) return false;
     if (this.#isTooOften(request, response)) return true;
     if (path === "/plugin/authenticate") {
@@ -346,7 +349,7 @@ export class Service {
   }
 
   #urlOf(request: IncomingMessage, target: string): string {
-    const origin = this.#options.publicOrigin ?? `http://${request.headers.host ?? "localhost"}`;
+    const origin = this.#publicOrigin ?? `http://${request.headers.host ?? "localhost"}`;
     return origin + target;
   }
 

@@ -99,10 +99,24 @@ test("S4-37 introspect prints the provider's answer and the verdict", async (t) 
   assert.match(bad.stderr, /not accepted: token_inactive/);
   const wrong = { ...env, GATEPASS_CLIENT_SECRET: "wrong-secret" };
   const refused = await gatepass.run(["introspect", token], { env: wrong });
-  assert.equal(refused.code, 1);
+  // As `gatepass token` says it of the same secret. Of the token nobody said anything.
+  assert.equal(refused.code, 5);
   assert.match(refused.stdout, /invalid_client/);
-  assert.match(refused.stderr, /credentials_refused|not accepted/);
-  for (const { stdout, stderr } of [good, bad, refused]) {
+  assert.match(refused.stderr, /^No verdict on the token: credentials_refused\. /);
+  const json = await gatepass.run(["introspect", "--json", token], { env: wrong });
+  const { accepted: isAccepted, error } = JSON.parse(json.stdout);
+  assert.deepEqual([json.code, isAccepted, error], [5, false, "credentials_refused"]);
+  const program = { ...wrong, GATEPASS_FLOW: "client_credentials", GATEPASS_AUDIENCE: "" };
+  assert.equal((await gatepass.run(["token"], { env: program })).code, 5);
+  // A provider that is away refuses nobody.
+  const gone = await listen(t, () => {});
+  await new Promise((resolve) => gone.server.close(resolve));
+  const away = await gatepass.run(["introspect", token], {
+    env: { ...env, GATEPASS_ISSUER: gone.origin },
+  });
+  assert.equal(away.code, 1);
+  assert.match(away.stderr, /^No verdict on the token: upstream_unreachable\. /);
+  for (const { stdout, stderr } of [good, bad, refused, json, away]) {
     for (const secret of [token, SECRET, "wrong-secret", "your-token"]) {
       assert.ok(!(stdout + stderr).includes(secret));
     }
@@ -249,6 +263,71 @@ test("request sends the token where it is told, and follows no redirect", async 
     ["GET", "/away", bearer, ""],
   ]);
   assert.equal((await send("http://api.example/")).code, 2, "never over plain http");
+});
+
+test("request says what is wrong with its use, before a token is asked for and anything is sent", async (t) => {
+  let asked = 0;
+  const api = await listen(t, (_request, response) => {
+    asked++;
+    response.end("answer");
+  });
+  const { port } = new URL(api.origin);
+  const env = { GATEPASS_ACCESS_TOKEN: "own.token" };
+  for (const [args, said] of [
+    [["--method", "GET", "--data", "x"], /--method GET has no body\. Leave out --data/],
+    [["--method", "head", "--data", "x"], /--method HEAD has no body/],
+    [["--method", "BAD M"], /--method is not a method of HTTP/],
+    [["--method", ""], /--method is not a method of HTTP/],
+    [["--method", "TRACE"], /--method TRACE cannot be sent with a token/],
+    [["--data", "x", "--content-type", "a\r\nb: c"], /--content-type must be one line/],
+    [["--data", "x", "--content-type", "text/ü"], /--content-type must be one line/],
+  ]) {
+    // Without any token the same is said: the use is looked at first.
+    for (const own of [env, {}]) {
+      const { code, stdout, stderr } = await gatepass.run(["request", api.origin, ...args], {
+        env: own,
+      });
+      assert.deepEqual([code, stdout], [2, ""], stderr);
+      assert.match(stderr, said);
+    }
+  }
+  const named = await gatepass.run(["request", `http://alice:p4ss@127.0.0.1:${port}/`], { env });
+  assert.equal(named.code, 2);
+  assert.match(named.stderr, /has a user name or a password in it/);
+  assert.ok(!named.stderr.includes("p4ss"));
+  const mail = await gatepass.run(["request", "http://127.0.0.1:1/"], { env });
+  assert.equal(mail.code, 2);
+  assert.match(mail.stderr, /127\.0\.0\.1:1: HTTP is not spoken at that port/);
+  assert.equal(asked, 0);
+  // What HTTP allows goes through.
+  const patched = await gatepass.run(
+    ["request", api.origin, "--method", "PATCH", "--data", "x", "--content-type", "text/plain"],
+    { env },
+  );
+  assert.deepEqual([patched.code, patched.stdout, asked], [0, "answer", 1]);
+});
+
+test("S1-14 request --debug shows method, address, status and duration, and nothing that is secret", async (t) => {
+  const api = await listen(t, (_request, response) => {
+    response.writeHead(403, { "x-api-key": "answered-key" }).end("answered-body");
+  });
+  const env = { GATEPASS_ACCESS_TOKEN: "own.token" };
+  const url = `${api.origin}/me?key=v4lue&flag&x=a=b#fragment`;
+  const args = ["request", url, "--data", "sent-body", "--debug"];
+  const { code, stdout, stderr } = await gatepass.run(args, { env });
+  assert.deepEqual([code, stdout], [5, "answered-body"]);
+  const [sent, answered, ...rest] = stderr.trimEnd().split("\n");
+  assert.equal(sent, `> POST ${api.origin}/me?key=***&***&x=***`);
+  assert.match(answered, /^< 403 Forbidden after \d+ ms$/);
+  assert.deepEqual(rest, ["The server answered 403 Forbidden."]);
+  for (const secret of ["own.token", "v4lue", "flag", "fragment", "-body", "-key"]) {
+    assert.ok(!stderr.includes(secret), secret);
+  }
+  const gone = await listen(t, () => {});
+  await new Promise((resolve) => gone.server.close(resolve));
+  const away = await gatepass.run(["request", `${gone.origin}/`, "--debug"], { env });
+  assert.equal(away.code, 1);
+  assert.match(away.stderr, /^> GET http:[^\n]+\n< no answer after \d+ ms\nError: /);
 });
 
 test("DEV-20 exec hands on no variable that a secret came from, whatever it is called", async () => {

@@ -255,6 +255,8 @@ test("S4-15 the Kubernetes manifest has the values of the plugin's own documenta
   const text = readFileSync(join(folder, "kubernetes.yaml"), "utf8");
   const [deployment, service] = parseAllDocuments(text).map((document) => document.toJS());
   assert.equal(deployment.spec.replicas, 2);
+  // Beyond them: no variables of other Services, of which GATEPASS_PORT would be one.
+  assert.equal(deployment.spec.template.spec.enableServiceLinks, false);
   const [container] = deployment.spec.template.spec.containers;
   assert.deepEqual(container.ports, [{ containerPort: 8080 }]);
   assert.deepEqual(

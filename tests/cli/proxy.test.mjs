@@ -229,6 +229,18 @@ test("the service's own endpoints can be moved out of the upstream's way", async
     body: CALL,
   });
   assert.equal(own.status, 200, "it is the upstream's");
+  // Clients reach a proxy, and could try tokens at endpoints that are for servers: there are none.
+  for (const path of ["/plugin/authenticate", "/auth/nginx"]) {
+    const before = mcp.seen.length;
+    const post = (headers) =>
+      fetch(`${origin}/-/gatepass${path}`, { method: "POST", headers, body: CALL });
+    assert.equal((await post({})).status, 401);
+    assert.equal(mcp.seen.length, before);
+    await post({ authorization });
+    assert.equal(mcp.seen.at(-1).url, `/-/gatepass${path}`);
+  }
+  const { stdout } = await gatepass.run(["help", "serve"]);
+  assert.match(stdout, /With --upstream there are only the last three/);
 });
 
 test("routes say what the upstream is asked for, and default deny says the rest", async (t) => {

@@ -3,8 +3,9 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -12,8 +13,8 @@ import { promisify } from "node:util";
 
 import { assertGolden, showParameters, showPosted } from "../support/golden.mjs";
 import { makeFolder } from "../support/folder.mjs";
-import { ADDRESS, age, loginsOf, makeHome, read } from "../support/login.mjs";
-import { installProgram, listen, startProvider } from "../support/program.mjs";
+import { ADDRESS, age, loginsOf, makeHome, raw, read } from "../support/login.mjs";
+import { authenticate, installProgram, listen, startProvider } from "../support/program.mjs";
 import { makeProver } from "../support/prover.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -36,6 +37,26 @@ function preload(name, text) {
   writeFileSync(file, text);
   return { NODE_OPTIONS: `--import=${pathToFileURL(file).href}` };
 }
+
+/** Waits of half a second to a minute are told, and over at once: the clock is put forward by them. */
+const LAPSE = `
+  const wait = globalThis.setTimeout;
+  const now = Date.now;
+  let ahead = 0;
+  Date.now = () => now() + ahead;
+  globalThis.setTimeout = (work, ms, ...rest) => {
+    // Node's fetch has timers of its own.
+    const isOurs = !new Error().stack.includes("node:internal/deps");
+    if (!isOurs || !(ms >= 500 && ms <= 60_000)) return wait(work, ms, ...rest);
+    process.stderr.write("waits " + ms + "\\n");
+    return wait(() => {
+      ahead += ms;
+      work(...rest);
+    }, 1);
+  };`;
+
+/** What was told of them. */
+const waitsOf = (stderr) => [...stderr.matchAll(/^waits (\d+)$/gm)].map(([, ms]) => Number(ms));
 
 /** The files below a folder in which a text stands. */
 function holders(folder, text) {
@@ -103,6 +124,43 @@ test("S0-03 a device login that is interrupted ends, and asks no more", async (t
   const before = polls;
   await new Promise((resolve) => setTimeout(resolve, 1200));
   assert.equal(polls, before);
+  assert.ok(!existsSync(tokens));
+});
+
+test("S0-03 a device login polls every five seconds, five more once it is told to slow down, and not beyond its end", async (t) => {
+  let polls = 0;
+  const provider = await startProvider(t, {
+    answer: (url) => {
+      const { pathname } = new URL(url);
+      if (pathname === "/device") {
+        // No interval: the default counts (RFC 8628 section 3.2).
+        return Response.json({
+          ...{ device_code: "d", user_code: "ABCD", expires_in: 38 },
+          verification_uri: "https://login.example/device",
+        });
+      }
+      if (pathname !== "/token") return undefined;
+      const error = ++polls === 2 ? "slow_down" : "authorization_pending";
+      return Response.json({ error }, { status: 400 });
+    },
+  });
+  const { env, tokens } = makeHome();
+  const { code, stderr } = await gatepass.run(["login", "--device", "--no-browser"], {
+    env: {
+      ...env,
+      ...preload("device-clock", LAPSE),
+      GATEPASS_ISSUER: provider.issuer,
+      GATEPASS_DEVICE_URL: `${provider.issuer}/device`,
+      GATEPASS_CLIENT_ID: "spa",
+      GATEPASS_STORE: "file",
+      // Its timer is none of those that are counted.
+      GATEPASS_TIMEOUT: "120",
+    },
+  });
+  assert.equal(code, 4, stderr);
+  assert.deepEqual(waitsOf(stderr).slice(0, 4), [5000, 5000, 10_000, 10_000]);
+  // At 5, 10, 20 and 30 seconds. At 40 the code is over, and nobody is asked any more.
+  assert.equal(polls, 4);
   assert.ok(!existsSync(tokens));
 });
 
@@ -352,6 +410,123 @@ test("S1-06 a busy provider is asked three times at the most, when it says, and 
   assert.equal(late.code, 4, late.stderr);
   const { stdout } = await gatepass.run(["help", "token"]);
   assert.match(stdout, /--timeout SECONDS\n[^]*?Default: 10 for tokens/);
+});
+
+test("S1-06 a connection that breaks off is tried again, after a pause that is another one each time", async (t) => {
+  const pauses = [];
+  for (let run = 0; run < 2; run++) {
+    const program = await startProgram(t, (turn) => {
+      // Before anything is answered.
+      if (turn < 3) for (const socket of program.provider.connections) socket.destroy();
+      return granted();
+    });
+    const env = { ...program.env, ...preload("retry-clock", LAPSE), GATEPASS_TIMEOUT: "120" };
+    const { code, stdout, stderr } = await gatepass.run(["token"], { env });
+    assert.deepEqual([code, stdout], [0, "a-token\n"], stderr);
+    assert.equal(program.asked.length, 3);
+    const [first, second, ...more] = waitsOf(stderr);
+    assert.deepEqual(more, []);
+    // Twice as long the second time, and up to once more by chance.
+    assert.ok(first >= 500 && first < 1000, String(first));
+    assert.ok(second >= 1000 && second < 2000, String(second));
+    pauses.push(first, second / 2);
+  }
+  // By chance: that four of 500 are one and the same happens once in a hundred million runs.
+  assert.ok(new Set(pauses).size > 1, pauses.join(" "));
+  // It ends after the second one.
+  const gone = await startProgram(t, () => {
+    for (const socket of gone.provider.connections) socket.destroy();
+    return granted();
+  });
+  const env = { ...gone.env, ...preload("retry-clock", LAPSE), GATEPASS_TIMEOUT: "120" };
+  const { code, stderr } = await gatepass.run(["token"], { env });
+  assert.deepEqual([code, gone.asked.length], [1, 3], stderr);
+});
+
+test("S2-35 a login that comes back to localhost waits on 127.0.0.1 and on ::1, and takes one answer of both", async (t) => {
+  const provider = await startProvider(t);
+  const { url, callback, login } = await begin(t, provider, [], {
+    GATEPASS_REDIRECT_URI: "http://localhost:8088/callback",
+  });
+  const redirectUri = new URL(url).searchParams.get("redirect_uri");
+  const { hostname, port } = new URL(redirectUri);
+  assert.equal(hostname, "localhost");
+  const own = { host: `localhost:${port}` };
+  const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
+    all.some(({ address }) => address === "::1"),
+  );
+  const hosts = hasIpv6 ? ["127.0.0.1", "::1"] : ["127.0.0.1"];
+  if (!hasIpv6) t.diagnostic("this machine has no ::1: that address is not asked");
+  for (const host of hosts) {
+    assert.equal((await raw(`${redirectUri}/other`, own, host)).status, 404, host);
+    // Under another name it is not the page of this login, at neither address.
+    const numbered = { host: host === "::1" ? `[::1]:${port}` : `127.0.0.1:${port}` };
+    assert.equal((await raw(callback(), numbered, host)).status, 421, host);
+  }
+  // No other address of this machine answers.
+  for (const { address } of Object.values(networkInterfaces()).flat()) {
+    if (hosts.includes(address) || address.startsWith("fe80:")) continue;
+    await assert.rejects(raw(redirectUri, own, address), address);
+  }
+  const good = callback();
+  assert.equal((await raw(good, own, hosts.at(-1))).status, 200);
+  assert.equal((await login.exited).code, 0);
+  for (const host of hosts) await assert.rejects(raw(good, own, host), { code: "ECONNREFUSED" });
+});
+
+test("S4-35 a service writes nothing: neither a token nor an answer about one is on the disk, and a new start asks again", async (t) => {
+  const subject = "subject-of-the-answer";
+  const provider = await startProvider(t, {
+    answer: (url) =>
+      url.endsWith("/introspect") ? Response.json({ active: true, sub: subject }) : undefined,
+  });
+  const root = makeFolder("service-places");
+  const places = PLACES.map((name) => [name, join(root, name)]);
+  const cwd = join(root, "cwd");
+  for (const [, folder] of [...places, ["", cwd]]) mkdirSync(folder, { mode: 0o700 });
+  const env = {
+    ...Object.fromEntries(places),
+    AUTH_SERVER_URL: provider.issuer,
+    OAUTH_CLIENT_SECRET: SECRET,
+  };
+  const token = "token-that-is-remembered";
+  for (const starts of [1, 2]) {
+    const service = await gatepass.serve(t, [], { env, cwd });
+    for (let times = 0; times < 3; times++) {
+      assert.equal(await authenticate(service.origin, token), true);
+    }
+    assert.equal(provider.count("/introspect"), starts, "remembered, and by this process alone");
+    const check = () => {
+      const digest = createHash("sha256").update(token).digest();
+      const forms = [token, subject, digest, digest.toString("hex"), digest.toString("base64url")];
+      const own = join(gatepass.project, "node_modules/gatepass");
+      for (const form of forms) {
+        for (const folder of [root, own]) assert.deepEqual(holders(folder, form), []);
+      }
+    };
+    check();
+    service.child.kill("SIGTERM");
+    assert.equal(await service.exited, 0);
+    check();
+  }
+  // What the search finds, it would find of a token too.
+  const kept = join(cwd, "kept");
+  writeFileSync(kept, `x${token}x`);
+  assert.deepEqual(holders(root, token), [kept]);
+});
+
+test("S4-14 serve is ready soon after its start", async (t) => {
+  const provider = await startProvider(t);
+  const started = performance.now();
+  const { origin } = await gatepass.serve(t, [], {
+    env: { AUTH_SERVER_URL: provider.issuer, OAUTH_CLIENT_SECRET: SECRET },
+  });
+  assert.equal((await fetch(`${origin}/health`)).status, 200);
+  const took = performance.now() - started;
+  t.diagnostic(`from start to the first answer: ${Math.round(took)} ms`);
+  // The document says one second, which npm run bench:serve shows of a machine of one's own; tests share
+  // theirs, and this finds a start that waits for somebody.
+  assert.ok(took < 5000, `${took} ms`);
 });
 
 test("S1-11 audience, resources and parameters of one's own stand in the request for a login too", async (t) => {

@@ -6,9 +6,9 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Compares with tests/cli/golden/NAME.txt. */
-export function assertGolden(name, text) {
-  const file = fileURLToPath(new URL(`../cli/golden/${name}.txt`, import.meta.url));
+/** Compares with tests/SUITE/golden/NAME.txt. */
+export function assertGolden(name, text, suite = "cli") {
+  const file = fileURLToPath(new URL(`../${suite}/golden/${name}.txt`, import.meta.url));
   if (process.env["GOLDEN"] === "write") {
     mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, text);
