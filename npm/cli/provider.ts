@@ -20,6 +20,9 @@ export interface Provider {
   readonly isNamedByOrigin: boolean;
 }
 
+/** A setting without which a command cannot go on, where there is no issuer. */
+export type Need = "authUrl" | "deviceUrl" | "tokenUrl";
+
 type Metadata = Readonly<Record<string, unknown>>;
 
 /** The settings that stand in for members of the metadata. */
@@ -47,7 +50,7 @@ const LONGEST_METADATA = 256 * 1024;
  */
 export async function findProvider(
   configuration: Configuration,
-  needs: readonly ("authUrl" | "tokenUrl")[],
+  needs: readonly Need[],
   tell?: (line: string) => void,
   ask: typeof fetch = (input, init) => fetch(input, init),
 ): Promise<Provider> {
