@@ -249,6 +249,43 @@ test("S1-01 a token that was asked for something else is another token", async (
   }
 });
 
+test("S0-12 lists are read alike from flag, variable and file: at spaces, and commas are sent as they are", async (t) => {
+  const { asked, env } = await startProgram(t, granted);
+  const scopes = "activity:read_all,activity:write  profile";
+  const resources = "https://a.example/x,y https://b.example/";
+  const file = join(makeFolder("lists"), "gatepass.json");
+  const ways = [
+    { args: ["--scopes", scopes, "--resources", resources] },
+    { args: scopes.split(/ +/).flatMap((one) => ["--scopes", one]), more: { resources } },
+    { args: [], own: { GATEPASS_SCOPES: scopes, GATEPASS_RESOURCES: resources } },
+    { args: [], own: { GATEPASS_SCOPE: scopes, GATEPASS_RESOURCES: resources } },
+    { args: [], more: { scopes, resources } },
+    { args: [], more: { scopes: [scopes], resources: resources.split(" ") } },
+    { args: [], more: { scopes: scopes.split(/ +/), resources: [resources] } },
+  ];
+  for (const [at, { args, own, more = {} }] of ways.entries()) {
+    writeFileSync(file, JSON.stringify(more));
+    const config = ["--config", file, "--store", "none"];
+    const { code, stderr } = await gatepass.run(["token", ...config, ...args], {
+      env: { ...env, ...own },
+    });
+    assert.equal(code, 0, stderr);
+    const { form } = asked.at(-1);
+    assert.equal(form.get("scope"), "activity:read_all,activity:write profile", `way ${at}`);
+    assert.deepEqual(form.getAll("resource"), resources.split(" "), `way ${at}`);
+  }
+  assert.equal(asked.length, ways.length);
+  // A name with a space in it stands in a list of the file.
+  for (const [audience, sent] of [
+    [["My API"], "My API"],
+    ["a,b", "a,b"],
+  ]) {
+    writeFileSync(file, JSON.stringify({ audience }));
+    assert.equal((await gatepass.run(["token", "--config", file], { env })).code, 0);
+    assert.equal(asked.at(-1).form.get("audience"), sent);
+  }
+});
+
 test("S0-18 S1-24 selftest goes through every flow, offline", async () => {
   const env = preload(
     "offline",
