@@ -70,12 +70,21 @@ async function startProgram(t, answer) {
 const granted = () =>
   Response.json({ access_token: "a-token", token_type: "Bearer", expires_in: 3600 });
 
-/** A provider that publishes nothing and knows devices; the token lives for `seconds`. */
-const startDevices = (t, seconds) =>
+/** A provider that knows devices, and publishes nothing by default; the token lives for `seconds`. */
+const startDevices = (t, seconds, isPublished = false) =>
   startProvider(t, {
     answer: (url) => {
       const { origin, pathname } = new URL(url);
-      if (pathname.includes("/.well-known/")) return new Response("", { status: 404 });
+      if (pathname.includes("/.well-known/")) {
+        if (!isPublished) return new Response("", { status: 404 });
+        return Response.json({
+          issuer: origin,
+          authorization_endpoint: `${origin}/authorize`,
+          token_endpoint: `${origin}/token`,
+          device_authorization_endpoint: `${origin}/device`,
+          response_types_supported: ["code"],
+        });
+      }
       if (pathname === "/device") {
         return Response.json({
           ...{ device_code: "d", user_code: "ABCD", expires_in: 600, interval: 1 },
@@ -109,6 +118,13 @@ test("S0-10 a device login needs a token and a device endpoint, and names the on
     const named = [...stderr.matchAll(/(\w+Url) \([^)]*\) is not set\./g)].map(([, name]) => name);
     assert.deepEqual(named, missing, stderr);
   }
+  // Where it is published it need not be given.
+  const { issuer } = await startDevices(t, 3600, true);
+  const near = ["--token-url", `${issuer}/token`, "--scopes", "read"];
+  const found = await gatepass.run(["login", "--no-browser", "--device", ...near], {
+    env: { ...env, ...makeHome().env },
+  });
+  assert.equal(found.code, 0, found.stderr);
   const done = await login("--device", token, device);
   assert.equal(done.code, 0, done.stderr);
   // Nor does anything else that has no browser need to know where one would sign in.
