@@ -13,7 +13,7 @@ import { askedFor, isAlive, ownTokens, textOf, withNewer } from "./own-token.js"
 import { alone, type Held } from "./process-lock.js";
 import { renewable } from "./preset.js";
 import { ENDPOINTS, findProvider } from "./provider.js";
-import type { Provider } from "./provider.js";
+import type { Need, Provider } from "./provider.js";
 import { fallbackOf } from "./setting.js";
 import type { SettingName } from "./setting.js";
 import { plain } from "./terminal.js";
@@ -119,9 +119,11 @@ export class Account {
     if (configuration.found("accessToken")) return void configuration.check();
     const account = new Account(configuration, nowhere, call);
     account.#isTold = true;
-    const provider = await findProvider(configuration, account.#needs, undefined, nobody);
+    const { flow } = account;
+    const needs = needsOf(flow === "client_credentials" ? undefined : flow);
+    const provider = await findProvider(configuration, needs, undefined, nobody);
     const redirectUri = account.redirectUri();
-    if (account.flow === "code") {
+    if (flow === "code") {
       checkRedirect(redirectUri, configuration.found("redirectUri")?.where);
     }
     const client = await account.client(provider, { redirectUri });
@@ -276,9 +278,14 @@ export class Account {
         store.held = held;
         const token = await work(client);
         store.rethrow();
+        // It is good for a while: the next one has to hear of it, and users before that.
+        if (store.obstacle) this.call.terminal.err(`Not renewed: ${plain(store.obstacle.message)}`);
         return token;
       });
-    } catch (error) {
+    } catch (caught) {
+      const error = store.problem ?? caught;
+      if (store.isLost) throw this.#lost(error);
+      if (store.obstacle) throw this.#notKept(store.obstacle);
       if (store.isForeign) {
         throw this.notLoggedIn(`: ${this.vault.where} ${FOREIGN}`);
       }
@@ -286,6 +293,28 @@ export class Account {
     } finally {
       client.dispose();
     }
+  }
+
+  /** New tokens came and could not be kept: those that are kept have been used up. */
+  #lost(error: unknown): unknown {
+    if (!(error instanceof Failure)) return error;
+    return new Failure(
+      error.exitCode,
+      [
+        `Token refresh failed: ${error.lines.join(" ")}`,
+        `The new tokens are lost, and with them the login, if the provider takes each refresh token once. Then run: gatepass login${this.#flag}`,
+      ],
+      error.code,
+    );
+  }
+
+  /** New tokens could not have been kept, so none were asked for. */
+  #notKept({ code, exitCode, lines }: Failure): Failure {
+    return new Failure(
+      exitCode,
+      [`Token refresh failed: ${lines.join(" ")}`, "The login is kept; try again once it can be."],
+      code,
+    );
   }
 
   #explain(error: unknown): unknown {
@@ -364,13 +393,13 @@ export class Account {
     return Date.now() < end - Math.min(skewMs, (end - begin) / 2);
   }
 
-  /** What a provider must be known by, at the least. */
-  get #needs(): readonly ("authUrl" | "tokenUrl")[] {
-    return this.flow === "code" ? ["authUrl", "tokenUrl"] : ["tokenUrl"];
-  }
-
-  provider(): Promise<Provider> {
-    return findProvider(this.configuration, this.#needs, this.#tell);
+  /**
+   * The provider.
+   *
+   * @param login how a user is about to sign in, which takes an endpoint of its own
+   */
+  provider(login?: Exclude<Flow, "client_credentials">): Promise<Provider> {
+    return findProvider(this.configuration, needsOf(login), this.#tell);
   }
 
   /** The scope to ask for. */
@@ -418,7 +447,11 @@ export class Account {
       clientId,
       ...(scope !== undefined && { scope }),
       clientAuth,
-      fetch: onTokens ? overhearing(provider.fetch, onTokens) : provider.fetch,
+      fetch: onTokens
+        ? overhearing(provider.fetch, onTokens)
+        : own.store
+          ? proving(provider.fetch, own.store)
+          : provider.fetch,
       refreshSkew: configuration.integer("refreshSkew") ?? fallbackOf("refreshSkew"),
       ...(timeout !== undefined && { timeout }),
       onEvent: (event) => void this.#events.set(event.type, event),
@@ -465,6 +498,10 @@ export class Account {
   }
 }
 
+/** What a provider must be known by, at the least. */
+const needsOf = (login: "code" | "device" | undefined): readonly Need[] =>
+  login === undefined ? ["tokenUrl"] : [login === "code" ? "authUrl" : "deviceUrl", "tokenUrl"];
+
 /** What is said of a login that is somebody else's. */
 const FOREIGN = "belongs to another client or provider";
 
@@ -504,6 +541,15 @@ function overhearing(
   };
 }
 
+/** Asks for no tokens that could not be kept: a code and a refresh token may be good once only. */
+function proving(send: typeof fetch, store: SessionStore): typeof fetch {
+  return async (input, init) => {
+    const isGrant = init?.method === "POST" && /(?:^|&)grant_type=/u.test(String(init.body));
+    if (isGrant) store.prove();
+    return send(input, init);
+  };
+}
+
 /** The form of the core's own text. */
 const FORM = 1;
 /** What tokens.json says in words of its own. */
@@ -515,8 +561,12 @@ export class SessionStore {
   held: Held | undefined;
   /** Whether the vault holds the tokens of another client. */
   isForeign = false;
+  /** Whether tokens came that could not be kept. */
+  isLost = false;
+  /** Why no tokens were asked for: they could not have been kept. */
+  obstacle: Failure | undefined;
   /** What went wrong with the vault: tokens are then not handed out. */
-  #problem: unknown;
+  problem: unknown;
   /** What was written last, with what the core calls it: it compares letter by letter. */
   #last: { readonly kept: string; readonly text: string } | undefined;
 
@@ -530,7 +580,7 @@ export class SessionStore {
     try {
       kept = this.vault.read();
     } catch (error) {
-      this.#problem = error;
+      this.problem = error;
       throw error;
     }
     if (kept === undefined) return undefined;
@@ -544,10 +594,22 @@ export class SessionStore {
         throw new Failure(EXIT.failed, ["Another process took over; nothing was stored."]);
       }
       const kept = fromCore(text);
+      this.isLost = true;
       this.vault.write(kept);
+      this.isLost = false;
       this.#last = { kept, text };
     } catch (error) {
-      this.#problem = error;
+      this.problem = error;
+      throw error;
+    }
+  }
+
+  prove(): void {
+    try {
+      this.vault.prove();
+      this.obstacle = undefined;
+    } catch (error) {
+      if (error instanceof Failure) this.obstacle = error;
       throw error;
     }
   }
@@ -558,7 +620,7 @@ export class SessionStore {
   }
 
   rethrow(): void {
-    if (this.#problem !== undefined) throw this.#problem;
+    if (this.problem !== undefined) throw this.problem;
   }
 
   #toCore(kept: string): string | undefined {

@@ -8,7 +8,7 @@ import { dirname, isAbsolute, join, resolve } from "node:path";
 
 import { Document, isObject, type Json, type JsonObject } from "./document.js";
 import { misconfigured } from "./failure.js";
-import { matches } from "./pattern.js";
+import { METHOD, SERVER_URL, matches } from "./pattern.js";
 import { preset } from "./preset.js";
 import { SETTINGS, envOf, flagOf, isConfidential, isSecret, settingNamed } from "./setting.js";
 import type { Setting, SettingName } from "./setting.js";
@@ -143,7 +143,22 @@ export class Configuration {
   /** A member of the file as it stands there, with `${NAME}` expanded. */
   member(name: "routes" | "guard"): Json | undefined {
     const value = this.file?.root[name];
-    return value === undefined ? undefined : this.#expandAll(value, [name]);
+    if (value === undefined) return undefined;
+    const expanded = this.#expandAll(value, [name]);
+    if (name === "routes") this.#checkMethods(expanded);
+    return expanded;
+  }
+
+  /** A route for a method that nobody sends would be one that never fits. */
+  #checkMethods(routes: Json): void {
+    for (const [at, route] of listOf(routes).entries()) {
+      for (const [place, method] of listOf(isObject(route) ? route["methods"] : []).entries()) {
+        if (typeof method === "string" && !METHOD.test(method)) {
+          const path = ["routes", at, "methods", place];
+          this.#complain(path, "a method must be written as it is sent, such as GET.");
+        }
+      }
+    }
   }
 
   /** Where something in the file stands. */
@@ -204,6 +219,17 @@ export class Configuration {
         if (name !== "urls" && !settingNamed(name)?.perServer)
           this.#complain(["servers", server, name], `a server has no setting "${name}".`);
       }
+      if (section["urls"] !== undefined) this.#checkUrls(section["urls"], server);
+    }
+  }
+
+  #checkUrls(urls: Json, server: string): void {
+    const path = ["servers", server, "urls"];
+    if (listOf(urls).length === 0) this.#complain(path, "urls must be a list of addresses.");
+    for (const [at, url] of listOf(urls).entries()) {
+      if (typeof url === "string" && SERVER_URL.test(url) && URL.canParse(url)) continue;
+      const form = "https://HOST or https://HOST/PATH, with * in the path only";
+      this.#complain([...path, at], `an address of urls must be ${form}.`);
     }
   }
 
@@ -240,11 +266,8 @@ export class Configuration {
       if (isSecret(setting)) return this.#secretMember(setting, given, path);
       const where = this.where(path);
       if (Array.isArray(given) && given.every((item) => typeof item === "string")) {
-        return this.#parse(
-          setting,
-          given.map((item) => this.#expand(item, path)),
-          where,
-        );
+        const items = given.map((item) => this.#expand(item, path));
+        return this.#parse(setting, items, where, setting.hasSpaces);
       }
       if (setting.kind === "pairs" && isObject(given)) {
         const pairs = Object.entries(given).map(
@@ -302,10 +325,13 @@ export class Configuration {
     return text === undefined ? undefined : this.#parse(setting, text, where);
   }
 
-  #parse(setting: Setting, given: Value, where: string): Found | undefined {
-    const value = parse(setting, given);
-    if (value !== undefined) return { value, where };
-    this.problems.push(`${where}: ${setting.name} must be ${expected(setting)}.`);
+  #parse(setting: Setting, given: Value, where: string, isSplit = false): Found | undefined {
+    const value = parse(setting, given, isSplit);
+    const { form, name } = setting;
+    if (value === undefined) this.problems.push(`${where}: ${name} must be ${expected(setting)}.`);
+    else if (form?.pattern.test(String(value)) === false) {
+      this.problems.push(`${where}: ${form.problem}.`);
+    } else return { value, where };
     return undefined;
   }
 
@@ -383,8 +409,14 @@ function collectSecrets(value: Json | undefined, names: Set<string>): void {
 
 const originOf = (url: string): string => (URL.canParse(url) ? new URL(url).origin : "that URL");
 
-/** A value as its setting wants it; a text from flags and the environment, or as JSON has it. */
-function parse({ kind, range }: Setting, given: Value): Value | undefined {
+const listOf = (value: Json | undefined): readonly Json[] => (Array.isArray(value) ? value : []);
+
+/**
+ * A value as its setting wants it; a text from flags and the environment, or as JSON has it.
+ *
+ * @param isSplit whether each text of a list is one of its parts, with the spaces in it
+ */
+function parse({ kind, range }: Setting, given: Value, isSplit: boolean): Value | undefined {
   if (kind === "integer") {
     const number = typeof given === "string" && /^\d{1,9}$/u.test(given) ? Number(given) : given;
     const [from, to] = range ?? [0, Number.MAX_SAFE_INTEGER];
@@ -407,10 +439,14 @@ function parse({ kind, range }: Setting, given: Value): Value | undefined {
     return isGood ? items : undefined;
   }
   if (kind === "list" || kind === "secrets") {
-    const separator = kind === "list" ? /[\s,]+/u : /\n/u;
-    const parts = typeof given === "string" ? given.split(separator) : given;
-    if (!Array.isArray(parts)) return undefined;
-    const items = (parts as readonly string[]).map((item) => item.trim()).filter(Boolean);
+    const texts = typeof given === "string" ? [given] : given;
+    if (!Array.isArray(texts)) return undefined;
+    // Not at commas, which scopes and addresses may hold.
+    const separator = kind === "list" ? /\s+/u : /\n/u;
+    const parts = (texts as readonly string[]).flatMap((text) =>
+      isSplit ? [text] : text.split(separator),
+    );
+    const items = parts.map((item) => item.trim()).filter(Boolean);
     return items.length > 0 ? items : undefined;
   }
   if (typeof given !== "string" || given === "") return undefined;

@@ -48,6 +48,16 @@ export const describe = ({ code, exitCode, lines }: Failure): object => ({
   exit_code: exitCode,
 });
 
+/**
+ * What the system says of a file that is needed, for users: which one, and the system's own word for it.
+ * Whatever else it is stays as it is.
+ */
+export function fileFailure(error: unknown, path: string, can: "read" | "written"): unknown {
+  const { code, syscall } = (error ?? {}) as NodeJS.ErrnoException;
+  if (error instanceof Failure || code === undefined || syscall === undefined) return error;
+  return new Failure(EXIT.failed, [`${path} cannot be ${can} (${code}).`], "storage_unavailable");
+}
+
 /** A mistake in flags, environment or file. */
 export const misconfigured = (...lines: readonly string[]): Failure =>
   new Failure(EXIT.configuration, lines);

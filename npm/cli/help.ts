@@ -2,7 +2,7 @@
 
 import { commonOf } from "./command.js";
 import type { Command, Flag } from "./command.js";
-import { SETTINGS, envOf, flagOf, isSecret } from "./setting.js";
+import { SETTINGS, envOf, flagOf, helpOfSetting, isSecret } from "./setting.js";
 import type { Setting } from "./setting.js";
 
 const EXIT_CODES = [
@@ -64,7 +64,7 @@ function entry(setting: Setting): readonly string[] {
       : ` Default: ${String(setting.fallback)}.`;
   return [
     `  --${flagOf(setting)}${value}`,
-    ...wrap(setting.help + fallback, 6),
+    ...wrap(helpOfSetting(setting) + fallback, 6),
     `      ${names.join(", ")}${setting.sidecar === undefined ? "" : `, ${setting.sidecar}`}; ${setting.name}`,
   ];
 }

@@ -13,7 +13,7 @@ import { listen } from "./loopback.js";
 import type { Loopback } from "./loopback.js";
 import type { Provider } from "./provider.js";
 import { plain, spinner } from "./terminal.js";
-import { fixModes, isInWorkTree } from "./vault.js";
+import { fixModes, isInWorkTree, prepare } from "./vault.js";
 
 const LIMIT_S = 300;
 
@@ -43,6 +43,7 @@ export const login: Command = {
     const { flags, terminal } = call;
     const account = await Account.open(call);
     const limitMs = 1000 * secondsOf(flags["timeout"]);
+    const port = portOf(flags["port"]);
     if (account.flow === "client_credentials") {
       // There is nobody to sign in: whether a token can be got is all there is to try.
       await account.accessToken();
@@ -60,12 +61,15 @@ export const login: Command = {
     if (isInWorkTree(vault)) {
       terminal.err(`${vault.where} lies in a git work tree: see that it is never committed.`);
     }
-    const provider = await account.provider();
+    const isDevice = flags["device"] === true || account.flow === "device";
+    const provider = await account.provider(isDevice ? "device" : "code");
     account.refuseForeign(provider);
+    // Before anybody signs in for nothing.
+    prepare(vault);
+    vault.prove();
     const asked = account.scope(provider);
     const store = new SessionStore(vault, account.configuration.text("clientId") ?? "");
-    const isDevice = flags["device"] === true || account.flow === "device";
-    const asks: Asks = { account, call, store, limitMs, provider };
+    const asks: Asks = { account, call, store, limitMs, port, provider };
     const client = isDevice ? await byDevice(asks) : await byBrowser(asks);
     try {
       store.rethrow();
@@ -90,6 +94,7 @@ interface Asks {
   readonly store: SessionStore;
   readonly provider: Provider;
   readonly limitMs: number;
+  readonly port: string | undefined;
 }
 
 function secondsOf(given: string | boolean | undefined): number {
@@ -101,6 +106,16 @@ function secondsOf(given: string | boolean | undefined): number {
   return seconds;
 }
 
+/** The port to come back to; 0 takes any. */
+function portOf(given: string | boolean | undefined): string | undefined {
+  if (given === undefined) return undefined;
+  const port = String(given);
+  if (!/^\d{1,5}$/u.test(port) || Number(port) > 65_535) {
+    throw misconfigured("--port must be a whole number from 0 to 65535.");
+  }
+  return port;
+}
+
 const timedOut = (what: string): Failure =>
   new Failure(EXIT.timeout, ["Authentication timeout", what]);
 
@@ -110,10 +125,9 @@ async function byBrowser({
   store,
   provider,
   limitMs,
+  port,
 }: Asks): Promise<BackendClient> {
   const { env, flags, terminal } = call;
-  const port = flags["port"] === undefined ? undefined : String(flags["port"]);
-  if (port !== undefined && !/^\d{1,5}$/u.test(port)) throw misconfigured("--port is no port.");
   const isByHand = flags["no-browser"] === true;
   let loopback: Loopback | undefined;
   try {
@@ -143,8 +157,10 @@ async function byBrowser({
           account.refuseForeign(provider);
           await signedIn.handleCallback(callback);
         });
+        store.rethrow();
         return true;
-      } catch (error) {
+      } catch (caught) {
+        const error = store.problem ?? store.obstacle ?? caught;
         if (!(error instanceof GatepassError)) throw error;
         // Of a login that nobody began here: a page that was left open, or somebody who guesses.
         if (STRANGERS.includes(error.code)) return false;
@@ -266,6 +282,7 @@ async function byDevice({ account, call, store, provider, limitMs }: Asks): Prom
   } catch (error) {
     client.dispose();
     if (isInterrupted) throw new Failure(EXIT.interrupted, ["Interrupted. Nobody was logged in."]);
+    if (store.obstacle) throw store.obstacle;
     if (isLate) throw timedOut(`Nobody typed the code within ${limitMs / 1000} seconds.`);
     if (!(error instanceof GatepassError)) throw error;
     if (error.code === "flow_expired") throw timedOut("The code has expired. Try again.");

@@ -143,9 +143,12 @@ function version(): string {
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   // A reader that has enough, such as head, is no mistake.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    process.exit(0);
+  process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => {
+    if (code === "EPIPE") process.exit(0);
+    makeTerminal(process.env, process).err(`Error: Standard output cannot be written (${code}).`);
+    process.exit(EXIT.failed);
   });
+  // There is nobody left to tell.
+  process.stderr.on("error", () => {});
   process.exitCode = await main(process.argv.slice(2), process.env);
 }

@@ -2,6 +2,7 @@
 
 import { isUtf8 } from "node:buffer";
 import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 
 import { ACCOUNT_SETTINGS, Account, DEBUG } from "./account.js";
@@ -102,19 +103,25 @@ export const exec: Command = {
     const variable = String(flags["variable"] ?? "ACCESS_TOKEN");
     if (!/^[A-Za-z_]\w*$/u.test(variable)) throw misconfigured("--variable is not a name.");
     const { token: text, configuration } = await pass(call);
-    // No shell stands between.
-    const child = spawn(program, args, {
-      stdio: "inherit",
-      env: { ...withoutSecrets(env, configuration), [variable]: text },
-    });
+    const cannot = ({ code }: NodeJS.ErrnoException): Failure =>
+      new Failure(EXIT.failed, [`The program cannot be run (${code}).`]);
+    let child: ChildProcess;
+    try {
+      // No shell stands between.
+      child = spawn(program, args, {
+        stdio: "inherit",
+        env: { ...withoutSecrets(env, configuration), [variable]: text },
+      });
+    } catch (error) {
+      // Some of what a system refuses is thrown at once, such as arguments that are too long.
+      throw cannot(error as NodeJS.ErrnoException);
+    }
     const hand = (signal: NodeJS.Signals): void => void child.kill(signal);
     const passed = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
     for (const signal of passed) process.on(signal, hand);
     try {
       return await new Promise<number>((resolve, reject) => {
-        child.once("error", ({ code }: NodeJS.ErrnoException) =>
-          reject(new Failure(EXIT.failed, [`The program cannot be run (${code}).`])),
-        );
+        child.once("error", (error) => reject(cannot(error)));
         // As shells do: 128 and the number of the signal.
         child.once("close", (code, signal) =>
           resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])),

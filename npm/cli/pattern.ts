@@ -1,5 +1,11 @@
 // How addresses are told apart.
 
+/** An absolute URL whose host is a name: `*` is for paths. */
+export const SERVER_URL = /^https?:\/\/[^\s/*?#]+(?:\/[^\s?#]*)?$/u;
+
+/** As methods are sent: they are compared letter by letter. */
+export const METHOD = /^[A-Z]+(?:-[A-Z]+)*$/u;
+
 /**
  * Whether an address is meant by a pattern: an origin, and a path in which `*` stands for anything
  * at the end and for one segment elsewhere. Without a path every path is meant.

@@ -2,8 +2,11 @@
 
 import { randomUUID } from "node:crypto";
 import {
+  closeSync,
   mkdirSync,
+  openSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   rmdirSync,
   statSync,
@@ -13,13 +16,32 @@ import {
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { EXIT, Failure } from "./failure.js";
+import { EXIT, Failure, fileFailure } from "./failure.js";
 
 /** How often a holder says that it lives. */
 const BEAT_MS = 1000;
 /** For how long a waiting process sees no beat before the lock counts as left behind. */
 const STALE_MS = 20_000;
 const LOOK_MS = 25;
+
+/**
+ * Where a process's number means that process: machines may have the same name, and so may containers of
+ * one machine, which number their processes each from 1.
+ */
+const HOST = [
+  hostname(),
+  orNothing(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()),
+  orNothing(() => readlinkSync("/proc/self/ns/pid")),
+].join(" ");
+
+/** What a system without such files has in their place. */
+function orNothing(look: () => string): string {
+  try {
+    return look();
+  } catch {
+    return "-";
+  }
+}
 
 export interface Held {
   /** Whether it still is: a process that was stopped for long has lost it. */
@@ -38,8 +60,12 @@ export async function alone<T>(
   work: (held: Held) => Promise<T>,
   staleMs = STALE_MS,
 ): Promise<T> {
-  const mine = JSON.stringify({ host: hostname(), pid: process.pid, id: randomUUID() });
-  await take(path, mine, limitMs, staleMs);
+  const mine = JSON.stringify({ host: HOST, pid: process.pid, id: randomUUID() });
+  try {
+    await take(path, mine, limitMs, staleMs);
+  } catch (error) {
+    throw fileFailure(error, path, "written");
+  }
   const isMine = (): boolean => contentOf(path) === mine;
   const beat = setInterval(() => {
     try {
@@ -53,7 +79,11 @@ export async function alone<T>(
     return await work({ isMine });
   } finally {
     clearInterval(beat);
-    if (isMine()) rmSync(path, { force: true });
+    try {
+      if (isMine()) rmSync(path, { force: true });
+    } catch {
+      // What was done is done. Whoever comes next sees that this process is gone.
+    }
   }
 }
 
@@ -63,7 +93,7 @@ async function take(path: string, mine: string, limitMs: number, staleMs: number
   const begun = since;
   for (;;) {
     try {
-      writeFileSync(path, mine, { flag: "wx", mode: 0o600 });
+      write(path, mine);
       return;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
@@ -80,6 +110,19 @@ async function take(path: string, mine: string, limitMs: number, staleMs: number
       throw new Failure(EXIT.timeout, [`Another process holds ${path} for too long.`]);
     }
     await sleep(LOOK_MS + Math.random() * LOOK_MS);
+  }
+}
+
+/** All of it or nothing: others would wait long for a lock that says nothing. */
+function write(path: string, mine: string): void {
+  const file = openSync(path, "wx", 0o600);
+  try {
+    writeFileSync(file, mine);
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
+  } finally {
+    closeSync(file);
   }
 }
 
@@ -107,11 +150,11 @@ function remove(path: string, stale: string): void {
   }
 }
 
-/** Whether the process that wrote this has ended. Of another machine nobody knows. */
+/** Whether the process that wrote this has ended. Of another machine or container nobody knows. */
 function isGone(content: string): boolean {
   try {
     const { host, pid } = JSON.parse(content) as { host?: unknown; pid?: unknown };
-    if (host !== hostname() || typeof pid !== "number") return false;
+    if (host !== HOST || typeof pid !== "number") return false;
     process.kill(pid, 0);
     return false;
   } catch (error) {

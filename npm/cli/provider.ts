@@ -20,6 +20,9 @@ export interface Provider {
   readonly isNamedByOrigin: boolean;
 }
 
+/** A setting without which a command cannot go on, where there is no issuer. */
+export type Need = "authUrl" | "deviceUrl" | "tokenUrl";
+
 type Metadata = Readonly<Record<string, unknown>>;
 
 /** The settings that stand in for members of the metadata. */
@@ -47,7 +50,7 @@ const LONGEST_METADATA = 256 * 1024;
  */
 export async function findProvider(
   configuration: Configuration,
-  needs: readonly ("authUrl" | "tokenUrl")[],
+  needs: readonly Need[],
   tell?: (line: string) => void,
   ask: typeof fetch = (input, init) => fetch(input, init),
 ): Promise<Provider> {
@@ -55,13 +58,18 @@ export async function findProvider(
   const named = configuration.text("issuer") ?? (await issuerOf(configuration, ask));
   if (named === undefined) {
     const missing = needs.filter((name) => configuration.text(name) === undefined);
-    if (missing.length > 0 || configuration.text("clientId") === undefined) {
-      const lines = [...missing, ...(configuration.text("clientId") ? [] : ["clientId" as const])];
+    // Where devices begin may be published near a token endpoint.
+    const isHopeless = missing.some((name) => name !== "deviceUrl");
+    if (isHopeless || configuration.text("clientId") === undefined) {
+      const lines = [
+        ...(isHopeless ? missing : []),
+        ...(configuration.text("clientId") ? [] : ["clientId" as const]),
+      ];
       throw misconfigured(
         "OAuth2 is not configured",
         ...configuration.problems,
         ...lines.map((name) => `${configuration.namesOf(name)} is not set.`),
-        ...(missing.length > 0
+        ...(isHopeless
           ? [`In place of addresses ${configuration.namesOf("issuer")} is enough.`]
           : []),
       );

@@ -1,7 +1,8 @@
 // The JSON schema of the file of settings, from the table.
 
 import { NEEDS } from "./checker.js";
-import { SETTINGS, isSecret } from "./setting.js";
+import { METHOD, SERVER_URL } from "./pattern.js";
+import { SETTINGS, helpOfSetting, isSecret } from "./setting.js";
 import type { Setting } from "./setting.js";
 
 type Schema = Readonly<Record<string, unknown>>;
@@ -45,14 +46,17 @@ function valueOf({ kind, range }: Setting): Schema {
 }
 
 function member(setting: Setting): readonly [string, Schema] {
-  const { fallback, help, name } = setting;
+  const { fallback, name } = setting;
   const said = fallback === undefined || fallback === "" ? "" : ` Default: ${String(fallback)}.`;
   const schema = isSecret(setting) ? SECRET : valueOf(setting);
   return [
     name,
     {
       ...schema,
-      description: [schema["description"], help + said].flat().filter(Boolean).join(" "),
+      description: [schema["description"], helpOfSetting(setting) + said]
+        .flat()
+        .filter(Boolean)
+        .join(" "),
     },
   ];
 }
@@ -64,7 +68,10 @@ export function schema(): Schema {
     description: "The first route that fits counts; what fits none is refused.",
     properties: {
       path: { type: "string", pattern: "^/" },
-      methods: TEXTS,
+      methods: {
+        ...TEXTS,
+        items: { anyOf: [{ type: "string", pattern: METHOD.source }, EXPANDED] },
+      },
       required: { type: "boolean", default: true },
       ...Object.fromEntries(
         NEEDS.map((name) => [name, name === "maxAge" ? { type: "integer" } : TEXT_OR_TEXTS]),
@@ -76,7 +83,12 @@ export function schema(): Schema {
   const server: Schema = {
     type: "object",
     properties: {
-      urls: { ...TEXTS, description: "The addresses that are of this server; * stands for any." },
+      urls: {
+        ...TEXTS,
+        items: { type: "string", pattern: SERVER_URL.source },
+        description:
+          "The addresses that are of this server: an origin, and a path in which * stands for any.",
+      },
       ...Object.fromEntries(all.filter(({ perServer }) => perServer).map(member)),
     },
     additionalProperties: false,

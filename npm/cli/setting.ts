@@ -30,6 +30,10 @@ export interface Setting {
   readonly perServer?: true;
   /** What it stands for in a help text. */
   readonly unit?: string;
+  /** What a text looks like, and what is said of any other one. */
+  readonly form?: { readonly pattern: RegExp; readonly problem: string };
+  /** Whether one of a list may hold spaces, which takes a list in the file. */
+  readonly hasSpaces?: true;
 }
 
 const port = [0, 65_535] as const;
@@ -92,6 +96,7 @@ export const SETTINGS = [
     name: "audience",
     kind: "list",
     help: "The names of the API: one of them must be in a token that is checked, and they are asked for where a token is got.",
+    hasSpaces: true,
     perServer: true,
   },
   {
@@ -209,6 +214,11 @@ export const SETTINGS = [
     name: "accessToken",
     kind: "secret",
     help: "A token that you bring yourself: never refreshed, never stored.",
+    // Anything else would break the header or the variable that it goes into.
+    form: {
+      pattern: /^[\w.~+/-]+=*$/u,
+      problem: "that is not a token (RFC 6750 section 2.1)",
+    },
     perServer: true,
   },
   {
@@ -349,6 +359,13 @@ export function fallbackOf<Name extends SettingName>(name: Name): Fallback<Name>
 
 export const settingNamed = (name: string): Setting | undefined =>
   SETTINGS.find((setting) => setting.name === name);
+
+/** The help of a setting, with how its parts are told apart. */
+export function helpOfSetting({ hasSpaces, help, kind }: Setting): string {
+  if (kind !== "list") return help;
+  const rest = hasSpaces ? ", or a list in the file where one holds spaces" : "";
+  return `${help} Separated by spaces and nothing else${rest}; the flag is repeatable.`;
+}
 
 export const isSecret = ({ kind }: Setting): boolean => kind === "secret" || kind === "secrets";
 

@@ -14,13 +14,13 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
 import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 
 import type { Configuration } from "./configuration.js";
-import { EXIT, Failure, misconfigured } from "./failure.js";
+import { EXIT, Failure, fileFailure, misconfigured } from "./failure.js";
 
 export type VaultKind = "keyring" | "file" | "none";
 
@@ -31,6 +31,8 @@ export interface Vault {
   readonly where: string;
   read(): string | undefined;
   write(text: string): void;
+  /** Fails where a text could not be written now, before anything is used up to get one. */
+  prove(): void;
   remove(): void;
   /** How long a text of several tokens may be; what was kept longest gives way. */
   readonly room: number;
@@ -44,6 +46,8 @@ export interface Vault {
 const LONGEST = 1024 * 1024;
 /** Of tokens that are kept for their convenience, in characters. */
 const ROOM = 256 * 1024;
+/** There has to be room for this much, in bytes, before tokens are asked for: most logins are shorter. */
+const LEAST = 16 * 1024;
 /** Windows keeps 2560 bytes for each entry, two for a character. */
 const WINDOWS_ROOM = 1280;
 
@@ -79,6 +83,7 @@ export const nowhere: Vault = {
   room: 0,
   read: () => undefined,
   write: () => {},
+  prove: () => {},
   remove: () => {},
   writtenAt: () => undefined,
   lockPath: "",
@@ -86,8 +91,19 @@ export const nowhere: Vault = {
 
 function makeFolder(path: string): void {
   const folder = dirname(path);
-  if (existsSync(folder)) narrow(path);
-  else mkdirSync(folder, { recursive: true, mode: 0o700 });
+  onDisk(folder, "written", () => {
+    if (existsSync(folder)) narrow(path);
+    else mkdirSync(folder, { recursive: true, mode: 0o700 });
+  });
+}
+
+/** @throws Failure with what the system says */
+function onDisk<T>(path: string, can: "read" | "written", work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw fileFailure(error, path, can);
+  }
 }
 
 /**
@@ -118,7 +134,7 @@ function fileVault(path: string): Vault {
         text = readFileSync(path, "utf8");
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-        throw error;
+        throw fileFailure(error, path, "read");
       }
       return text;
     },
@@ -130,25 +146,39 @@ function fileVault(path: string): Vault {
       }
     },
     // All of it or nothing, whenever this is interrupted.
-    write(text) {
-      makeFolder(path);
-      const draft = `${path}.${randomUUID()}`;
-      try {
-        const file = openSync(draft, "wx", 0o600);
-        try {
-          writeSync(file, text);
-          fsyncSync(file);
-        } finally {
-          closeSync(file);
-        }
-        renameSync(draft, path);
-      } catch (error) {
-        rmSync(draft, { force: true });
-        throw error;
-      }
+    write: (text) => withDraft(path, text, (draft) => renameSync(draft, path)),
+    prove() {
+      const { size = 0 } =
+        onDisk(path, "read", () => statSync(path, { throwIfNoEntry: false })) ?? {};
+      withDraft(path, "\n".repeat(Math.max(2 * size, LEAST)), (draft) => rmSync(draft));
     },
-    remove: () => rmSync(path, { force: true }),
+    remove: () => onDisk(path, "written", () => rmSync(path, { force: true })),
   };
+}
+
+/** Writes a text beside a file, all of it and to the disk, before it is used. */
+function withDraft(path: string, text: string, use: (draft: string) => void): void {
+  makeFolder(path);
+  const draft = `${path}.${randomUUID()}`;
+  const write = (): void => {
+    const file = openSync(draft, "wx", 0o600);
+    try {
+      // Not writeSync, which may write a part where there is little room left.
+      writeFileSync(file, text);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    use(draft);
+  };
+  onDisk(path, "written", () => {
+    try {
+      write();
+    } catch (error) {
+      rmSync(draft, { force: true });
+      throw error;
+    }
+  });
 }
 
 /** Windows has no such modes: there the folders of users are their own. */
@@ -181,8 +211,10 @@ const refuse = (path: string, why: string): Failure =>
 /** Gives file and folder the modes that they should have. */
 export function fixModes(vault: Vault): void {
   if (vault.kind !== "file" || !existsSync(vault.where) || !hasModes) return;
-  chmodSync(dirname(vault.where), 0o700);
-  chmodSync(vault.where, 0o600);
+  onDisk(vault.where, "written", () => {
+    chmodSync(dirname(vault.where), 0o700);
+    chmodSync(vault.where, 0o600);
+  });
 }
 
 /** Whether the file lies where `git add` would find it. */
@@ -264,6 +296,8 @@ async function openKeyring(
     read: () => attempt(read),
     writtenAt: () => undefined,
     write: (text) => attempt(() => open(account).setPassword(text)),
+    // One that cannot be read has failed before, and it was tried above whether an empty one keeps anything.
+    prove: () => {},
     remove() {
       if (attempt(read) !== undefined) attempt(() => open(account).deletePassword());
     },

@@ -101,6 +101,63 @@ test("S1-02 mistakes in the file are shown by line and column", async () => {
   ]);
 });
 
+test("addresses of servers and methods that could never fit are shown by line and column", async () => {
+  const config = write(
+    "never.json",
+    `{
+  "issuer": "https://as.example",
+  "audience": "api",
+  "servers": {
+    "a": {
+      "urls": ["https://a.example/*", "nonsense", 5]
+    },
+    "b": { "urls": "https://b.example/" }
+  },
+  "routes": [
+    { "path": "/a", "methods": ["GET", "get"] },
+    { "path": "/b", "methods": ["\${METHOD}"] }
+  ]
+}`,
+  );
+  const run = (METHOD) => check({ METHOD }, "--config", config, "--server", "a");
+  const { code, stderr } = await run("PUT");
+  assert.equal(code, 2);
+  const lines = stderr.trim().split("\n");
+  const shown = lines.map((line) => /never\.json:(\d+:\d+: .{20})/.exec(line)?.[1]);
+  assert.deepEqual(shown, [
+    "6:39: an address of urls m",
+    "6:51: an address of urls m",
+    "8:20: urls must be a list ",
+    "11:40: a method must be wri",
+  ]);
+  assert.match(
+    (await run("put")).stderr,
+    /never\.json:12:33: a method must be written as it is sent/,
+  );
+});
+
+test("S0-05 a token that is none is refused by every command, and not repeated", async () => {
+  const env = { ...GOOD, GATEPASS_ACCESS_TOKEN: "hunter2 hunter3" };
+  for (const args of [
+    ["status"],
+    ["token"],
+    ["exec", "--", "true"],
+    ["request", "https://api.example/"],
+    ["doctor", "--config-test"],
+    ["serve", "--config-test"],
+    ["login"],
+  ]) {
+    const { code, stdout, stderr } = await gatepass.run(args, { env });
+    assert.deepEqual([code, stdout], [2, ""], args.join(" "));
+    assert.match(stderr, /GATEPASS_ACCESS_TOKEN: that is not a token \(RFC 6750 section 2\.1\)\./);
+    assert.doesNotMatch(stderr, /hunter/);
+  }
+  const good = await gatepass.run(["status"], {
+    env: { GATEPASS_ACCESS_TOKEN: "a.b-c_d~e+f/g==" },
+  });
+  assert.equal(good.code, 0, good.stderr);
+});
+
 test("a file that is not JSON is shown by its place and never repeated", async () => {
   for (const [text, place] of [
     ['{\n  "issuer": hunter2\n}', "2:13"],

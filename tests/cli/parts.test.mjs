@@ -1,9 +1,10 @@
 // Parts of the command that are better looked at by themselves.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
@@ -58,6 +59,71 @@ test("S1-07 a lock whose holder shows no life is taken by one of those who wait,
   });
   assert.ok(existsSync(path), "the other one's lock stays");
 });
+
+/** A lock as this process writes it, with something else in place of a part. */
+async function lockOf(alone, path, change) {
+  const other = makeLock();
+  let held;
+  await alone(other, 1000, async () => void (held = JSON.parse(readFileSync(other, "utf8"))));
+  writeFileSync(path, JSON.stringify({ ...held, ...change(held) }));
+}
+
+/** The number of a process that has ended. */
+const gone = () => spawnSync(process.execPath, ["-e", ""]).pid;
+
+test("S1-07 the lock of a process that is gone is taken at once, but not that of another container or machine of the same name", async () => {
+  const { alone } = await load("cli/process-lock.js");
+  const path = makeLock();
+  const take = () => alone(path, 300, async () => {});
+  await lockOf(alone, path, () => ({ pid: gone() }));
+  await take();
+  const pid = gone();
+  await lockOf(alone, path, ({ host }) => ({ pid, host: `${host} pid:[1]` }));
+  await assert.rejects(take(), { exitCode: 4 });
+  await lockOf(alone, path, () => ({ pid, host: hostname() }));
+  if (existsSync("/proc/self/ns/pid")) await assert.rejects(take(), { exitCode: 4 });
+  else await take();
+});
+
+/** Another namespace of processes, as containers have it; not every user may make one. */
+const UNSHARE = ["-p", "-f", "--mount-proc"];
+const noUnshare =
+  spawnSync("unshare", [...UNSHARE, "true"]).status !== 0 && "unshare -p is not possible here";
+
+test(
+  "S1-07 a process in another namespace waits for the one that holds the lock",
+  { skip: noUnshare },
+  async (t) => {
+    const path = makeLock();
+    const module = join(project, "node_modules/gatepass/dist/cli/process-lock.js");
+    const script = (work) => `
+    const { alone } = await import(${JSON.stringify(module)});
+    try {
+      await alone(${JSON.stringify(path)}, 500, async ({ isMine }) => { ${work} });
+    } catch ({ exitCode }) {
+      console.log("failed", exitCode);
+    }`;
+    const node = (work) => [process.execPath, "--input-type=module", "-e", script(work)];
+    const [program, ...args] = node(
+      `console.log("held"); await new Promise((resolve) => process.stdin.once("data", resolve));
+     console.log("mine", isMine()); process.stdin.destroy();`,
+    );
+    const holder = spawn(program, args);
+    t.after(() => holder.kill("SIGKILL"));
+    let said = "";
+    await new Promise((resolve) =>
+      holder.stdout.on("data", (data) => {
+        said += data;
+        resolve();
+      }),
+    );
+    const other = spawnSync("unshare", [...UNSHARE, ...node('console.log("got in");')]);
+    assert.equal(String(other.stdout), "failed 4\n", String(other.stderr));
+    holder.stdin.write("go\n");
+    await once(holder, "close");
+    assert.equal(said, "held\nmine true\n");
+  },
+);
 
 test("S1-07 a lock that is held for too long is a timeout", async () => {
   const { alone } = await load("cli/process-lock.js");

@@ -91,6 +91,89 @@ async function startProgram(t, answer) {
 const granted = () =>
   Response.json({ access_token: "a-token", token_type: "Bearer", expires_in: 3600 });
 
+/** A provider that knows devices, and publishes nothing by default; the token lives for `seconds`. */
+const startDevices = (t, seconds, isPublished = false) =>
+  startProvider(t, {
+    answer: (url) => {
+      const { origin, pathname } = new URL(url);
+      if (pathname.includes("/.well-known/")) {
+        if (!isPublished) return new Response("", { status: 404 });
+        return Response.json({
+          issuer: origin,
+          authorization_endpoint: `${origin}/authorize`,
+          token_endpoint: `${origin}/token`,
+          device_authorization_endpoint: `${origin}/device`,
+          response_types_supported: ["code"],
+        });
+      }
+      if (pathname === "/device") {
+        return Response.json({
+          ...{ device_code: "d", user_code: "ABCD", expires_in: 600, interval: 1 },
+          verification_uri: `${origin}/activate`,
+        });
+      }
+      if (pathname !== "/token") return undefined;
+      const lives = { token_type: "Bearer", expires_in: seconds, refresh_token: "r" };
+      return Response.json({ access_token: "of-a-device", ...lives });
+    },
+  });
+
+test("S0-10 a device login needs a token and a device endpoint, and names the one that is missing", async (t) => {
+  const provider = await startDevices(t, 3600);
+  const { env: own, tokens } = makeHome();
+  const env = { ...own, GATEPASS_CLIENT_ID: "tv", GATEPASS_STORE: "file" };
+  const [token, device] = ["token", "device"].map((name) => [
+    `--${name}-url`,
+    `${provider.issuer}/${name}`,
+  ]);
+  const login = (...args) => gatepass.run(["login", "--no-browser", ...args.flat()], { env });
+  for (const [args, missing] of [
+    [["--device", token], ["deviceUrl"]],
+    [["--device", device], ["tokenUrl"]],
+    [["--device"], ["deviceUrl", "tokenUrl"]],
+    [["--flow", "device", token], ["deviceUrl"]],
+    [[token, device], ["authUrl"]],
+  ]) {
+    const { code, stderr } = await login(...args);
+    assert.equal(code, 2, stderr);
+    const named = [...stderr.matchAll(/(\w+Url) \([^)]*\) is not set\./g)].map(([, name]) => name);
+    assert.deepEqual(named, missing, stderr);
+  }
+  // Where it is published it need not be given.
+  const { issuer } = await startDevices(t, 3600, true);
+  const near = ["--token-url", `${issuer}/token`, "--scopes", "read"];
+  const found = await gatepass.run(["login", "--no-browser", "--device", ...near], {
+    env: { ...env, ...makeHome().env },
+  });
+  assert.equal(found.code, 0, found.stderr);
+  const done = await login("--device", token, device);
+  assert.equal(done.code, 0, done.stderr);
+  // Nor does anything else that has no browser need to know where one would sign in.
+  for (const renew of [() => {}, age]) {
+    renew(tokens);
+    const kept = await gatepass.run(["token", ...token], { env });
+    assert.deepEqual([kept.code, kept.stdout], [0, "of-a-device\n"], kept.stderr);
+  }
+  assert.ok(Date.parse(read(tokens).expires_at) > Date.now());
+  const over = await gatepass.run(["logout", ...token], { env });
+  assert.equal(over.code, 0, over.stderr);
+});
+
+test("login takes no port that there is not", async (t) => {
+  const provider = await startProvider(t);
+  const env = {
+    ...makeHome().env,
+    GATEPASS_ISSUER: provider.issuer,
+    GATEPASS_CLIENT_ID: provider.clientId,
+    GATEPASS_STORE: "file",
+  };
+  for (const port of ["70000", "65536", "99999", "-1", "x", "8088.5", ""]) {
+    const { code, stderr } = await gatepass.run(["login", `--port=${port}`], { env });
+    assert.equal(code, 2, `${port}: ${stderr}`);
+    assert.match(stderr, /--port must be a whole number from 0 to 65535/);
+  }
+});
+
 test("S0-03 a device login that is interrupted ends, and asks no more", async (t) => {
   let polls = 0;
   const provider = await startProvider(t, {
@@ -237,6 +320,43 @@ test("S1-01 a token that was asked for something else is another token", async (
     await token(...args);
     await token(...args);
     assert.equal(asked.length, before + 1, args.join(" "));
+  }
+});
+
+test("S0-12 lists are read alike from flag, variable and file: at spaces, and commas are sent as they are", async (t) => {
+  const { asked, env } = await startProgram(t, granted);
+  const scopes = "activity:read_all,activity:write  profile";
+  const resources = "https://a.example/x,y https://b.example/";
+  const file = join(makeFolder("lists"), "gatepass.json");
+  const ways = [
+    { args: ["--scopes", scopes, "--resources", resources] },
+    { args: scopes.split(/ +/).flatMap((one) => ["--scopes", one]), more: { resources } },
+    { args: [], own: { GATEPASS_SCOPES: scopes, GATEPASS_RESOURCES: resources } },
+    { args: [], own: { GATEPASS_SCOPE: scopes, GATEPASS_RESOURCES: resources } },
+    { args: [], more: { scopes, resources } },
+    { args: [], more: { scopes: [scopes], resources: resources.split(" ") } },
+    { args: [], more: { scopes: scopes.split(/ +/), resources: [resources] } },
+  ];
+  for (const [at, { args, own, more = {} }] of ways.entries()) {
+    writeFileSync(file, JSON.stringify(more));
+    const config = ["--config", file, "--store", "none"];
+    const { code, stderr } = await gatepass.run(["token", ...config, ...args], {
+      env: { ...env, ...own },
+    });
+    assert.equal(code, 0, stderr);
+    const { form } = asked.at(-1);
+    assert.equal(form.get("scope"), "activity:read_all,activity:write profile", `way ${at}`);
+    assert.deepEqual(form.getAll("resource"), resources.split(" "), `way ${at}`);
+  }
+  assert.equal(asked.length, ways.length);
+  // A name with a space in it stands in a list of the file.
+  for (const [audience, sent] of [
+    [["My API"], "My API"],
+    ["a,b", "a,b"],
+  ]) {
+    writeFileSync(file, JSON.stringify({ audience }));
+    assert.equal((await gatepass.run(["token", "--config", file], { env })).code, 0);
+    assert.equal(asked.at(-1).form.get("audience"), sent);
   }
 });
 

@@ -32,7 +32,7 @@ async function judge(settings) {
   const file = join(gatepass.project, "judged.json");
   writeFileSync(file, JSON.stringify(settings));
   const { code, stderr } = await gatepass.run(["serve", "--config-test", "--config", file], {
-    env: { SECRET: "a secret of the tests", ISSUER: "https://as.example" },
+    env: { SECRET: "a secret of the tests", ISSUER: "https://as.example", METHOD: "PUT" },
   });
   return { bySchema: validate(settings), byProgram: code === 0, stderr };
 }
@@ -51,6 +51,8 @@ test("S1-02 the schema that is shipped takes what the program takes", async () =
     { ...GOOD, clientSecret: { command: ["echo", "x"] }, port: 0, metrics: true },
     { ...GOOD, audience: ["a", "b"], routes: [{ path: "/x/*", methods: ["GET"], scopes: "read" }] },
     { ...GOOD, $schema: "./schema.json", guard: { clockTolerance: 10 } },
+    { ...GOOD, routes: [{ path: "/x", methods: ["M-SEARCH", "${METHOD}"] }] },
+    { ...GOOD, servers: { one: { urls: ["https://a.example", "http://127.0.0.1:8080/a/*/b"] } } },
   ]) {
     const { bySchema, byProgram, stderr } = await judge(settings);
     assert.ok(bySchema, JSON.stringify(validate.errors));
@@ -68,6 +70,18 @@ test("S1-02 the schema refuses what the program refuses, by line and column", as
     { ...GOOD, routes: [{ path: "x" }] },
     { ...GOOD, routes: [{ path: "/x", scope: "read" }] },
     { servers: { one: { port: 1 } }, ...GOOD },
+    { ...GOOD, routes: [{ path: "/x", methods: ["GET", "get"] }] },
+    { ...GOOD, routes: [{ path: "/x", methods: [] }] },
+    ...[
+      "https://a.example/*",
+      [],
+      ["nonsense"],
+      [5],
+      ["/path"],
+      ["ftp://a.example/"],
+      ["https://*.example/"],
+      ["https://a.example/?a=b"],
+    ].map((urls) => ({ ...GOOD, servers: { one: { urls } } })),
   ]) {
     const { bySchema, byProgram, stderr } = await judge(settings);
     assert.deepEqual([bySchema, byProgram], [false, false], JSON.stringify(settings));

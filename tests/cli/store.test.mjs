@@ -1,11 +1,22 @@
 // What is kept between two runs: whose it is, and who can reach it.
 
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { before, test } from "node:test";
 
-import { iso, loginsOf, makeHome, read } from "../support/login.mjs";
+import { age, iso, loginsOf, makeHome, read } from "../support/login.mjs";
+import { lacks } from "../support/needed.mjs";
 import { installProgram, startProvider } from "../support/program.mjs";
 
 let gatepass;
@@ -208,4 +219,191 @@ test("S2-22 a folder that others can read is narrowed where it holds nothing but
   chmodSync(fresh, 0o755);
   await run(["token"], place);
   assert.deepEqual([mode(fresh), mode(join(fresh, "tokens.json"))], ["755", "600"]);
+});
+
+/** Runs the command behind a line of bash, such as a limit for the size of files. */
+async function behind(line, args, env) {
+  const script = `${line} "$@"`;
+  const child = spawn("bash", ["-c", script, "bash", process.execPath, gatepass.program, ...args], {
+    env: { ...env, NO_COLOR: "1" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.on("data", (data) => (stdout += data));
+  child.stderr.on("data", (data) => (stderr += data));
+  const [code] = await once(child, "close");
+  return { code, stdout, stderr };
+}
+
+/** As on a disk that is nearly full: no file may be longer than 1024 bytes. */
+const LITTLE_ROOM = "ulimit -f 1; exec";
+const noBash = lacks("bash");
+
+test(
+  "S0-15 where new tokens cannot be kept the refresh token is not sent, and the login stays",
+  { skip: noBash },
+  async (t) => {
+    const provider = await startProvider(t);
+    const { settings, tokens } = await logIn(t, provider);
+    age(tokens);
+    const kept = readFileSync(tokens, "utf8");
+    const asked = provider.count("/token");
+    const { code, stdout, stderr } = await behind(LITTLE_ROOM, ["token"], settings);
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.match(
+      stderr,
+      /Token refresh failed: .*tokens\.json cannot be written \(EFBIG\)\.\n.*The login is kept/,
+    );
+    assert.equal(provider.count("/token"), asked);
+    assert.equal(readFileSync(tokens, "utf8"), kept);
+    assert.deepEqual(readdirSync(dirname(tokens)), ["tokens.json"]);
+    const { code: later, stderr: why } = await gatepass.run(["token"], { env: settings });
+    assert.equal(later, 0, why);
+  },
+);
+
+test(
+  "a token that is good for a while is handed out where a new one cannot be kept, and one hears of it",
+  { skip: noBash },
+  async (t) => {
+    const provider = await startProvider(t);
+    const { settings, tokens } = await logIn(t, provider);
+    const { access_token } = read(tokens);
+    const times = { issued_at: iso(-600e3), expires_at: iso(100e3) };
+    writeFileSync(tokens, JSON.stringify({ ...read(tokens), ...times }));
+    const { code, stdout, stderr } = await behind(LITTLE_ROOM, ["token"], settings);
+    assert.deepEqual([code, stdout], [0, `${access_token}\n`], stderr);
+    assert.match(stderr, /^Not renewed: .*tokens\.json cannot be written \(EFBIG\)\.$/m);
+  },
+);
+
+test("S0-15 a text that does not fit leaves the one that is there", { skip: noBash }, async () => {
+  const { env, tokens } = makeHome();
+  mkdirSync(dirname(tokens), { recursive: true, mode: 0o700 });
+  writeFileSync(tokens, "before", { mode: 0o600 });
+  const vault = JSON.stringify(join(gatepass.project, "node_modules/gatepass/dist/cli/vault.js"));
+  const given = JSON.stringify({ store: "file", storePath: tokens });
+  const script = `
+    const { openVault } = await import(${vault});
+    const vault = await openVault({ text: (name) => (${given})[name] });
+    try {
+      vault.write("x".repeat(1534));
+    } catch ({ exitCode, message }) {
+      console.log(exitCode, message);
+    }`;
+  const child = spawn(
+    "bash",
+    ["-c", `${LITTLE_ROOM} "$@"`, "bash", process.execPath, "--input-type=module", "-e", script],
+    { env },
+  );
+  let said = "";
+  child.stdout.on("data", (data) => (said += data));
+  await once(child, "close");
+  assert.equal(said, `1 ${tokens} cannot be written (EFBIG).\n`);
+  assert.equal(readFileSync(tokens, "utf8"), "before");
+  assert.deepEqual(readdirSync(dirname(tokens)), ["tokens.json"]);
+});
+
+test(
+  "login tries whether tokens can be kept before it shows an address",
+  { skip: noBash },
+  async (t) => {
+    const provider = await startProvider(t);
+    const { env } = makeHome();
+    const settings = {
+      ...env,
+      GATEPASS_ISSUER: provider.issuer,
+      GATEPASS_CLIENT_ID: provider.clientId,
+      GATEPASS_STORE: "file",
+    };
+    for (const way of [["--no-browser"], ["--device"]]) {
+      const args = ["login", "--json", "--port", "0", ...way];
+      const { code, stdout, stderr } = await behind(LITTLE_ROOM, args, settings);
+      assert.deepEqual([code, stderr], [1, ""]);
+      const { error, exit_code, problems } = JSON.parse(stdout);
+      assert.deepEqual([error, exit_code], ["storage_unavailable", 1]);
+      assert.match(problems.join(), /tokens\.json cannot be written \(EFBIG\)/);
+    }
+    assert.equal(provider.count("/token"), 0);
+  },
+);
+
+test("what the system says of a file is told with the file's name, and not by a stack", async (t) => {
+  const provider = await startProvider(t);
+  const { env, home } = makeHome();
+  const file = join(home, "a-file");
+  writeFileSync(file, "");
+  const settings = {
+    ...env,
+    GATEPASS_ISSUER: provider.issuer,
+    GATEPASS_CLIENT_ID: provider.clientId,
+    GATEPASS_STORE: "file",
+    GATEPASS_STORE_PATH: join(file, "folder/tokens.json"),
+  };
+  const program = {
+    ...settings,
+    GATEPASS_FLOW: "client_credentials",
+    GATEPASS_CLIENT_SECRET: "a-secret-of-the-program",
+  };
+  for (const [args, given] of [
+    [["status"], settings],
+    [["token"], settings],
+    [["login", "--port", "0"], settings],
+    [["logout"], settings],
+    [["token"], program],
+  ]) {
+    const plain = await gatepass.run(args, { env: given });
+    assert.deepEqual([plain.code, plain.stdout], [1, ""], args.join(" "));
+    assert.match(
+      plain.stderr,
+      /^Error: .*a-file\/folder\/tokens\.json cannot be read \(ENOTDIR\)\.\n$/,
+    );
+    const json = await gatepass.run([...args, "--json"], { env: given });
+    assert.deepEqual([json.code, json.stderr], [1, ""]);
+    assert.equal(JSON.parse(json.stdout).error, "storage_unavailable");
+  }
+});
+
+test("a lock or a folder that cannot be made is told with its name", async () => {
+  const load = (file) => import(join(gatepass.project, "node_modules/gatepass/dist/cli", file));
+  const [{ alone }, { openVault }] = await Promise.all([load("process-lock.js"), load("vault.js")]);
+  const { home } = makeHome();
+  const file = join(home, "a-file");
+  writeFileSync(file, "");
+  const lock = join(file, "tokens.json.lock");
+  await assert.rejects(
+    alone(lock, 1000, async () => {}),
+    { name: "Failure", exitCode: 1, message: `${lock} cannot be written (ENOTDIR).` },
+  );
+  const given = { store: "file", storePath: join(file, "folder/tokens.json") };
+  const vault = await openVault({ text: (name) => given[name] });
+  const expected = {
+    name: "Failure",
+    exitCode: 1,
+    message: `${join(file, "folder")} cannot be written (ENOTDIR).`,
+  };
+  assert.throws(() => vault.write("x"), expected);
+  const { prove } = vault;
+  assert.throws(() => prove(), { name: "Failure", exitCode: 1 });
+});
+
+test(
+  "an output that is full is a failure with a name",
+  { skip: noBash || (!existsSync("/dev/full") && "there is no /dev/full") },
+  async () => {
+    const env = { ...makeHome().env, GATEPASS_ACCESS_TOKEN: "a-token" };
+    const line = 'full() { exec "$@" > /dev/full; }; full';
+    const { code, stderr } = await behind(line, ["token"], env);
+    assert.deepEqual([code, stderr], [1, "Error: Standard output cannot be written (ENOSPC).\n"]);
+  },
+);
+
+test("exec says so where the system refuses to begin a program", async () => {
+  const { env: own, home } = makeHome();
+  const file = join(home, "token");
+  writeFileSync(file, "a".repeat(1_040_000));
+  const env = { ...own, GATEPASS_ACCESS_TOKEN_FILE: file };
+  const { code, stdout, stderr } = await gatepass.run(["exec", "--", "true"], { env });
+  assert.deepEqual([code, stdout], [1, ""]);
+  assert.match(stderr, /^Error: The program cannot be run \(E2BIG\)\.\n$/);
 });
