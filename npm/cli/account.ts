@@ -686,6 +686,7 @@ export function failureOf(error: GatepassError, configuration?: Configuration): 
     details.error,
     details.errorDescription,
     details.snippet,
+    details.requestId === undefined ? "" : `request ${details.requestId}`,
   ].filter((part) => part !== undefined && part !== "");
   const setting = SETTING_OF[at?.split(".").at(-1) ?? ""] ?? at;
   const where = configuration?.found(setting as SettingName)?.where;

@@ -313,12 +313,12 @@ test("S1-06 a provider that is busy is asked again, and one that says no is not"
 test("S1-23 what the provider said of a refusal is told, with its status and what came, and no secret", async (t) => {
   const refusal = Response.json(
     { error: "invalid_scope", error_description: "No scope of yours" },
-    { status: 400 },
+    { status: 400, headers: { "x-request-id": "req-7" } },
   );
   const { env } = await startTokens(t, { answers: [refusal] });
   const { code, stderr } = await gatepass.run(["token"], { env });
   assert.equal(code, 5);
-  assert.match(stderr, /HTTP 400: invalid_scope: No scope of yours/);
+  assert.match(stderr, /HTTP 400: invalid_scope: No scope of yours: request req-7/);
   const page = () => new Response(`<h1>Bad gateway</h1> ${SECRET}`, { status: 502 });
   const broken = await startTokens(t, { answers: [page(), page(), page()] });
   const failed = await gatepass.run(["token"], { env: broken.env });
