@@ -47,6 +47,7 @@ export const login: Command = {
     if (account.flow === "client_credentials") {
       // There is nobody to sign in: whether a token can be got is all there is to try.
       await account.accessToken();
+      if (flags["json"] === true) terminal.out(JSON.stringify(statusOf(account)));
       terminal.err(terminal.err.green("The credentials are good; no login is needed."));
       return 0;
     }

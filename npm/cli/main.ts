@@ -59,7 +59,7 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     if (!command) {
       throw misconfigured(`There is no command "${plain(name)}". gatepass help lists them.`);
     }
-    const { flags, operands } = read(command, rest);
+    const { flags, operands } = read(command, rest[0] === "-h" ? ["--help"] : rest);
     if (flags["help"] === true) {
       terminal.out(helpOf(command));
       return 0;

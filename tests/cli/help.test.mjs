@@ -35,6 +35,7 @@ test("help is found in every usual way", async () => {
   assert.equal((await gatepass.run([])).stdout, stdout);
   assert.equal((await gatepass.run(["--help"])).stdout, stdout);
   const serve = await gatepass.run(["serve", "--help"]);
+  assert.equal((await gatepass.run(["serve", "-h"])).stdout, serve.stdout);
   assert.equal(serve.stdout, (await gatepass.run(["help", "serve"])).stdout);
   const nothing = await gatepass.run(["help", "nothing"]);
   assert.deepEqual([nothing.code, nothing.stdout], [2, ""]);

@@ -510,8 +510,9 @@ test("the real provider gives the program a token, and login says that none is n
   const token = await gatepass.run(["token"], { env });
   assert.equal(token.code, 0, token.stderr);
   assert.match(token.stdout, /^\S{20,}\n$/);
-  const login = await gatepass.run(["login"], { env });
+  const login = await gatepass.run(["login", "--json"], { env });
   assert.equal(login.code, 0);
+  assert.equal(typeof JSON.parse(login.stdout), "object");
   assert.match(login.stderr, /no login is needed/);
 });
 
