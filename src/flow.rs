@@ -20,7 +20,7 @@
 //!     );
 //!     let body = r#"{"issuer":"https://as.example","jwks_uri":"https://as.example/jwks"}"#;
 //!     let headers = vec![("content-type", "application/json".into())];
-//!     HttpResponse::new(200, headers, body.into())
+//!     request.answer(200, headers, body.into())
 //! }
 //!
 //! fn run<F: Flow>(flow: &mut F, shared: &mut F::Shared) -> Result<F::Output, gatepass::Error> {

@@ -15,6 +15,7 @@
 //! The modules stand in the order of that drawing; each may use only what stands above it.
 
 // Root words: no HTTP, no JSON, no clock.
+mod base64url;
 pub mod error;
 #[cfg(feature = "flows")]
 pub mod random;

@@ -141,7 +141,7 @@ fn s3_03_requests_for_tokens_are_built_and_answers_read_without_sending() {
                 };
                 let headers = vec![("content-type", "application/json".to_owned())];
                 let body = serde_json::to_vec(answer).unwrap();
-                event = Event::Answer(HttpResponse::new(200, headers, body));
+                event = Event::Answer(request.answer(200, headers, body));
                 asked.push(request);
             }
             Step::Done(granted) => break granted,

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// The layers, from the bottom. A module may use its own layer's modules only where they are one
 /// folder, and everything below.
 const LAYERS: &[&[&str]] = &[
-    &["error", "random", "secret", "time"],
+    &["base64url", "error", "random", "secret", "time"],
     &["http"],
     &["jose"],
     &["options"],

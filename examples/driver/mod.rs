@@ -117,7 +117,7 @@ impl Driver {
         let limit = u64::try_from(request.max_body).unwrap_or(u64::MAX);
         let body = answer.body_mut().with_config().limit(limit).read_to_vec();
         let body = body.map_err(|error| unreachable(&error))?;
-        Ok(HttpResponse::new(answer.status().as_u16(), headers, body))
+        Ok(request.answer(answer.status().as_u16(), headers, body))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The authorization request (RFC 6749 section 4.1.1, RFC 7636 section 4.3, OpenID Connect Core
 //! section 3.1.2.1).
 
+use crate::base64url;
 use crate::client::config::parameters;
 use crate::client::dpop::AskProven;
 use crate::client::exchange::types;
@@ -14,7 +15,6 @@ use crate::http::Url;
 use crate::http::form::Form;
 use crate::http::json::{Object, Value};
 use crate::issuer::{Discover, Metadata};
-use crate::jose::base64url_encode;
 use crate::options::{Options, invalid};
 use crate::random::Entropy;
 use crate::time::{Lifetime, Timestamp};
@@ -235,7 +235,7 @@ impl AuthorizationRequest {
 }
 
 /// The longest `returnTo`: it waits in storage beside others.
-const MAX_RETURN_TO: usize = 8 * 1024;
+pub(super) const MAX_RETURN_TO: usize = 8 * 1024;
 
 /// Common servers and proxies stop at 8 KiB for the request line.
 const LONG_URL: usize = 8000;
@@ -426,7 +426,7 @@ pub(super) fn request(
     let [state, nonce, verifier] = entropy.values();
     // The page at the redirect URI is told by the end of the state whose callback it has: nothing
     // else survives a provider that cuts all ties between windows (Cross-Origin-Opener-Policy).
-    let mut state = base64url_encode(state);
+    let mut state = base64url::encode(state);
     state.push_str(match options.mode {
         Mode::Redirect => "",
         Mode::Popup => ".popup",
@@ -434,7 +434,7 @@ pub(super) fn request(
     });
     let verifier = CodeVerifier::make(verifier);
     let is_openid = config.scope.split(' ').any(|scope| scope == "openid");
-    let nonce = is_openid.then(|| base64url_encode(nonce));
+    let nonce = is_openid.then(|| base64url::encode(nonce));
 
     let mut form = Form::new();
     form.push("response_type", "code");

@@ -2,17 +2,17 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::base64url;
 use crate::client::{Client, resource};
 use crate::error::{Error, ErrorKind};
 use crate::flow::{Event, Flow, Step};
-use crate::http::form::{self, Form};
+use crate::http::form::Form;
 use crate::http::json::Object;
 use crate::http::{HttpRequest, HttpResponse, Purpose, Url};
 #[cfg(feature = "backend")]
 use crate::issuer::Shown;
 use crate::jose::{
     Algorithm, KeyName, SigningKey, Thumbprint, TokenNames, UnsignedToken, VerificationKey,
-    base64url_encode,
 };
 use crate::secret::Secret;
 use crate::time::{Lifetime, Timestamp};
@@ -113,7 +113,7 @@ impl DpopKey {
                 "ath",
                 about
                     .access_token
-                    .map(|token| base64url_encode(&Sha256::digest(token))),
+                    .map(|token| base64url::encode(&Sha256::digest(token))),
             )
             // EXPOSE: it goes back to the origin that gave it.
             .with_some("nonce", nonce.map(|nonce| nonce.expose().as_str()));
@@ -205,16 +205,6 @@ impl AskProven {
                 if demands && !core::mem::replace(&mut self.has_retried, true) {
                     return self.send(client, now);
                 }
-                // EXPOSE: it is taken out of what the provider says of an error.
-                let sent = self
-                    .request
-                    .body
-                    .as_ref()
-                    .map(|body| body.expose().as_str());
-                let response = match sent {
-                    Some(sent) if response.status() >= 400 => response.without(form::secrets(sent)),
-                    _ => response,
-                };
                 Ok(Step::Done(response))
             }
             _ => Err(ErrorKind::FlowMisused.into()),

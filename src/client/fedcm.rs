@@ -6,11 +6,11 @@
 
 use core::fmt;
 
+use crate::base64url;
 use crate::client::Client;
 use crate::error::{Details, Error, ErrorKind, Phase, clean};
 use crate::http::Url;
 use crate::http::json::{self, Object, Value};
-use crate::jose::base64url_encode;
 use crate::options::{Options, invalid};
 use crate::random::Entropy;
 
@@ -100,7 +100,7 @@ fn read(object: &Object, client: &Client, entropy: &Entropy) -> Result<FedCmRequ
         return Err(Error::new(ErrorKind::UrlInsecure, "configUrl"));
     }
     let [nonce, ..] = entropy.values();
-    let nonce = base64url_encode(nonce);
+    let nonce = base64url::encode(nonce);
 
     // It stands in `params`, where it belongs now, and beside them, where it belonged at first and
     // where Firefox and older Chromium look for it. Whoever looks into both finds the same.

@@ -2,8 +2,9 @@
 
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
+use crate::base64url;
 use crate::error::{Error, ErrorKind};
-use crate::jose::{Algorithm, Claims, Hash, Header, Verified, base64url_encode};
+use crate::jose::{Algorithm, Claims, Hash, Header, Verified};
 use crate::secret::ct_eq;
 use crate::time::{Lifetime, Timestamp};
 
@@ -244,7 +245,7 @@ fn half_hash(algorithm: Algorithm, token: &str) -> String {
         Hash::Sha512 => Sha512::digest(token.as_bytes()).to_vec(),
     };
     let (half, _) = digest.split_at(digest.len() / 2);
-    base64url_encode(half)
+    base64url::encode(half)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Signing out (OpenID Connect RP-Initiated Logout 1.0, RFC 7009).
 
-use crate::client::authorize::stays_here;
+use crate::base64url;
+use crate::client::authorize::{MAX_RETURN_TO, stays_here};
 use crate::client::dpop::AskProven;
 use crate::client::{Client, PendingLogout};
 use crate::error::{Error, ErrorKind, Phase};
@@ -9,7 +10,6 @@ use crate::http::form::Form;
 use crate::http::json::Object;
 use crate::http::{HttpResponse, Purpose};
 use crate::issuer::Discover;
-use crate::jose::base64url_encode;
 use crate::options::{Options, invalid};
 use crate::random::Entropy;
 use crate::secret::Secret;
@@ -46,7 +46,8 @@ impl SignOutOptions {
     ///
     /// # Errors
     ///
-    /// `config_invalid`; `returnTo` must begin with one slash, so that nobody is sent elsewhere.
+    /// `config_invalid`; `returnTo` must begin with one slash, so that nobody is sent elsewhere,
+    /// and have at most 8 KiB.
     pub fn from_options(object: &Object) -> Result<Self, Error> {
         read(object).map_err(|error| error.during(Phase::SignOut))
     }
@@ -63,7 +64,7 @@ fn read(object: &Object) -> Result<SignOutOptions, Error> {
         parameters.push(("ui_locales", locales.join(" ")));
     }
     let return_to = options.string("returnTo")?;
-    if !return_to.is_none_or(stays_here) {
+    if !return_to.is_none_or(|text| text.len() <= MAX_RETURN_TO && stays_here(text)) {
         return Err(invalid("returnTo"));
     }
     Ok(SignOutOptions {
@@ -263,7 +264,7 @@ impl SignOut {
         form.push("client_id", &config.client_id);
         if let Some(uri) = &config.post_logout_redirect_uri {
             let [state, ..] = entropy.values();
-            let state = base64url_encode(state);
+            let state = base64url::encode(state);
             form.push(config.post_logout_redirect_parameter, uri.as_str());
             form.push("state", &state);
             let return_to = self.options.return_to.take();

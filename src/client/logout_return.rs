@@ -13,7 +13,7 @@ const LOGOUT_TIME: Lifetime = Lifetime::from_seconds(600);
 /// The most sign-outs that wait: users close the page at the provider.
 const MOST: usize = 5;
 /// The longest text that is read back.
-const MAX_BYTES: usize = 32 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
 /// What is kept of a sign-out until the user's return.
 #[derive(Clone, Debug)]
@@ -87,6 +87,9 @@ impl PendingLogouts {
         let surplus = waiting.len().saturating_sub(MOST.saturating_sub(1));
         waiting.drain(..surplus);
         waiting.push(logout);
+        while self.0.len() > 1 && self.to_json().len() > MAX_BYTES {
+            self.0.remove(0);
+        }
     }
 
     /// Checks the URL to which the provider sent the user back, and takes the sign-out that waited
@@ -183,5 +186,20 @@ mod tests {
         assert_eq!(logouts.0.len(), MOST);
         logouts.add(PendingLogout::new("x".into(), None, at(601)), at(601));
         assert_eq!(logouts.0.len(), 1);
+    }
+
+    #[test]
+    fn what_is_kept_is_never_too_long_to_be_read() {
+        // As long as the option may be, and six times as long in JSON.
+        let long = Some(format!("/{}", "\u{1}".repeat(8191)));
+        let mut logouts = PendingLogouts::default();
+        for state in ["a", "b", "c"] {
+            logouts.add(PendingLogout::new(state.into(), long.clone(), at(0)), at(0));
+        }
+        let text = logouts.to_json();
+        assert!(text.len() <= MAX_BYTES);
+        let read = PendingLogouts::read(Some(&text));
+        assert_eq!(read.0.len(), 1);
+        assert_eq!(read.0[0].state, "c");
     }
 }

@@ -3,12 +3,13 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::base64url;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Checked, Event, Flow, ProofUse, Reports, Step};
 use crate::http::form::{self, Repeated};
 use crate::http::json::{Object, Value};
 use crate::issuer::{Discover, KeyTrials, Provider, Replays, Verify};
-use crate::jose::{Algorithm, Algorithms, Claims, Unverified, base64url_encode};
+use crate::jose::{Algorithm, Algorithms, Claims, Unverified};
 use crate::options::{Options, invalid};
 use crate::secret::{Secret, ct_eq};
 use crate::time::{Lifetime, Timestamp};
@@ -410,7 +411,7 @@ impl CheckLogout {
             Replays::Elsewhere => {
                 self.stage = Stage::Remembering(token);
                 Ok(Step::Remember(ProofUse {
-                    key: base64url_encode(&name),
+                    key: base64url::encode(&name),
                     lifetime: ends_at.since(now),
                 }))
             }

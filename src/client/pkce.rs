@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::jose::base64url_encode;
+use crate::base64url;
 use crate::random::VALUE_BYTES;
 use crate::secret::Secret;
 
@@ -14,7 +14,7 @@ pub struct CodeVerifier(Secret<String>);
 impl CodeVerifier {
     /// Makes a verifier from random bytes.
     pub(crate) fn make(bytes: &[u8; VALUE_BYTES]) -> Self {
-        Self(Secret::new(base64url_encode(bytes)))
+        Self(Secret::new(base64url::encode(bytes)))
     }
 
     /// Reads a verifier that was stored; `None` when it is none: 43 to 128 unreserved characters.
@@ -39,7 +39,7 @@ impl CodeVerifier {
 
 /// The S256 challenge of a verifier (RFC 7636 section 4.2).
 pub fn challenge(verifier: &str) -> String {
-    base64url_encode(&Sha256::digest(verifier.as_bytes()))
+    base64url::encode(&Sha256::digest(verifier.as_bytes()))
 }
 
 #[cfg(test)]

@@ -341,7 +341,7 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jose::base64url_encode;
+    use crate::base64url;
 
     const ISSUER: &str = "https://as.example";
 
@@ -390,7 +390,7 @@ mod tests {
     }
 
     fn token(header: &str, claims: &str) -> Secret<String> {
-        let part = |text: &str| base64url_encode(text.as_bytes());
+        let part = |text: &str| base64url::encode(text.as_bytes());
         Secret::new(format!(
             "{}.{}.{}",
             part(header),

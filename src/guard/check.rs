@@ -1,5 +1,6 @@
 //! From a request's token to its principal.
 
+use crate::base64url;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, ProofUse, Step};
 use crate::guard::dpop::Proven;
@@ -11,7 +12,7 @@ use crate::guard::{
     BearerToken, Guard, Need, Principal, Refusal, RequestFacts, Verdict, access_token, binding,
 };
 use crate::issuer::{KeyTrials, Replays, Verify};
-use crate::jose::{DpopProof, Unverified, base64url_encode};
+use crate::jose::{DpopProof, Unverified};
 use crate::time::Timestamp;
 
 /// The flow that checks one token.
@@ -310,7 +311,7 @@ impl Check {
             Replays::Elsewhere => {
                 self.stage = Stage::Remembering(principal.into());
                 Ok(Step::Remember(ProofUse {
-                    key: base64url_encode(&name),
+                    key: base64url::encode(&name),
                     lifetime: ends_at.since(now),
                 }))
             }

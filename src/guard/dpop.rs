@@ -1,12 +1,13 @@
 //! Proofs of possession at the resource server (RFC 9449 sections 7 to 9).
 
+use crate::base64url;
 use crate::error::{Error, ErrorKind};
 use crate::guard::config;
 use crate::guard::request::{Scheme, Shown};
 use crate::guard::{BearerToken, GuardConfig};
 use crate::http::json::Value;
 use crate::http::{Target, origin_of};
-use crate::jose::{Algorithms, DpopProof, ProofContext, base64url_encode, hmac_sha256};
+use crate::jose::{Algorithms, DpopProof, ProofContext, hmac_sha256};
 use crate::options::{Options, invalid};
 use crate::secret::{Secret, ct_eq};
 use crate::time::Timestamp;
@@ -183,7 +184,7 @@ impl Nonces {
         // EXPOSE: nonces are made with it.
         let key = self.key.as_ref()?.expose();
         let code = hmac_sha256(key, &[b"gatepass DPoP nonce ", &window.to_be_bytes()]);
-        Some(base64url_encode(&code))
+        Some(base64url::encode(&code))
     }
 
     /// Whether a nonce is of the last window and not of this one.

@@ -1,8 +1,8 @@
 //! What a request shows of itself, as far as a guard looks at it.
 
+use crate::base64url;
 use crate::error::{Error, ErrorKind};
 use crate::guard::BearerToken;
-use crate::jose::{base64url_decode, base64url_encode};
 use crate::secret::Secret;
 
 /// The scheme in which a token came.
@@ -113,7 +113,7 @@ impl From<Result<BearerToken, Error>> for RequestFacts {
 /// A SHA-256 in base64url; `None` when the text is none.
 fn certificate_hash(text: &str) -> Option<String> {
     if text.len() != 64 {
-        let bytes = base64url_decode(text)?;
+        let bytes = base64url::decode(text)?;
         return (bytes.len() == 32).then(|| text.into());
     }
     let digits: Option<Vec<u8>> = text
@@ -124,7 +124,7 @@ fn certificate_hash(text: &str) -> Option<String> {
         .chunks_exact(2)
         .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
         .collect();
-    Some(base64url_encode(&bytes))
+    Some(base64url::encode(&bytes))
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::base64url;
 use crate::error::Error;
 use crate::http::json::{self, Object, Value};
-use crate::jose::{Algorithm, Algorithms, VerificationKey, base64url_decode};
+use crate::jose::{Algorithm, Algorithms, VerificationKey};
 use crate::options::{Options, invalid};
 
 /// The longest secret; what is longer is hashed by HMAC and gains nothing (RFC 2104 section 2).
@@ -56,7 +57,7 @@ fn read_bytes(object: &Object) -> Result<Vec<u8>, Error> {
     options
         .value("base64url")
         .and_then(Value::as_str)
-        .and_then(base64url_decode)
+        .and_then(base64url::decode)
         .ok_or_else(|| invalid("secret"))
 }
 

@@ -108,31 +108,8 @@ pub fn decode(text: &str) -> Option<Vec<(String, String)>> {
     Some(parameters)
 }
 
-/// The parameters of requests to the provider that nobody else may see.
-#[cfg(feature = "flows")]
-const SECRETS: [&str; 10] = [
-    "actor_token",
-    "assertion",
-    "client_assertion",
-    "client_secret",
-    "code",
-    "code_verifier",
-    "device_code",
-    "refresh_token",
-    "subject_token",
-    "token",
-];
-
-/// The secrets in a body; what is shorter than six bytes would be found in any text.
-#[cfg(feature = "flows")]
-pub(crate) fn secrets(body: &str) -> impl Iterator<Item = String> {
-    let parameters = decode(body).unwrap_or_default().into_iter();
-    parameters
-        .filter(|(name, value)| SECRETS.contains(&name.as_str()) && value.len() >= 6)
-        .map(|(_, value)| value)
-}
-
-fn decode_part(text: &str) -> Option<String> {
+/// Decodes a name or value; `None` when its percent-encoding is broken or it is not UTF-8.
+pub(crate) fn decode_part(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -2,7 +2,11 @@
 
 use core::fmt;
 
-use crate::http::Url;
+#[cfg(feature = "backend")]
+use crate::base64url;
+#[cfg(feature = "flows")]
+use crate::http::form::decode_part;
+use crate::http::{HttpResponse, Url};
 use crate::secret::Secret;
 use crate::time::Lifetime;
 
@@ -200,6 +204,87 @@ impl HttpRequest {
             .filter_map(|pair| pair.split('=').next())
             .filter(|name| !name.is_empty())
             .collect()
+    }
+}
+
+/// The parameters that nobody but the provider may see.
+#[cfg(feature = "flows")]
+const SECRET_PARAMETERS: [&str; 11] = [
+    "actor_token",
+    "assertion",
+    "client_assertion",
+    "client_secret",
+    "code",
+    "code_verifier",
+    "device_code",
+    "id_token_hint",
+    "refresh_token",
+    "subject_token",
+    "token",
+];
+/// What is shorter, in bytes, would be found in any text.
+#[cfg(feature = "flows")]
+const SHORTEST_SECRET: usize = 6;
+
+impl HttpRequest {
+    /// The answer to this request: its status, those of [`HttpResponse::HEADERS`] that it has, and
+    /// its body.
+    ///
+    /// Providers repeat in their errors what they were sent. What is secret in this request is not
+    /// shown in an error's details.
+    pub fn answer(
+        &self,
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: Vec<u8>,
+    ) -> HttpResponse {
+        let response = HttpResponse::new(status, headers, body);
+        #[cfg(feature = "flows")]
+        let response = response.hiding(self.secrets());
+        response
+    }
+
+    /// What is secret in it, as it is and as it stands in a form.
+    #[cfg(feature = "flows")]
+    fn secrets(&self) -> Vec<Secret<String>> {
+        let mut secrets = Vec::new();
+        let mut add = |value: &str| {
+            secrets.extend((value.len() >= SHORTEST_SECRET).then(|| Secret::new(value.into())));
+        };
+        // EXPOSE: what is found here is taken out of what is told.
+        let body = self.body.as_ref().map_or("", |body| body.expose());
+        for (name, value) in body.split('&').filter_map(|pair| pair.split_once('=')) {
+            if SECRET_PARAMETERS.contains(&name) {
+                add(value);
+                if value.contains(['%', '+'])
+                    && let Some(value) = decode_part(value)
+                {
+                    add(&value);
+                }
+            }
+        }
+        let credentials = self
+            .authorization
+            .as_ref()
+            .and_then(|header| header.expose().split_once(' '));
+        if let Some((scheme, credentials)) = credentials {
+            add(credentials);
+            // RFC 7617 section 2: the client's secret stands in it once more, encoded or raw.
+            #[cfg(feature = "backend")]
+            if scheme == "Basic"
+                && let Some(joined) = base64url::decode_standard(credentials)
+                && let Ok(joined) = String::from_utf8(joined)
+                && let Some((_, secret)) = joined.split_once(':')
+            {
+                add(secret);
+                if let Some(secret) = decode_part(secret) {
+                    add(&secret);
+                }
+            }
+            #[cfg(not(feature = "backend"))]
+            let _ = scheme;
+        }
+        secrets
     }
 }
 

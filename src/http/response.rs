@@ -13,6 +13,8 @@ use crate::http::json::{self, Object};
 #[cfg(feature = "flows")]
 use crate::http::snippet::snippet;
 #[cfg(feature = "flows")]
+use crate::secret::Secret;
+#[cfg(feature = "flows")]
 use crate::time::{Lifetime, Timestamp};
 
 /// Why there is no answer.
@@ -46,6 +48,9 @@ pub struct HttpResponse {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    /// What was secret in the request: providers repeat what they were sent.
+    #[cfg(feature = "flows")]
+    secrets: Vec<Secret<String>>,
 }
 
 impl HttpResponse {
@@ -63,12 +68,36 @@ impl HttpResponse {
     ];
 
     /// An answer with a status, those of [`HttpResponse::HEADERS`] that it has, and its body.
+    ///
+    /// It does not know what was asked: what it repeats of a request's secrets would stand in an
+    /// error's details. Whoever sent a request makes its answer with [`HttpRequest::answer`].
+    ///
+    /// [`HttpRequest::answer`]: crate::http::HttpRequest::answer
     pub fn new(status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Self {
         Self {
             status,
             headers,
             body,
+            #[cfg(feature = "flows")]
+            secrets: Vec::new(),
         }
+    }
+
+    /// The same, which does not tell these values in errors.
+    #[cfg(feature = "flows")]
+    pub(super) fn hiding(mut self, secrets: Vec<Secret<String>>) -> Self {
+        self.secrets = secrets;
+        let challenge = self.headers.iter_mut();
+        for (_, value) in challenge.filter(|(name, _)| *name == "www-authenticate") {
+            *value = hide(&self.secrets, value);
+        }
+        self
+    }
+
+    /// A text of the provider's as it may be shown.
+    #[cfg(feature = "flows")]
+    fn shown(&self, text: &str) -> String {
+        clean(&hide(&self.secrets, text))
     }
 
     /// The status.
@@ -148,9 +177,9 @@ impl HttpResponse {
         Details {
             status: Some(self.status),
             #[cfg(feature = "flows")]
-            snippet: snippet(&self.body),
+            snippet: snippet(&self.body, |text| hide(&self.secrets, text)),
             #[cfg(feature = "flows")]
-            request_id: self.header("x-request-id").map(clean),
+            request_id: self.header("x-request-id").map(|id| self.shown(id)),
             ..Details::default()
         }
     }
@@ -205,7 +234,7 @@ impl HttpResponse {
         {
             None => None,
             Some(text) => match text.as_str() {
-                Some(text) => Some(clean(text)),
+                Some(text) => Some(self.shown(text)),
                 None => {
                     return Error::new(ErrorKind::ResponseMalformed, "error_description")
                         .with_details(details);
@@ -214,27 +243,18 @@ impl HttpResponse {
         };
         match code.as_str() {
             Some(code) if !code.is_empty() => {
-                details.error = Some(clean(code));
+                // Those that decide something are such words, and no secret is.
+                let is_word = |c: char| c.is_ascii_lowercase() || c == '_';
+                details.error = Some(if code.chars().all(is_word) {
+                    clean(code)
+                } else {
+                    self.shown(code)
+                });
                 details.error_description = description;
                 Error::from(ErrorKind::ServerErrorResponse).with_details(details)
             }
             _ => Error::new(ErrorKind::ResponseMalformed, "error").with_details(details),
         }
-    }
-
-    /// The same without these values: providers echo what they were sent.
-    #[cfg(feature = "flows")]
-    pub(crate) fn without(mut self, values: impl Iterator<Item = String>) -> Self {
-        for value in values {
-            // What is no text is no answer, and not shown.
-            if let Ok(body) = core::str::from_utf8(&self.body) {
-                self.body = body.replace(&value, "...").into_bytes();
-            }
-            for (_, header) in &mut self.headers {
-                *header = header.replace(&value, "...");
-            }
-        }
-        self
     }
 
     /// For how long not to ask again (RFC 9110 section 10.2.3): seconds or a date. `None` when it
@@ -284,6 +304,14 @@ impl HttpResponse {
         }
         max_age
     }
+}
+
+/// A text without these values.
+#[cfg(feature = "flows")]
+fn hide(secrets: &[Secret<String>], text: &str) -> String {
+    // EXPOSE: each is taken out.
+    let hidden = |text: String, secret: &Secret<String>| text.replace(secret.expose(), "...");
+    secrets.iter().fold(text.into(), hidden)
 }
 
 impl fmt::Debug for HttpResponse {

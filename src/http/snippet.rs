@@ -13,9 +13,9 @@ const LONGEST_NUMBER: usize = 5;
 /// be a token, a code or a secret.
 ///
 /// Nothing of JSON is shown: its values may be secrets, and what is wrong with it is named by its
-/// member. Words that stand in quotes or behind an equals sign, that are long, or that have
+/// member. What `hide` takes out is not shown. Words that stand in quotes or behind an equals sign, that are long, or that have
 /// other characters than letters are replaced by dots.
-pub(super) fn snippet(body: &[u8]) -> Option<String> {
+pub(super) fn snippet(body: &[u8], hide: impl Fn(&str) -> String) -> Option<String> {
     let head = body.get(..MOST_BYTES).unwrap_or(body);
     let text = match core::str::from_utf8(head) {
         Ok(text) => text,
@@ -25,6 +25,7 @@ pub(super) fn snippet(body: &[u8]) -> Option<String> {
     if text.starts_with(['{', '[', '"']) {
         return None;
     }
+    let text = hide(text);
     let mut shown = String::new();
     let mut word = String::new();
     let mut is_hidden = false;
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> String {
-        snippet(text.as_bytes()).unwrap_or_default()
+        snippet(text.as_bytes(), str::to_owned).unwrap_or_default()
     }
 
     #[test]
@@ -97,7 +98,7 @@ mod tests {
     #[test]
     fn nothing_of_json_is_shown() {
         for text in [r#"{"access_token":"abc"}"#, " [1]", r#""abc""#, "\u{feff}{"] {
-            assert_eq!(snippet(text.as_bytes()), None, "{text}");
+            assert_eq!(snippet(text.as_bytes(), str::to_owned), None, "{text}");
         }
     }
 
@@ -132,7 +133,7 @@ mod tests {
     #[test]
     fn a_long_page_is_cut_and_broken_bytes_end_it() {
         assert_eq!(of(&"word ".repeat(5000)).chars().count(), 512);
-        assert_eq!(snippet(b"fine \xff rest").unwrap(), "fine");
-        assert_eq!(snippet(b"\xff"), None);
+        assert_eq!(snippet(b"fine \xff rest", str::to_owned).unwrap(), "fine");
+        assert_eq!(snippet(b"\xff", str::to_owned), None);
     }
 }

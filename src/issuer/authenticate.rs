@@ -5,15 +5,14 @@ use core::fmt;
 
 use zeroize::Zeroize as _;
 
+use crate::base64url;
 use crate::error::Error;
 use crate::http::form::{self, Form};
 use crate::http::json::Object;
 #[cfg(feature = "backend")]
 use crate::http::{Attestation, HttpRequest, HttpResponse};
 use crate::issuer::{Issuer, Metadata};
-use crate::jose::{
-    Algorithm, KeyName, SigningKey, TokenNames, UnsignedToken, base64_encode, hmac_sha256,
-};
+use crate::jose::{Algorithm, KeyName, SigningKey, TokenNames, UnsignedToken, hmac_sha256};
 use crate::options::{Options, invalid};
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -513,7 +512,7 @@ impl fmt::Debug for ClientAuthentication {
 
 fn basic(mut joined: String) -> Secret<String> {
     let mut header = String::from("Basic ");
-    let mut encoded = base64_encode(joined.as_bytes());
+    let mut encoded = base64url::encode_standard(joined.as_bytes());
     header.push_str(&encoded);
     encoded.zeroize();
     joined.zeroize();

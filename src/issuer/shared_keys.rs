@@ -6,13 +6,14 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::base64url;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::http::Unreachable;
 use crate::http::json::{self, Number, Object, Value};
 use crate::issuer::AnswerLimits;
 use crate::issuer::keys::{Fetched, MOST_AGE, STALE_AGE};
 use crate::issuer::pause::Pause;
-use crate::jose::{JwkSet, base64url_encode};
+use crate::jose::JwkSet;
 use crate::time::{Lifetime, Timestamp};
 
 /// What this text looks like; another version is another text.
@@ -101,7 +102,7 @@ pub(super) struct Sharing {
 impl Sharing {
     pub(super) fn new(issuer: &str) -> Self {
         let mut key = String::from("gatepass-keys-1-");
-        key.push_str(&base64url_encode(&Sha256::digest(issuer.as_bytes())));
+        key.push_str(&base64url::encode(&Sha256::digest(issuer.as_bytes())));
         Self {
             issuer: issuer.into(),
             key,

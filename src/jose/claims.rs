@@ -2,10 +2,11 @@
 
 use core::fmt;
 
+#[cfg(feature = "primitives")]
+use crate::base64url;
 use crate::error::{Error, ErrorKind};
 use crate::http::json::{self, Object, Value};
-#[cfg(feature = "primitives")]
-use crate::jose::{Compact, Header, base64url};
+use crate::jose::{Compact, Header};
 use crate::time::{Lifetime, Timestamp};
 
 /// The members of a token's payload. Its `Debug` shows nothing of them.

@@ -1,8 +1,8 @@
 //! The compact serialization (RFC 7515 section 7.1).
 
+use crate::base64url;
 use crate::error::{Error, ErrorKind};
 use crate::http::json;
-use crate::jose::base64url;
 
 /// The longest token that is looked at, in bytes. Real access tokens have 1 to 4 KiB; web servers
 /// refuse headers beyond 8 to 16.

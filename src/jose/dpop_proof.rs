@@ -6,12 +6,13 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::base64url;
 use crate::error::{Error, ErrorKind};
 use crate::http::Target;
 use crate::http::json::Value;
 use crate::jose::signature::Signed;
 use crate::jose::{
-    Algorithms, Claims, Compact, Header, SignatureCheck, Thumbprint, VerificationKey, base64url,
+    Algorithms, Claims, Compact, Header, SignatureCheck, Thumbprint, VerificationKey,
 };
 use crate::time::{Lifetime, Timestamp};
 

@@ -1,8 +1,8 @@
 //! The protected header (RFC 7515 section 4).
 
+use crate::base64url;
 use crate::error::{Error, ErrorKind};
 use crate::http::json::{self, Object, Value};
-use crate::jose::base64url;
 use crate::jose::{Algorithm, Algorithms, Compact};
 
 /// What a token says of itself, before anything of it is believed.

@@ -6,8 +6,9 @@
 #[cfg(feature = "guard")]
 use subtle::ConstantTimeEq as _;
 
+use crate::base64url;
 use crate::http::json::{Object, Value};
-use crate::jose::{Algorithm, Kind, base64url};
+use crate::jose::{Algorithm, Kind};
 #[cfg(feature = "guard")]
 use crate::secret::Secret;
 

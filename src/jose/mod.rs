@@ -6,7 +6,6 @@
 //! its signature with a [`SigningRequest`].
 
 mod algorithm;
-mod base64url;
 mod claims;
 mod compact;
 #[cfg(feature = "guard")]
@@ -36,12 +35,6 @@ pub use sign::{KeyName, SigningKey, SigningRequest, TokenNames, UnsignedToken};
 pub use signature::{SignatureCheck, Unverified, Verified};
 pub use thumbprint::Thumbprint;
 
-#[cfg(any(feature = "backend", feature = "guard"))]
-pub(crate) use base64url::decode as base64url_decode;
-#[cfg(any(feature = "flows", feature = "guard"))]
-pub(crate) use base64url::encode as base64url_encode;
-#[cfg(any(feature = "backend", feature = "guard"))]
-pub(crate) use base64url::encode_standard as base64_encode;
 #[cfg(feature = "primitives")]
 pub(crate) use claims::decode;
 #[cfg(any(feature = "backend", feature = "guard"))]

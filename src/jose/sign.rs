@@ -11,9 +11,10 @@ use core::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::base64url;
 use crate::error::{Error, ErrorKind};
 use crate::http::json::{Object, Value};
-use crate::jose::{Algorithm, Kind, base64url};
+use crate::jose::{Algorithm, Kind};
 use crate::secret::Secret;
 
 /// The name by which the host knows a key that it holds.

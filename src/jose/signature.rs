@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
+use crate::base64url;
 use crate::error::{Error, ErrorKind};
 #[cfg(feature = "guard")]
 use crate::jose::TokenLimits;
-use crate::jose::base64url;
 use crate::jose::{Algorithm, Algorithms, Claims, Compact, Header, Kind, VerificationKey};
 
 /// A well-formed token whose signature nobody has checked. Its claims cannot be read.

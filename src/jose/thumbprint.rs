@@ -5,8 +5,9 @@ use core::fmt;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::base64url;
 use crate::http::json::Value;
-use crate::jose::{VerificationKey, base64url};
+use crate::jose::VerificationKey;
 
 /// The SHA-256 thumbprint of a public key, in base64url: 43 characters.
 #[derive(Clone, PartialEq, Eq)]

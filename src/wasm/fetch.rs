@@ -60,7 +60,7 @@ pub(super) async fn send(
         None => global_fetch(request.url.as_str(), &init).map(JsValue::from),
     };
     let answer: Answer = deadline.wait(sent).await?.unchecked_into();
-    read(&answer, request.max_body, &deadline)
+    read(request, &answer, &deadline)
         .await
         .map_err(|_| deadline.cause())?
 }
@@ -114,8 +114,8 @@ fn init(request: &HttpRequest, signal: &AbortSignal) -> RequestInit {
 
 /// Outer errors are the host's, to be explained by the deadline; inner ones are explained.
 async fn read(
+    request: &HttpRequest,
     answer: &Answer,
-    max_bytes: usize,
     deadline: &Deadline,
 ) -> Result<Result<HttpResponse, Unreachable>, JsValue> {
     if !answer.is_object() {
@@ -148,7 +148,7 @@ async fn read(
     }
     let body = answer.body()?;
     let body = if body.is_object() {
-        read_stream(&body.unchecked_into(), max_bytes, deadline).await?
+        read_stream(&body.unchecked_into(), request.max_body, deadline).await?
     } else {
         // No stream: a runtime without streams, or an answer without a body.
         let buffer = deadline
@@ -156,13 +156,13 @@ async fn read(
             .await
             .map_err(|_| JsValue::NULL)?;
         let bytes = Uint8Array::new(&buffer);
-        if usize::try_from(bytes.length()).is_ok_and(|length| length <= max_bytes) {
+        if usize::try_from(bytes.length()).is_ok_and(|length| length <= request.max_body) {
             Ok(bytes.to_vec())
         } else {
             Err(Unreachable::TooLarge)
         }
     };
-    Ok(body.map(|body| HttpResponse::new(status, headers, body)))
+    Ok(body.map(|body| request.answer(status, headers, body)))
 }
 
 /// Reads until the end or the limit, whichever comes first.

@@ -4,9 +4,10 @@ use js_sys::{Array, JSON, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use web_sys::CryptoKey;
 
+use crate::base64url;
 use crate::error::Error;
 use crate::http::json::{self, Value};
-use crate::jose::{Algorithm, Kind, base64url_decode};
+use crate::jose::{Algorithm, Kind};
 use crate::options::invalid;
 use crate::wasm::sign::Held;
 
@@ -166,16 +167,6 @@ fn pkcs8(pem: &str) -> Option<Vec<u8>> {
         .trim()
         .strip_prefix("-----BEGIN PRIVATE KEY-----")?
         .strip_suffix("-----END PRIVATE KEY-----")?;
-    let text: String = body
-        .chars()
-        .filter(|c| !c.is_ascii_whitespace())
-        .map(|c| match c {
-            '+' => '-',
-            '/' => '_',
-            // Another alphabet is not PEM.
-            '-' | '_' => ' ',
-            other => other,
-        })
-        .collect();
-    base64url_decode(text.trim_end_matches('='))
+    let text: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    base64url::decode_standard(&text)
 }

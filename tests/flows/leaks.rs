@@ -4,13 +4,14 @@
 //! of flows.
 
 use gatepass::ErrorKind;
+use gatepass::client::machine::{DeviceStart, Grant};
 use gatepass::client::{Attach, CodeVerifier, Completion};
 use gatepass::flow::{Event, Step};
 use gatepass::guard::BearerToken;
 use gatepass::http::{Purpose, Unreachable};
 use serde_json::json;
 
-use crate::support::{GuardWorld, Net, Reply, World, code};
+use crate::support::{GuardWorld, Net, Reply, World, code, options};
 
 #[test]
 #[should_panic(expected = "stands in")]
@@ -97,6 +98,124 @@ fn tok_39_what_a_provider_echoes_of_a_request_is_not_repeated() {
         error.details().unwrap().error_description.as_deref(),
         Some("no code ..., with ...")
     );
+}
+
+/// A refusal that repeats these, and what is left of it in an error.
+fn repeating(values: &[&str]) -> (Reply, String) {
+    let said = |values: &[&str]| format!("not good: {}.", values.join(", "));
+    let body = json!({"error": "invalid_request", "error_description": said(values)});
+    // As PHP writes a slash and .NET a plus sign.
+    let body = body.to_string().replace('/', "\\/").replace('+', "\\u002B");
+    let reply = Reply::body(body).of_type("application/json");
+    (reply.with_status(400), said(&vec!["..."; values.len()]))
+}
+
+fn description<T: std::fmt::Debug>(result: Result<T, gatepass::Error>) -> String {
+    let error = result.unwrap_err();
+    let details = error.details().unwrap();
+    details.error_description.clone().unwrap()
+}
+
+#[test]
+fn tok_39_a_machine_s_secret_is_not_repeated_however_it_was_sent() {
+    const SECRET: &str = "S3CRET/of+a \"machine\"";
+    for method in [
+        "client_secret_post",
+        "client_secret_basic",
+        "client_secret_basic_raw",
+    ] {
+        let auth = json!({"method": method, "clientSecret": SECRET});
+        let mut world = World::with(json!({"clientAuth": auth, "clientId": "machine"}));
+        world.net.keep_secret(SECRET);
+        let (reply, left) = repeating(&[SECRET, SECRET]);
+        world.idp().always(Purpose::Token, reply);
+        assert_eq!(description(world.granted(json!({}))), left, "{method}");
+    }
+}
+
+#[test]
+fn tok_39_a_token_that_is_exchanged_is_not_repeated_however_much_is_sent() {
+    const TOKEN: &str = "subject-S3CRET/1";
+    for length in [20, 70_000] {
+        let mut world = World::new();
+        let given = json!({
+            "subjectToken": TOKEN, "subjectTokenType": "access_token",
+            "actorToken": "x".repeat(length), "actorTokenType": "access_token",
+        });
+        let grant = Grant::token_exchange(&options(&given), &world.client).unwrap();
+        let (reply, left) = repeating(&[TOKEN]);
+        world.idp().always(Purpose::Token, reply);
+        assert_eq!(description(world.tokens_of(grant)), left, "{length}");
+    }
+}
+
+#[test]
+fn tok_39_the_code_of_a_device_is_not_repeated() {
+    let mut world = World::new();
+    let mut answer = world.idp().device_authorization();
+    answer.set("device_code", json!("device-S3CRET/x"));
+    world
+        .idp()
+        .reply(Purpose::DeviceAuthorization, Reply::json(answer));
+    let mut start = DeviceStart::new(&options(&json!({})), &world.client, [1; 32]).unwrap();
+    let mut login = world.net.run(&mut start, &mut world.client).unwrap();
+    let (reply, left) = repeating(&["device-S3CRET/x"]);
+    world.idp().always(Purpose::Token, reply);
+    let refused = world.net.run(&mut login, &mut world.client);
+    assert_eq!(description(refused), left);
+}
+
+#[test]
+fn tok_39_an_access_token_that_userinfo_repeats_is_not() {
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    let session = world.client.session().unwrap();
+    let Attach::Token(token) = session.attach(world.client.config(), world.net.now) else {
+        panic!("no token");
+    };
+    let said = format!(
+        r#"Bearer error="invalid_token", error_description="{} is over""#,
+        token.expose()
+    );
+    let reply = Reply::status(401).with_header("www-authenticate", &said);
+    world.idp().always(Purpose::UserInfo, reply);
+    assert_eq!(description(world.userinfo()), "... is over");
+}
+
+#[test]
+fn tok_39_a_page_that_repeats_a_request_does_not_show_its_secrets() {
+    // A word of letters alone looks like any other.
+    const SECRET: &str = "correcthorsebattery";
+    let auth = json!({"method": "client_secret_post", "clientSecret": SECRET});
+    let mut world = World::with(json!({"clientAuth": auth, "clientId": "machine"}));
+    world.net.keep_secret(SECRET);
+    for status in [200, 502] {
+        let page = Reply::body(format!("<h1>Bad gateway</h1> for {SECRET} here"));
+        let page = page.of_type("text/html").with_status(status);
+        world.idp().always(Purpose::Token, page);
+        let error = world.granted(json!({})).unwrap_err();
+        let snippet = error.details().unwrap().snippet.clone().unwrap();
+        assert_eq!(snippet, "Bad gateway for ... here", "{status}");
+    }
+}
+
+#[test]
+fn tok_39_a_token_that_the_introspection_endpoint_repeats_is_not() {
+    let introspection = json!({"clientId": "rs", "clientSecret": "S3CRET-of-rs"});
+    let mut world = GuardWorld::with(json!({"introspection": introspection}));
+    let token = world.opaque_with(|_| {});
+    world.net.keep_secret(&token);
+    world.net.keep_secret("S3CRET-of-rs");
+    for status in [400, 401, 500] {
+        let (reply, _) = repeating(&[&token, "S3CRET-of-rs"]);
+        world
+            .idp()
+            .always(Purpose::Introspection, reply.with_status(status));
+        // The driver has looked at all of it.
+        let error = world.check(&token).unwrap_err();
+        let shown = format!("{:?}", error.details());
+        world.net.assert_silent(&shown);
+    }
 }
 
 #[test]

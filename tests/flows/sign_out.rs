@@ -139,6 +139,10 @@ fn options_that_are_wrong_are_refused_before_anything_ends() {
     for (given, at) in [
         (json!({"returnTo": "//evil.example"}), "returnTo"),
         (json!({"returnTo": "https://evil.example"}), "returnTo"),
+        (
+            json!({"returnTo": format!("/{}", "x".repeat(8192))}),
+            "returnTo",
+        ),
         (json!({"revoke": "no"}), "revoke"),
         (json!({"uiLocales": []}), "uiLocales"),
         (json!({"logoutHint": 1}), "logoutHint"),

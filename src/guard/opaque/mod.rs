@@ -19,12 +19,13 @@ pub(super) use introspect::Introspect;
 use answer::Kept;
 use load::Load;
 
+use crate::base64url;
 use crate::error::{Error, ErrorKind};
 use crate::guard::cache::Cache;
 use crate::http::Url;
 use crate::http::json::{Object, Value};
 use crate::issuer::ClientAuthentication;
-use crate::jose::{Algorithm, Compact, TokenNames, base64url_decode};
+use crate::jose::{Algorithm, Compact, TokenNames};
 use crate::time::{Lifetime, Timestamp};
 
 /// How a guard introspects, and what it remembers of answers.
@@ -142,7 +143,7 @@ impl Introspection {
 fn is_signed_token(token: &str) -> bool {
     let header = token.split('.').next().unwrap_or_default();
     Compact::is_outline(token)
-        && base64url_decode(header).is_some_and(|bytes| bytes.first() == Some(&b'{'))
+        && base64url::decode(header).is_some_and(|bytes| bytes.first() == Some(&b'{'))
 }
 
 /// How often the provider was asked, and how often it was not.

@@ -9,13 +9,14 @@ mod inflate;
 
 use core::fmt;
 
+use crate::base64url;
 use crate::error::{Error, ErrorKind};
 use crate::flow::{Event, Flow as _, Step};
 use crate::guard::Guard;
 use crate::http::json::{Number, Object, Value};
 use crate::http::{HttpRequest, HttpResponse, Purpose, Transport, Url};
 use crate::issuer::{KeyTrials, Verify};
-use crate::jose::{Claims, Unverified, Verified, base64url_decode};
+use crate::jose::{Claims, Unverified, Verified};
 use crate::options::{Options, invalid};
 use crate::time::{Lifetime, Timestamp};
 use inflate::inflate;
@@ -349,7 +350,7 @@ fn list(claims: &Claims) -> Option<List> {
     if !matches!(bits, 1 | 2 | 4 | 8) {
         return None;
     }
-    let packed = base64url_decode(object.get("lst")?.as_str()?)?;
+    let packed = base64url::decode(object.get("lst")?.as_str()?)?;
     let bytes = inflate(&packed, MOST_BYTES)?;
     Some(List { bits, bytes })
 }
@@ -365,7 +366,7 @@ mod tests {
             (1, "eNrbuRgAAhcBXQ", "1001110111000101"),
             (2, "eNo76fITAAPfAgc", "120301011233"),
         ] {
-            let bytes = inflate(&base64url_decode(text).unwrap(), 3).unwrap();
+            let bytes = inflate(&base64url::decode(text).unwrap(), 3).unwrap();
             let list = List { bits, bytes };
             for (index, digit) in (0..).zip(expected.chars()) {
                 let status = list.status(index).map(u32::from);

@@ -8,9 +8,10 @@ use rsa::rand_core::{TryCryptoRng, TryRng};
 use rsa::traits::PublicKeyParts as _;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
+use crate::base64url;
 use crate::error::{Error, ErrorKind};
 use crate::http::json::{Object, Value};
-use crate::jose::{Algorithm, Curve, Hash, Kind, SigningRequest, base64url};
+use crate::jose::{Algorithm, Curve, Hash, Kind, SigningRequest};
 use crate::secret::Secret;
 
 /// The shortest RSA modulus that signs, in bits (RFC 7518 section 3.3).

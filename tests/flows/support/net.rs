@@ -175,7 +175,7 @@ impl Net {
             .iter_mut()
             .find(|idp| sent.url.starts_with(&idp.origin()))
             .unwrap_or_else(|| panic!("nobody was to be asked at {}", sent.url));
-        let answer = idp.answer(&sent, self.now).into_answer();
+        let answer = idp.answer(&sent, self.now).into_answer(request);
         self.secrets.append(&mut idp.issued);
         self.assert_silent(&format!("{request:?} {answer:?} {}", sent.url));
         self.now = self.now.after(self.latency);

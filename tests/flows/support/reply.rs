@@ -1,6 +1,6 @@
 //! What a provider answers, written down before it is asked.
 
-use gatepass::http::{HttpResponse, Unreachable};
+use gatepass::http::{HttpRequest, HttpResponse, Unreachable};
 
 /// An answer, or none.
 #[derive(Clone, Debug)]
@@ -66,10 +66,10 @@ impl Reply {
         (self.status, &self.body)
     }
 
-    pub(crate) fn into_answer(self) -> Result<HttpResponse, Unreachable> {
+    pub(crate) fn into_answer(self, request: &HttpRequest) -> Result<HttpResponse, Unreachable> {
         match self.unreachable {
             Some(cause) => Err(cause),
-            None => Ok(HttpResponse::new(self.status, self.headers, self.body)),
+            None => Ok(request.answer(self.status, self.headers, self.body)),
         }
     }
 }

@@ -29,6 +29,22 @@ pub(crate) fn encode_standard(bytes: &[u8]) -> String {
     text
 }
 
+/// Decodes the alphabet of RFC 4648 section 4, with padding or without.
+#[cfg(feature = "backend")]
+pub(crate) fn decode_standard(text: &str) -> Option<Vec<u8>> {
+    let text: String = text
+        .chars()
+        .map(|c| match c {
+            '+' => '-',
+            '/' => '_',
+            // The other alphabet.
+            '-' | '_' => ' ',
+            other => other,
+        })
+        .collect();
+    decode(text.trim_end_matches('='))
+}
+
 /// Decodes; `None` for padding, whitespace, other alphabets, impossible lengths and for unused
 /// bits that are not zero, so that no two texts stand for the same bytes.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
