@@ -30,7 +30,7 @@ pub(crate) fn encode_standard(bytes: &[u8]) -> String {
 }
 
 /// Decodes the alphabet of RFC 4648 section 4, with padding or without.
-#[cfg(feature = "backend")]
+#[cfg(any(feature = "backend", feature = "guard"))]
 pub(crate) fn decode_standard(text: &str) -> Option<Vec<u8>> {
     let text: String = text
         .chars()

@@ -2,9 +2,11 @@ import { backendEngine } from "../load/backend.js";
 import type { Client as Core } from "../wasm/backend_bg.js";
 import { PageClient, makeClient } from "./client.js";
 import type { Client, ClientOptions, IdClaims } from "./client.js";
+import { translate } from "./errors.js";
 import { fetchWith, wrapFetch as wrapPlain } from "./fetch.js";
 import type { PassSource, TokenSource } from "./fetch.js";
-import { takeKey, toJson } from "./options.js";
+import { split, takeKey, toJson } from "./options.js";
+import { isSignal } from "./windows.js";
 
 export type { TokenSource } from "./fetch.js";
 
@@ -214,7 +216,8 @@ export interface DeviceLogin {
   /**
    * Waits until the user has signed in elsewhere; the session is then that of the client. Asks at the
    * interval that the provider names, 5 seconds longer after each `slow_down`, twice as long after
-   * each failure of the network.
+   * each failure of the network. Several calls wait for the same sign-in; the signal of each ends the
+   * wait, and a later call goes on with it while the code lives.
    *
    * @throws {@link GatepassError} `flow_expired` when the code ended, `server_error_response` with
    * `details.error` `access_denied` when the user said no, `aborted`, and all of `handleCallback`.
@@ -363,13 +366,30 @@ class MachineClient extends PageClient implements BackendClient {
       DeviceLogin,
       "finish"
     >;
-    let finished: Promise<DeviceSignedIn> | undefined;
+    let wait: { readonly end: AbortController; readonly done: Promise<DeviceSignedIn> } | undefined;
+    const begin = (json: string): NonNullable<typeof wait> => {
+      const end = new AbortController();
+      const done = this.#use((core) => core.finishDevice(json, end.signal)).then(
+        (text) => JSON.parse(text) as DeviceSignedIn,
+        (thrown: unknown) => {
+          const { code } = translate(thrown);
+          if (code === "aborted" || code === "config_invalid") wait = undefined;
+          throw thrown;
+        },
+      );
+      return { end, done };
+    };
     return {
       ...prompt,
-      finish: ({ signal } = {}) =>
-        (finished ??= this.#use((core) => core.finishDevice(signal)).then(
-          (text) => JSON.parse(text) as DeviceSignedIn,
-        )),
+      finish: async (given = {}) => {
+        const { host, rest } = split(given, { signal: isSignal });
+        const { signal } = host;
+        const { end, done } = (wait ??= begin(toJson(rest)));
+        const stop = (): void => end.abort();
+        if (signal?.aborted) stop();
+        signal?.addEventListener("abort", stop);
+        return done.finally(() => signal?.removeEventListener("abort", stop));
+      },
     };
   }
 }

@@ -91,6 +91,14 @@ export interface ClientOptions {
    */
   readonly par?: "auto" | "require" | "off";
   /**
+   * Whether the provider's metadata must name S256 in `code_challenge_methods_supported` (RFC 8414), as
+   * the Model Context Protocol demands of its clients. Every sign-in uses PKCE with S256, and a
+   * provider that rules it out is refused in any case; with `true` one that is silent is as well
+   * (`pkce_unsupported`), because it may ignore the challenge.
+   * @defaultValue `false`
+   */
+  readonly requirePkceSupport?: boolean;
+  /**
    * The registrable domain that page and provider share, such as `"example.com"` for
    * `app.example.com` and `login.example.com`. Silent sign-ins need it, because the Public Suffix
    * List, which tells such a domain from `co.uk`, is not part of this package.
@@ -224,8 +232,9 @@ export interface SignOutOptions {
   /**
    * Whether the tokens are ended at the provider too (RFC 7009), where it offers that: the refresh
    * token, then the access token; and the connection, after a sign-in by FedCM. It takes 3 seconds at
-   * the most and stops nothing when it fails; then there is the event `revocation_failed` or
-   * `disconnect_failed`. @defaultValue true
+   * the most, as long again where a renewal is under way, whose tokens end too, and stops nothing when
+   * it fails; then there is the event `revocation_failed`, `alert` or `disconnect_failed`.
+   * @defaultValue true
    */
   readonly revoke?: boolean;
   /** `logout_hint`: whom the user wants to sign out, for providers that ask. @defaultValue none */

@@ -93,7 +93,7 @@ export function fetchWith(source: PassSource, send: typeof fetch): typeof fetch 
     for (;;) {
       // A refusal by somebody who never saw the token says nothing of it.
       if (!sawPass || (response.status !== 401 && response.status !== 403)) return response;
-      const challenge = response.headers.get("www-authenticate") ?? undefined;
+      const challenge = challengeOf(response, pass);
       // Also where the request cannot be sent once more: the next one has the new token then.
       pass = await source.passAfter(response.status, challenge, method, url, pass);
       if (pass === undefined || !spare) return response;
@@ -103,6 +103,12 @@ export function fetchWith(source: PassSource, send: typeof fetch): typeof fetch 
       ({ response, sawPass } = await sendWith(pass, again, source, send));
     }
   };
+}
+
+/** What an API says of a refusal, without the token, which some repeat. */
+function challengeOf(response: Response, pass: string): string | undefined {
+  const { token } = JSON.parse(pass) as { readonly token: string };
+  return response.headers.get("www-authenticate")?.replaceAll(token, "...");
 }
 
 /** Puts a pass into the headers of a request. */
@@ -141,8 +147,8 @@ async function sendWith(
   const isPage = typeof document !== "undefined" || typeof location !== "undefined";
   if (isPage || request.redirect !== "follow") {
     const response = learn(await send(authorized), request.url);
-    const last = response.redirected ? response.url : request.url;
-    return { response, sawPass: new URL(last).origin === new URL(request.url).origin };
+    const own = new URL(request.url).origin + "/";
+    return { response, sawPass: !response.redirected || response.url.startsWith(own) };
   }
 
   const headers = new Headers(authorized.headers);

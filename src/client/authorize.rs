@@ -394,7 +394,8 @@ pub(super) fn request(
     let metadata = client.provider.metadata().ok_or(ErrorKind::FlowMisused)?;
     let endpoint = endpoint(client)?;
     // OAuth 2.1 section 7.5.2: without PKCE no request is made.
-    if metadata.rules_out_s256() {
+    let is_silent = !metadata.names_challenge_methods();
+    if metadata.rules_out_s256() || is_silent && config.require_pkce_support {
         return Err(ErrorKind::PkceUnsupported.into());
     }
     // RFC 9449 section 5.1: where they are named, ours is among the algorithms.

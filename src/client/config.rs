@@ -128,6 +128,8 @@ pub struct ClientConfig {
     pub response_mode: Option<ResponseMode>,
     /// Whether authorization requests are pushed.
     pub par: Par,
+    /// Whether the provider's metadata must say that it knows PKCE; without it, it may be silent.
+    pub require_pkce_support: bool,
     /// The registrable domain that page and provider share, for silent sign-ins.
     pub site: Option<String>,
     /// More parameters of the authorization request.
@@ -208,6 +210,7 @@ fn read(object: &Object) -> Result<Client, Error> {
             "refreshSkew",
             #[cfg(feature = "backend")]
             "requestObject",
+            "requirePkceSupport",
             "resource",
             "responseMode",
             "scope",
@@ -235,6 +238,7 @@ fn read(object: &Object) -> Result<Client, Error> {
         audience: options.string("audience")?.map(String::from),
         response_mode: response_mode(&options)?,
         par: par(&options)?,
+        require_pkce_support: options.choice("requirePkceSupport", false)?,
         site: site(&options)?,
         authorization_params: parameters(options.object("authorizationParams")?)?,
         trusted_audiences: owned(options.strings("trustedAudiences")?),

@@ -2,21 +2,17 @@
 
 use crate::base64url;
 use crate::client::authorize::{MAX_RETURN_TO, stays_here};
-use crate::client::dpop::AskProven;
-use crate::client::{Client, PendingLogout};
+use crate::client::revocation::{Revocation, Revoked};
+use crate::client::{Client, PendingLogout, Session};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
 use crate::http::form::Form;
 use crate::http::json::Object;
-use crate::http::{HttpResponse, Purpose};
 use crate::issuer::Discover;
 use crate::options::{Options, invalid};
 use crate::random::Entropy;
 use crate::secret::Secret;
-use crate::time::{Lifetime, Timestamp};
-
-/// How long ending the tokens at the provider may take in all: someone waits to leave.
-const REVOCATION_TIME: Lifetime = Lifetime::from_seconds(3);
+use crate::time::Timestamp;
 
 /// What one sign-out asks for.
 #[derive(Clone, Debug)]
@@ -99,19 +95,17 @@ pub struct SignedOut {
 pub struct SignOut {
     stage: Stage,
     options: SignOutOptions,
+    /// None where nobody leaves.
     entropy: Option<Entropy>,
     id_token: Option<Secret<String>>,
-    /// What is to be ended, the next one last.
-    tokens: Vec<(&'static str, Secret<String>)>,
-    revoked: Vec<&'static str>,
-    failure: Option<Error>,
+    /// Ends the tokens; none where there are none, or where they are to live on.
+    revocation: Option<Revocation>,
 }
 
 #[derive(Debug)]
 enum Stage {
     Discovering(Discover),
-    /// This token is being ended, until then.
-    Revoking(Box<AskProven>, &'static str, Timestamp),
+    Revoking(Revocation),
     Over,
 }
 
@@ -123,12 +117,21 @@ impl SignOut {
             options,
             entropy: Some(entropy),
             id_token: None,
-            tokens: Vec::new(),
-            revoked: Vec::new(),
-            failure: None,
+            revocation: None,
         };
         flow.take_session(client);
         flow
+    }
+
+    /// A flow that ends the tokens of this session at the provider and nothing else.
+    pub fn of_tokens(session: &Session) -> Self {
+        Self {
+            stage: Stage::Discovering(Discover::new()),
+            options: SignOutOptions::default(),
+            entropy: None,
+            id_token: None,
+            revocation: Some(Revocation::of(session)),
+        }
     }
 
     /// Ends the session that another tab put in the place of the one that ended, before the first
@@ -136,16 +139,11 @@ impl SignOut {
     pub fn take_session(&mut self, client: &mut Client) {
         if let Some(session) = client.session() {
             self.id_token = session.id_token().cloned();
-            let tokens = [
-                ("access_token", session.access_token()),
-                ("refresh_token", session.refresh_token()),
-            ];
-            let tokens = tokens.into_iter();
-            self.tokens = tokens
-                .filter_map(|(hint, token)| Some((hint, token?.clone())))
-                .collect();
+            let revokes = self.options.revoke;
+            self.revocation = revokes.then(|| Revocation::of(session));
         }
         client.forget_session();
+        client.keeps_tokens = !self.options.revoke;
     }
 
     fn advance(
@@ -161,99 +159,42 @@ impl SignOut {
                     self.stage = Stage::Discovering(discover);
                     return Ok(step);
                 }
-                if !self.options.revoke {
-                    self.tokens.clear();
-                }
-                self.revoke_next(client, now, now.after(REVOCATION_TIME))
+                let revocation = self.revocation.take().unwrap_or_default();
+                self.revoke(revocation, client, now, Event::Start)
             }
-            Stage::Revoking(ask, hint, until) => self.revoke(ask, hint, until, client, now, event),
+            Stage::Revoking(revocation) => self.revoke(revocation, client, now, event),
             Stage::Over => Err(ErrorKind::FlowMisused.into()),
         }
     }
 
-    /// RFC 7009 section 2.1.
-    fn revoke_next(
-        &mut self,
-        client: &mut Client,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Step<SignedOut>, Error> {
-        let metadata = client.provider().metadata();
-        let endpoint = metadata.and_then(|metadata| metadata.revocation_endpoint());
-        let (Some(endpoint), Some((hint, token))) = (endpoint, self.tokens.pop()) else {
-            return self.leave(client, now).map(Step::Done);
-        };
-        let timeout = until.since(now).min(client.provider().timeout());
-        if timeout.millis() == 0 {
-            self.failure = Some(ErrorKind::UpstreamTimeout.into());
-            return self.leave(client, now).map(Step::Done);
-        }
-        let mut form = Form::new();
-        // EXPOSE: it goes to the provider that issued it.
-        form.push("token", token.expose());
-        form.push("token_type_hint", hint);
-        let ask = AskProven::new(Purpose::Revocation, endpoint.clone(), form, timeout);
-        self.revoke(Box::new(ask), hint, until, client, now, Event::Start)
-    }
-
     fn revoke(
         &mut self,
-        mut ask: Box<AskProven>,
-        hint: &'static str,
-        until: Timestamp,
+        mut revocation: Revocation,
         client: &mut Client,
         now: Timestamp,
         event: Event,
     ) -> Result<Step<SignedOut>, Error> {
-        let answered = match ask.step(client, now, event).map(Step::split) {
-            Ok(Err(step)) => {
-                self.stage = Stage::Revoking(ask, hint, until);
-                return Ok(step);
+        match revocation.step(client, now, event)?.split() {
+            Ok(revoked) => Ok(Step::Done(self.leave(client, now, revoked))),
+            Err(step) => {
+                self.stage = Stage::Revoking(revocation);
+                Ok(step)
             }
-            Ok(Ok(response)) => Ok(response),
-            Err(error) if error.kind() == ErrorKind::FlowMisused => return Err(error),
-            Err(error) => Err(error),
-        };
-        self.note(hint, answered);
-        self.revoke_next(client, now, until)
-    }
-
-    /// RFC 7009 section 2.2.
-    fn note(&mut self, hint: &'static str, answered: Result<HttpResponse, Error>) {
-        let failure = match answered {
-            // 2.2: also for a token that was none any more.
-            Ok(response) if response.status() == 200 => {
-                self.revoked.push(hint);
-                return;
-            }
-            Ok(response) => response.failure(),
-            Err(error) => {
-                // Who cannot be reached, or does not know us in this way, is not asked again.
-                self.tokens.clear();
-                error
-            }
-        };
-        // 2.2.1: access tokens that nobody can end early, such as JWTs, are no failure.
-        let code = failure
-            .details()
-            .and_then(|details| details.error.as_deref());
-        if hint != "access_token" || code != Some("unsupported_token_type") {
-            self.failure.get_or_insert(failure.during(Phase::SignOut));
         }
     }
 
     /// RP-Initiated Logout section 2.
-    fn leave(&mut self, client: &Client, now: Timestamp) -> Result<SignedOut, Error> {
-        let entropy = self.entropy.take().ok_or(ErrorKind::FlowMisused)?;
+    fn leave(&mut self, client: &Client, now: Timestamp, revoked: Revoked) -> SignedOut {
         let mut signed_out = SignedOut {
             url: None,
             logout: None,
-            revoked: core::mem::take(&mut self.revoked),
-            revocation_failure: self.failure.take(),
+            revoked: revoked.tokens,
+            revocation_failure: revoked.failure,
         };
         let metadata = client.provider().metadata();
-        let Some(endpoint) = metadata.and_then(|metadata| metadata.end_session_endpoint()) else {
-            return Ok(signed_out);
+        let endpoint = metadata.and_then(|metadata| metadata.end_session_endpoint());
+        let (Some(endpoint), Some(entropy)) = (endpoint, self.entropy.take()) else {
+            return signed_out;
         };
         let config = client.config();
         let mut form = Form::new();
@@ -274,7 +215,7 @@ impl SignOut {
             form.push(name, value);
         }
         signed_out.url = Some(Secret::new(endpoint.with_query(&form)));
-        Ok(signed_out)
+        signed_out
     }
 }
 

@@ -41,6 +41,7 @@ mod pkce;
 mod push;
 mod refresh;
 mod resource;
+mod revocation;
 mod session;
 #[cfg(feature = "primitives")]
 mod steps;
@@ -86,6 +87,8 @@ pub struct Client {
     dpop: Option<DpopKey>,
     /// Counts sessions, so that an answer that was under way when one ended is not stored.
     generation: u64,
+    /// Whether the last sign-out was to leave the tokens alive at the provider.
+    keeps_tokens: bool,
     /// What the program should know and nobody waits for.
     alerts: Vec<Error>,
     #[cfg(feature = "backend")]
@@ -113,6 +116,7 @@ impl Client {
             session: None,
             dpop: None,
             generation: 0,
+            keeps_tokens: false,
             alerts: Vec::new(),
         }
     }
@@ -189,6 +193,7 @@ impl Client {
 
     fn set_session(&mut self, session: Option<Session>) {
         self.session = session;
+        self.keeps_tokens = false;
         self.generation = self.generation.wrapping_add(1);
     }
 }

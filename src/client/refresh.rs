@@ -1,6 +1,7 @@
 //! Renewing the tokens (RFC 6749 section 6, OpenID Connect Core section 12).
 
 use crate::client::dpop::AskProven;
+use crate::client::revocation::Revocation;
 use crate::client::{Client, IdToken, Tokens, complete, exchange};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
@@ -22,6 +23,9 @@ use crate::time::Timestamp;
 /// since the sign-in takes one of the right user for expired or not yet begun. The old refresh
 /// token is used up by then: to go on with it would be its second use, which ends sessions.
 /// Keys that will be needed are fetched before it is sent, so that the new one waits for nothing.
+///
+/// When the session ends while the answer is under way, what it brings is ended at the provider (RFC
+/// 7009), unless the sign-out was to leave the tokens alive; that this fails is an alert.
 #[derive(Debug)]
 pub struct Refresh {
     stage: Stage,
@@ -43,6 +47,8 @@ enum Stage {
     FetchingKeys(Renew),
     Exchanging(Box<AskProven>),
     Verifying(Box<Verify>, Tokens),
+    /// The session ended meanwhile, and what came for it does.
+    Revoking(Revocation),
     Over,
 }
 
@@ -74,9 +80,8 @@ impl Refresh {
         now: Timestamp,
         event: Event,
     ) -> Result<Step<()>, Error> {
-        // Someone signed out, or in anew, while the answer was under way: it is dropped.
         if self.generation != client.generation {
-            return Err(ErrorKind::LoginRequired.into());
+            return self.drop_answer(client, now, event);
         }
         match core::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Discovering(mut discover) => {
@@ -99,7 +104,47 @@ impl Refresh {
             Stage::FetchingKeys(renew) => self.fetch_keys(client, now, renew, event),
             Stage::Exchanging(ask) => self.exchange(client, now, ask, event),
             Stage::Verifying(verify, tokens) => self.verify(client, now, verify, event, tokens),
-            Stage::Over => Err(ErrorKind::FlowMisused.into()),
+            // Only once the session ended.
+            Stage::Revoking(_) | Stage::Over => Err(ErrorKind::FlowMisused.into()),
+        }
+    }
+
+    /// Someone signed out, or in anew, while the answer was under way: it is dropped. After a
+    /// sign-out nobody else ends what it brings.
+    fn drop_answer(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<()>, Error> {
+        let over = Err(ErrorKind::LoginRequired.into());
+        let is_unclaimed = client.session().is_none() && !client.keeps_tokens;
+        let stage = core::mem::replace(&mut self.stage, Stage::Over);
+        let (mut revocation, event) = match (stage, event) {
+            (Stage::Revoking(revocation), event) => (revocation, event),
+            (Stage::Exchanging(mut ask), event @ Event::Answer(_)) if is_unclaimed => {
+                let Ok(Step::Done(response)) = ask.step(client, now, event) else {
+                    return over;
+                };
+                let Ok(tokens) = exchange::read(&response, &client.config, now) else {
+                    return over;
+                };
+                (Revocation::of_new(&tokens), Event::Start)
+            }
+            (Stage::Verifying(_, tokens), _) if is_unclaimed => {
+                (Revocation::of_new(&tokens), Event::Start)
+            }
+            _ => return over,
+        };
+        match revocation.step(client, now, event)?.split() {
+            Ok(revoked) => {
+                client.alerts.extend(revoked.failure);
+                over
+            }
+            Err(step) => {
+                self.stage = Stage::Revoking(revocation);
+                Ok(step)
+            }
         }
     }
 

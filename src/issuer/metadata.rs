@@ -309,6 +309,11 @@ impl Metadata {
             .is_some_and(|methods| !methods.iter().any(|method| method == "S256"))
     }
 
+    /// Whether there is a list of PKCE's methods at all.
+    pub fn names_challenge_methods(&self) -> bool {
+        self.challenge_methods.is_some()
+    }
+
     /// The algorithms with which it signs ID tokens, if it says so.
     pub fn id_token_algorithms(&self) -> Option<Vec<&str>> {
         let list = self.id_token_algorithms.as_ref()?;

@@ -6,6 +6,7 @@ use core::fmt;
 use crate::base64url;
 use crate::error::{Error, ErrorKind};
 use crate::http::json::{self, Object, Value};
+#[cfg(feature = "primitives")]
 use crate::jose::{Compact, Header};
 use crate::time::{Lifetime, Timestamp};
 

@@ -18,6 +18,7 @@ use crate::secret::Secret;
 use crate::time::Lifetime;
 use crate::wasm::drive::{ClientHost, Host};
 use crate::wasm::error::to_js;
+use crate::wasm::fetch::Deadline;
 use crate::wasm::keep::{FRESH, Found, Keep, Turn};
 use crate::wasm::keyring::{JsKeyring, Keyring};
 #[cfg(feature = "backend")]
@@ -647,9 +648,11 @@ impl State {
         // Also where the provider cannot be reached, and before it is asked.
         self.forget_all().await;
         let signed_out = self.host.run(&self.client, &mut flow).await?;
-        if let Some(error) = signed_out.revocation_failure {
-            let event = Object::new().with("type", "revocation_failed");
-            self.host.emit(event.with("code", error.code()));
+        self.told_revoked(signed_out.revocation_failure);
+        // A renewal that was under way ends the tokens that come of it; leaving the page would end it.
+        if let Some(renewal) = self.refresh.current() {
+            let deadline = Deadline::after(MOST_PATIENCE);
+            let _ = deadline.wait(Ok(renewal.into())).await;
         }
         if let Some(logout) = signed_out.logout {
             let text = self.logouts.read().await;
@@ -658,6 +661,13 @@ impl State {
             self.told(self.logouts.write(&logouts.to_json()).await);
         }
         Ok(signed_out.url)
+    }
+
+    fn told_revoked(&self, failure: Option<Error>) {
+        if let Some(error) = failure {
+            let event = Object::new().with("type", "revocation_failed");
+            self.host.emit(event.with("code", error.code()));
+        }
     }
 
     async fn returned(&self, url: &str) -> Result<Option<String>, Error> {
@@ -853,6 +863,7 @@ impl State {
         if result.is_err() && !has_ended {
             return result.map(|()| false);
         }
+        let renewed = self.client.borrow().session().map(SignOut::of_tokens);
         self.is_saving.set(result.is_ok());
         let saved = self.keep.save_unless_changed(&self.client).await;
         self.is_saving.set(false);
@@ -860,6 +871,11 @@ impl State {
             Ok(Found::Known) => {}
             // A tab to which the lock was lost may have been faster: then its session is the one.
             Ok(found) => {
+                // Somebody signed out in another tab, who does not know the tokens that just came.
+                if let (Found::Gone, Some(mut renewed)) = (found, renewed) {
+                    let ended = self.host.run(&self.client, &mut renewed).await;
+                    self.told_revoked(ended.ok().and_then(|ended| ended.revocation_failure));
+                }
                 let found = self.check_key(found).await?;
                 self.tell(found);
                 return match self.client.borrow().session() {
@@ -942,6 +958,8 @@ const LOST_ITS_TURN: JsValue = JsValue::FALSE;
 
 /// How often a renewal begins anew that was late.
 const MOST_TRIES: u32 = 3;
+/// How long whoever leaves waits for a renewal that is under way, in milliseconds.
+const MOST_PATIENCE: u32 = 3000;
 
 /// The longest pass that is read back: a token at its limit and a proof.
 const MAX_PASS: usize = 128 * 1024;

@@ -14,7 +14,7 @@ use crate::client::{Remedy, remedy};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::http::json::{Object, Value};
 use crate::jose::KeyName;
-use crate::options::invalid;
+use crate::options::{Options, invalid};
 use crate::wasm::abort::{Abort, Signal};
 use crate::wasm::client::{JsClient, State, Tried};
 use crate::wasm::drive::Host;
@@ -292,11 +292,16 @@ impl JsClient {
         })
     }
 
-    /// Waits until the user has signed in elsewhere: `{ user?, checks }` as JSON text.
+    /// Waits until the user has signed in elsewhere: `{ user?, checks }` as JSON text. After the
+    /// signal has ended it, it can be called again.
     #[wasm_bindgen(js_name = finishDevice, unchecked_return_type = "Promise<string>")]
-    pub fn finish_device(&self, signal: Option<Signal>) -> Promise {
+    pub fn finish_device(&self, options_json: &str, signal: Option<Signal>) -> Promise {
         let state = Rc::clone(&self.0);
+        let given = options(options_json);
         promise(async move {
+            // It has none but the signal.
+            let none = Options::new(&given?, &[]).map(|_| ());
+            none.map_err(|error| to_js(&error.during(Phase::SignIn)))?;
             let result = state.finish_device(signal).await;
             result.map(JsValue::from).map_err(|error| to_js(&error))
         })
@@ -429,9 +434,15 @@ impl State {
                 .run_until(&self.client, &mut login, abort.as_ref())
                 .await
         };
-        let signed_in = work
-            .await
-            .map_err(|error: Error| error.during(Phase::SignIn))?;
+        let result: Result<_, Error> = work.await;
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::Aborted
+        {
+            login.begin_anew();
+            // Unless another one was begun meanwhile.
+            self.machine.device.borrow_mut().get_or_insert(login);
+        }
+        let signed_in = result.map_err(|error| error.during(Phase::SignIn))?;
         self.save().await;
         self.host.emit(Object::new().with("type", "signed_in"));
         let client = self.client.borrow();

@@ -41,6 +41,11 @@ impl Shared {
         promise
     }
 
+    /// The promise of the work that is under way or was done last, if it is not forgotten.
+    pub(super) fn current(&self) -> Option<Promise> {
+        self.0.borrow().as_ref().map(|(_, promise)| promise.clone())
+    }
+
     /// Forgets the work under this key, so that the next caller begins anew.
     pub(super) fn end(&self, key: &str) {
         let mut work = self.0.borrow_mut();

@@ -92,7 +92,12 @@ impl Place {
 
 async fn settle(returned: Result<JsValue, JsValue>) -> Result<JsValue, Error> {
     let unavailable = |_| Error::from(ErrorKind::StorageUnavailable);
-    JsFuture::from(Promise::resolve(&returned.map_err(unavailable)?))
+    let returned = returned.map_err(unavailable)?;
+    // Nobody else gets in between what is read and written at once: clients of one tab share a store.
+    if !returned.is_object() {
+        return Ok(returned);
+    }
+    JsFuture::from(Promise::resolve(&returned))
         .await
         .map_err(unavailable)
 }

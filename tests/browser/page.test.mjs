@@ -128,6 +128,10 @@ test("brw_09 after the callback no token, code or state is left in the page's tr
   }));
   assert.equal(traces.url, provider.redirectUri);
   const text = JSON.stringify(traces);
+  // No page can take its own address out of the entry of its navigation: a code that is used up.
+  const every = await first.evaluate(() => JSON.stringify(performance.getEntries()));
+  assert.match(every, /"entryType":"navigation"/);
+  assert.doesNotMatch(every, isToken);
   assert.doesNotMatch(text, isToken);
   assert.doesNotMatch(text, /[?&](code|state|iss)=/);
   assert.ok(traces.entries.some((name) => name.endsWith("/token")));

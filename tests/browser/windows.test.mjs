@@ -478,6 +478,9 @@ test("cbk_36 brw_09 after a sign-in neither code nor token stands in the page's 
     html: document.documentElement.outerHTML,
   }));
   assert.equal(traces.href, NAMES.redirectUri);
+  const every = await page.evaluate(() => JSON.stringify(performance.getEntries()));
+  assert.match(every, /"entryType":"navigation"/);
+  for (const secret of [token, "refresh-"]) assert.ok(!every.includes(secret), secret);
   const all = JSON.stringify(traces);
   for (const secret of [code, token, "refresh-"]) assert.ok(!all.includes(secret), secret);
   // The code stood in one URL, that of the callback, and the tokens in none.

@@ -165,6 +165,19 @@ fn req_06_a_provider_that_says_nothing_of_pkce_gets_s256_all_the_same() {
 }
 
 #[test]
+fn req_06_a_client_that_needs_it_said_refuses_a_provider_that_says_nothing_of_pkce() {
+    let given = json!({"requirePkceSupport": true});
+    let mut world = World::with(given.clone());
+    assert!(world.begin().is_ok());
+    let mut world = World::with(given);
+    let metadata = world.idp().metadata.as_object_mut().unwrap();
+    metadata.remove("code_challenge_methods_supported");
+    assert_eq!(code(world.begin()), "pkce_unsupported");
+    // Every request of it was about metadata: nobody was sent anywhere.
+    assert_eq!(world.net.sent.len(), world.net.count(Purpose::Discovery));
+}
+
+#[test]
 fn req_10_the_redirect_uri_is_sent_letter_by_letter() {
     for uri in [
         "https://app.example",

@@ -2,7 +2,7 @@
 
 use gatepass::client::{PendingLogouts, Refresh, SignOut, SignOutOptions};
 use gatepass::error::Phase;
-use gatepass::flow::{Event, Step};
+use gatepass::flow::{Event, Reports as _, Step};
 use gatepass::http::{Purpose, Unreachable, form};
 use gatepass::time::Lifetime;
 use serde_json::json;
@@ -205,6 +205,93 @@ fn a_session_without_a_refresh_token_ends_its_access_token() {
     world.sign_in().unwrap();
     let signed_out = world.sign_out_with(json!({})).unwrap();
     assert_eq!(signed_out.revoked, ["access_token"]);
+}
+
+/// A renewal whose request was answered; the answer has not come yet.
+fn renewing(world: &mut World) -> (Refresh, Event) {
+    world.sign_in().unwrap();
+    let mut refresh = Refresh::new(&world.client);
+    let step = world
+        .net
+        .step(&mut refresh, &mut world.client, Event::Start);
+    let Ok(Step::Send(request)) = step else {
+        panic!("{step:?}");
+    };
+    let answer = world.net.answer(&request);
+    (refresh, answer)
+}
+
+/// Steps a renewal that came too late to its end.
+fn goes_on(world: &mut World, refresh: &mut Refresh, mut event: Event) -> &'static str {
+    loop {
+        match world.net.step(refresh, &mut world.client, event) {
+            Ok(Step::Send(request)) => event = world.net.answer(&request),
+            Ok(step) => panic!("{step:?}"),
+            Err(error) => return error.code(),
+        }
+    }
+}
+
+#[test]
+fn tokens_that_come_after_a_sign_out_end_too() {
+    let mut world = World::new();
+    let (mut refresh, answer) = renewing(&mut world);
+    world.sign_out_with(json!({})).unwrap();
+    let before = ended(&world);
+    assert_eq!(goes_on(&mut world, &mut refresh, answer), "login_required");
+    let ended = ended(&world);
+    let (known, new) = ended.split_at(before.len());
+    let hints: Vec<_> = new.iter().map(|(hint, _)| hint.as_str()).collect();
+    assert_eq!(hints, ["refresh_token", "access_token"]);
+    assert!(new.iter().all(|token| !known.contains(token)));
+    assert!(world.client.session().is_none());
+    assert!(world.client.take_alerts().is_empty());
+}
+
+#[test]
+fn tokens_that_come_after_a_sign_out_live_on_where_the_others_do() {
+    let mut world = World::new();
+    let (mut refresh, answer) = renewing(&mut world);
+    world.sign_out_with(json!({"revoke": false})).unwrap();
+    assert_eq!(goes_on(&mut world, &mut refresh, answer), "login_required");
+    assert!(ended(&world).is_empty());
+}
+
+#[test]
+fn a_sign_out_during_a_renewal_that_fails_ends_nothing_more() {
+    for reply in [
+        Reply::none(Unreachable::Network),
+        Reply::json(json!({"error": "invalid_grant"})).with_status(400),
+        Reply::html(),
+    ] {
+        let mut world = World::new();
+        world.sign_in().unwrap();
+        world.idp().reply(Purpose::Refresh, reply);
+        let mut refresh = Refresh::new(&world.client);
+        let step = world
+            .net
+            .step(&mut refresh, &mut world.client, Event::Start);
+        let Ok(Step::Send(request)) = step else {
+            panic!("{step:?}");
+        };
+        let answer = world.net.answer(&request);
+        world.sign_out_with(json!({})).unwrap();
+        let before = ended(&world).len();
+        assert_eq!(goes_on(&mut world, &mut refresh, answer), "login_required");
+        assert_eq!(ended(&world).len(), before);
+    }
+}
+
+#[test]
+fn tokens_that_came_too_late_and_do_not_end_are_an_alert() {
+    let mut world = World::new();
+    let (mut refresh, answer) = renewing(&mut world);
+    world.sign_out_with(json!({})).unwrap();
+    world.idp().always(Purpose::Revocation, Reply::status(503));
+    assert_eq!(goes_on(&mut world, &mut refresh, answer), "login_required");
+    let alerts = world.client.take_alerts();
+    let alerts: Vec<_> = alerts.iter().map(|it| (it.code(), it.phase())).collect();
+    assert_eq!(alerts, [("upstream_status", Some(Phase::SignOut))]);
 }
 
 #[test]
@@ -435,18 +522,9 @@ fn a_provider_without_the_endpoint_gives_no_url() {
 #[test]
 fn rfr_18_signing_out_during_a_refresh_drops_its_answer() {
     let mut world = World::new();
-    world.sign_in().unwrap();
-    let mut refresh = Refresh::new(&world.client);
-    let Ok(Step::Send(request)) = world
-        .net
-        .step(&mut refresh, &mut world.client, Event::Start)
-    else {
-        panic!("nothing was sent");
-    };
-    let answer = world.net.answer(&request);
+    let (mut refresh, answer) = renewing(&mut world);
     world.sign_out().unwrap();
-    let late = world.net.step(&mut refresh, &mut world.client, answer);
-    assert_eq!(code(late), "login_required");
+    assert_eq!(goes_on(&mut world, &mut refresh, answer), "login_required");
     assert!(world.client.session().is_none());
 }
 

@@ -251,6 +251,45 @@ test("dev_10_an_aborted_device_login_ends_and_keeps_no_timer", async () => {
   client.dispose();
 });
 
+test("dev_10_an_aborted_device_login_goes_on_while_its_code_lives", async () => {
+  let isAgreed = false;
+  const provider = makeProvider((url) => {
+    if (url.endsWith("/device")) {
+      return json({
+        device_code: "device-S3CRET",
+        user_code: "AB-CD",
+        verification_uri: `${ISSUER}/activate`,
+        expires_in: 600,
+        interval: 1,
+      });
+    }
+    const pending = url.endsWith("/token") && !isAgreed;
+    return pending ? json({ error: "authorization_pending" }, 400) : undefined;
+  });
+  const client = await clientOf(provider);
+  const login = await client.deviceLogin({ scope: "read" });
+  const unknown = await failure(login.finish({ foo: 1 }));
+  assert.deepEqual([unknown.code, unknown.at, unknown.phase], ["config_invalid", "foo", "sign_in"]);
+  const wrong = await failure(login.finish({ signal: "now" }));
+  assert.deepEqual([wrong.code, wrong.at], ["config_invalid", "signal"]);
+  // Who comes later waits for the same, and may end it.
+  const abort = new AbortController();
+  const waits = [failure(login.finish()), failure(login.finish({ signal: abort.signal }))];
+  while (provider.tokens().length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  abort.abort();
+  const codes = (await Promise.all(waits)).map(({ code }) => code);
+  assert.deepEqual(codes, ["aborted", "aborted"]);
+  const asked = provider.tokens().length;
+  isAgreed = true;
+  const [first, second] = await Promise.all([login.finish(), login.finish()]);
+  assert.deepEqual(first, second);
+  assert.equal(provider.tokens().length, asked + 1);
+  assert.equal(client.state().signedIn, true);
+  // And once it is done, it stays so.
+  assert.deepEqual(await login.finish(), first);
+  client.dispose();
+});
+
 test("a key that cannot be used is refused by name before anything is sent", async () => {
   const { privateKey, publicKey } = await crypto.subtle.generateKey(
     { name: "ECDSA", namedCurve: "P-256" },

@@ -118,7 +118,12 @@ export async function fetchScenario(createClient, makeProvider) {
   );
   results.scope = await play(
     () => status(API),
-    () => refused('Bearer error="insufficient_scope", scope="admin"', 403),
+    ({ token }) => {
+      // Some repeat what they were shown.
+      const why = `not with ${token.slice("Bearer ".length)}`;
+      const challenge = `error="insufficient_scope", error_description="${why}", scope="admin"`;
+      return refused(`Bearer ${challenge}`, 403);
+    },
   );
   results.forbidden = await play(
     () => status(API),

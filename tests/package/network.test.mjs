@@ -62,15 +62,28 @@ test("net_25 an answer that drips in has one time for all of it", async () => {
   assert.equal(code, "upstream_timeout");
 });
 
-test("net_16 a redirect is not followed, wherever it leads", async () => {
-  let asked = 0;
-  const code = await codeOf((request, response) => {
-    asked++;
-    response.writeHead(302, { location: "/elsewhere" }).end();
-    assert.notEqual(request.url, "/elsewhere");
+test("net_16 a redirect is not followed, wherever it leads", async (t) => {
+  let elsewhere = 0;
+  const other = createServer((_, response) => {
+    elsewhere++;
+    response.writeHead(200, { "content-type": "application/json" }).end('{"keys":[]}');
   });
-  assert.equal(code, "redirect_refused");
-  assert.ok(asked > 0);
+  await new Promise((resolve) => other.listen(0, "127.0.0.1", resolve));
+  t.after(() => other.close());
+  const away = `http://127.0.0.1:${other.address().port}/jwks`;
+  for (const status of [301, 302, 307, 308]) {
+    for (const location of ["/elsewhere", away]) {
+      let asked = 0;
+      const code = await codeOf((request, response) => {
+        asked++;
+        response.writeHead(status, { location }).end();
+        assert.notEqual(request.url, "/elsewhere");
+      });
+      assert.equal(code, "redirect_refused", `${status} ${location}`);
+      assert.ok(asked > 0);
+    }
+  }
+  assert.equal(elsewhere, 0);
 });
 
 test("net_26 a connection that breaks is an error that can be tried again", async () => {

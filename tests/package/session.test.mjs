@@ -459,6 +459,97 @@ test("LGO-19: the tokens that end are those that another tab stored last", () =>
   assert.deepEqual(result, [2, false, "login_required session", []]);
 });
 
+/** A fetch that keeps the answer to a renewal until it is told to go on. */
+const HELD = `
+  let goOn;
+  let held;
+  const slow = async (...args) => {
+    const answer = await fetch(...args);
+    if (!new URLSearchParams(args[1].body).has("refresh_token")) return answer;
+    held = await answer.clone().json();
+    await new Promise((resolve) => (goOn = resolve));
+    return answer;
+  };
+  const ended = () => provider.requests
+    .filter(({ url }) => url.endsWith("/revoke"))
+    .map(({ init }) => new URLSearchParams(init.body).get("token"));
+  const untilHeld = async () => {
+    while (!goOn) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+`;
+
+test("LGO-19: tokens that a renewal brings during a sign-out end too, before the page leaves", () => {
+  const source = (options) => `${HELD}
+    const client = await make({ fetch: slow });
+    await signIn(client);
+    const renewed = codeOf(client.refresh());
+    await untilHeld();
+    const leaving = client.signOutUrl(${options});
+    while (provider.count("/revoke") < ${options === "" ? 2 : 0}) await new Promise((resolve) => setTimeout(resolve, 5));
+    goOn();
+    const url = await leaving;
+    const isEnded = [held.refresh_token, held.access_token].map((token) => ended().includes(token));
+    return [typeof url, isEnded, await renewed, client.state().signedIn, store.keys()];
+  `;
+  const late = "login_required refresh";
+  assert.deepEqual(run("{}", source("")), ["object", [true, true], late, false, []]);
+  const kept = run("{}", source("{ revoke: false }"));
+  assert.deepEqual(kept, ["object", [false, false], late, false, []]);
+});
+
+test("LGO-19: tokens that a renewal brings after a sign-out in another tab end too", () => {
+  const result = run(
+    "{}",
+    `${HELD}
+      const first = await make({ fetch: slow });
+      await signIn(first);
+      const second = await make();
+      await second.accessToken();
+      const renewed = codeOf(first.refresh());
+      await untilHeld();
+      await second.signOutUrl();
+      const before = ended().length;
+      goOn();
+      const outcome = await renewed;
+      const isEnded = [held.refresh_token, held.access_token].map((token) => ended().includes(token));
+      return [before, isEnded, outcome, first.state().signedIn, store.keys()];
+    `,
+  );
+  assert.deepEqual(result, [2, [true, true], "login_required refresh", false, []]);
+});
+
+test("a sign-out does not wait longer than three seconds for a renewal that hangs", () => {
+  const result = run(
+    "{}",
+    `${HELD}
+      const client = await make({ fetch: slow });
+      await signIn(client);
+      void codeOf(client.refresh());
+      await untilHeld();
+      const url = await client.signOutUrl();
+      goOn();
+      return [typeof url, client.state().signedIn];
+    `,
+  );
+  assert.deepEqual(result, ["object", false]);
+});
+
+test("two clients of one tab do not write over each other's sign-ins", () => {
+  const result = run(
+    "{}",
+    `
+      const clients = await Promise.all([1, 2, 3].map(() => make({ store: "memory" })));
+      const urls = await Promise.all(clients.map((client) => client.signInUrl()));
+      const callbacks = urls.map((url) => provider.signInAt(url));
+      const begun = JSON.parse(transactionStore.text()).waiting.length;
+      const done = clients.map((client, at) => codeOf(client.handleCallback(callbacks[at])));
+      return [begun, await Promise.all(done), clients.map((client) => client.state().signedIn)];
+    `,
+  );
+  const all = (value) => [value, value, value];
+  assert.deepEqual(result, [3, all("no error"), all(true)]);
+});
+
 test("LGO-14: a frame of the provider ends the session that it names", () => {
   const result = run(
     '{ idToken: { sid: "session-1" } }',

@@ -161,6 +161,12 @@ enum Stage {
 }
 
 impl DeviceLogin {
+    /// Begins to wait anew after it was dropped while it waited or asked: the code is still the one
+    /// that the user was shown.
+    pub fn begin_anew(&mut self) {
+        self.stage = Stage::Ready;
+    }
+
     /// What the user is shown.
     pub fn prompt(&self) -> &DevicePrompt {
         &self.prompt
