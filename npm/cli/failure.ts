@@ -26,11 +26,23 @@ export class Failure extends Error {
 
 /** What a hint of the core says to pages and to programs, and what there is to do on the command line. */
 const HINTS: Readonly<Record<string, string>> = {
+  flow_unknown: "No login of this command waits for this callback; log in once more.",
+  login_required: "There is no session to use; gatepass login begins one.",
+  state_mismatch: "The callback is not that of this login; log in once more.",
+  step_up_required: "The API wants a fresher or stronger login; gatepass login --prompt login is one.",
+  storage_unavailable: "The place where tokens are kept cannot be read or written.",
   upstream_unreachable: "The provider cannot be reached; gatepass doctor says why.",
   url_insecure: "The URL must be https; http is for addresses of this machine only.",
 };
 
-export const hintOf = (code: string, hint: string): string => HINTS[code] ?? hint;
+/** What stands in hints for those who have an error's `details`: here they are shown beside it. */
+const ASIDES: readonly (readonly [string, string])[] = [
+  ["; details.error holds its error code.", "."],
+  ["; see details.status and check ", "; check "],
+];
+
+export const hintOf = (code: string, hint: string): string =>
+  HINTS[code] ?? ASIDES.reduce((text, [aside, instead]) => text.replace(aside, instead), hint);
 
 /** What programs are told where a failure has no name of its own. */
 const NAMES: Readonly<Record<number, string>> = {

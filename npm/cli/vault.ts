@@ -93,8 +93,20 @@ function makeFolder(path: string): void {
   const folder = dirname(path);
   onDisk(folder, "written", () => {
     if (existsSync(folder)) narrow(path);
-    else mkdirSync(folder, { recursive: true, mode: 0o700 });
+    else makeWithParents(folder);
   });
+}
+
+/** One by one: Node's own way does not end where the system makes no folders, as below /proc. */
+function makeWithParents(folder: string): void {
+  const parent = dirname(folder);
+  if (!existsSync(parent)) makeWithParents(parent);
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    // Another process made it meanwhile.
+    if (!existsSync(folder)) throw error;
+  }
 }
 
 /** @throws Failure with what the system says */

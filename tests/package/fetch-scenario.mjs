@@ -209,7 +209,12 @@ export const EXPECTED_FETCH = {
   fifty: { result: true, calls: 100, refreshes: 1 },
   scope: once({
     code: "scope_insufficient",
-    details: { status: 403, error: "insufficient_scope", scope: "admin" },
+    details: {
+      status: 403,
+      error: "insufficient_scope",
+      errorDescription: "not with ...",
+      scope: "admin",
+    },
   }),
   forbidden: once(403),
   stepUp: once({
