@@ -217,13 +217,17 @@ export interface DeviceLogin {
    * Waits until the user has signed in elsewhere; the session is then that of the client. Asks at the
    * interval that the provider names, 5 seconds longer after each `slow_down`, twice as long after
    * each failure of the network. Several calls wait for the same sign-in; the signal of each ends the
-   * wait, and a later call goes on with it while the code lives.
+   * wait, at its next pause because an answer that is under way may be the tokens, and a later call
+   * goes on with it while the code lives and no other `deviceLogin` was begun (`flow_misused`).
    *
    * @throws {@link GatepassError} `flow_expired` when the code ended, `server_error_response` with
    * `details.error` `access_denied` when the user said no, `aborted`, and all of `handleCallback`.
    */
   finish(options?: { readonly signal?: AbortSignal }): Promise<DeviceSignedIn>;
 }
+
+/** What the core knows of it. */
+type Begun = Omit<DeviceLogin, "finish"> & { readonly number: number };
 
 /** A device login that is complete. */
 export interface DeviceSignedIn {
@@ -362,33 +366,42 @@ class MachineClient extends PageClient implements BackendClient {
 
   async deviceLogin(options: DeviceLoginOptions = {}): Promise<DeviceLogin> {
     const json = toJson(options);
-    const prompt = JSON.parse(await this.#use((core) => core.startDevice(json))) as Omit<
-      DeviceLogin,
-      "finish"
-    >;
+    const begun = JSON.parse(await this.#use((core) => core.startDevice(json))) as Begun;
+    const { number, ...prompt } = begun;
+    const ask = async (given: object, signal?: AbortSignal): Promise<DeviceSignedIn> => {
+      const json = toJson(given);
+      const done = await this.#use((core) => core.finishDevice(number, json, signal));
+      return JSON.parse(done) as DeviceSignedIn;
+    };
+    // The one that is under way, and the one before it: the core waits once at a time.
     let wait: { readonly end: AbortController; readonly done: Promise<DeviceSignedIn> } | undefined;
-    const begin = (json: string): NonNullable<typeof wait> => {
+    let last: Promise<DeviceSignedIn> | undefined;
+    const begin = (): NonNullable<typeof wait> => {
       const end = new AbortController();
-      const done = this.#use((core) => core.finishDevice(json, end.signal)).then(
-        (text) => JSON.parse(text) as DeviceSignedIn,
-        (thrown: unknown) => {
-          const { code } = translate(thrown);
-          if (code === "aborted" || code === "config_invalid") wait = undefined;
-          throw thrown;
-        },
-      );
+      const done = last
+        ? last.catch((thrown: unknown) => {
+            if (translate(thrown).code !== "aborted") throw thrown;
+            return ask({}, end.signal);
+          })
+        : ask({}, end.signal);
+      last = done;
       return { end, done };
     };
     return {
       ...prompt,
       finish: async (given = {}) => {
         const { host, rest } = split(given, { signal: isSignal });
+        // The core says what is wrong with them.
+        if (Object.keys(rest).length > 0) return ask(rest);
         const { signal } = host;
-        const { end, done } = (wait ??= begin(toJson(rest)));
-        const stop = (): void => end.abort();
+        const mine = (wait ??= begin());
+        const stop = (): void => {
+          if (wait === mine) wait = undefined;
+          mine.end.abort();
+        };
         if (signal?.aborted) stop();
         signal?.addEventListener("abort", stop);
-        return done.finally(() => signal?.removeEventListener("abort", stop));
+        return mine.done.finally(() => signal?.removeEventListener("abort", stop));
       },
     };
   }

@@ -233,8 +233,8 @@ export interface SignOutOptions {
    * Whether the tokens are ended at the provider too (RFC 7009), where it offers that: the refresh
    * token, then the access token; and the connection, after a sign-in by FedCM. It takes 3 seconds at
    * the most, as long again where a renewal is under way, whose tokens end too, and stops nothing when
-   * it fails; then there is the event `revocation_failed`, `alert` or `disconnect_failed`.
-   * @defaultValue true
+   * it fails; then there is the event `revocation_failed`, `alert` or `disconnect_failed`. A renewal that
+   * is under way in another tab ends its own tokens in any case. @defaultValue true
    */
   readonly revoke?: boolean;
   /** `logout_hint`: whom the user wants to sign out, for providers that ask. @defaultValue none */
@@ -243,7 +243,7 @@ export interface SignOutOptions {
   readonly uiLocales?: string | readonly string[];
   /**
    * Where the application goes on after {@link Client.handleSignOutCallback}: a path of its own
-   * origin, beginning with one slash.
+   * origin, beginning with one slash, of at most 8 KiB.
    */
   readonly returnTo?: string;
 }

@@ -108,7 +108,9 @@ export function fetchWith(source: PassSource, send: typeof fetch): typeof fetch 
 /** What an API says of a refusal, without the token, which some repeat. */
 function challengeOf(response: Response, pass: string): string | undefined {
   const { token } = JSON.parse(pass) as { readonly token: string };
-  return response.headers.get("www-authenticate")?.replaceAll(token, "...");
+  const challenge = response.headers.get("www-authenticate") ?? undefined;
+  // What looks like a word of the challenge itself would be found there.
+  return /[^a-z_]/.test(token) ? challenge?.replaceAll(token, "...") : challenge;
 }
 
 /** Puts a pass into the headers of a request. */

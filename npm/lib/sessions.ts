@@ -905,11 +905,13 @@ class Browser implements CookieSession {
   /** Does something with the session; where the provider ends it, with what lives of it. */
   async #renewing<T>(held: Held, work: (core: Core) => Promise<T>): Promise<T> {
     const sessions = this.#sessions;
-    const before = held.text;
+    const { serial, text: before } = held;
     try {
       return await sessions.use(held, {}, work);
     } catch (thrown) {
-      if (before === undefined || held.text !== undefined) throw thrown;
+      // Somebody signed out meanwhile, in another request: that stands.
+      const isEnded = held.serial !== serial;
+      if (before === undefined || held.text !== undefined || isEnded) throw thrown;
       // Another isolate may have used the refresh token: its answer has the cookie that counts.
       if (!held.isLate) {
         Object.assign(held, { text: before, isLate: true });

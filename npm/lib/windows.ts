@@ -21,7 +21,11 @@ const GONE = 4;
 /** The same where it was lost from sight while somebody was using it. */
 const LOST = 40;
 
-export const isSignal = (value: unknown): boolean => value instanceof AbortSignal;
+/** Of any realm. */
+export function isSignal(value: unknown): boolean {
+  const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
+  return typeof aborted === "boolean" && typeof addEventListener === "function";
+}
 
 /** Opens an empty popup; `null` where the browser blocks it. Only the handler of a click may. */
 export function openPopup(): Window | null {

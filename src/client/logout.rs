@@ -134,6 +134,11 @@ impl SignOut {
         }
     }
 
+    /// Whether it ends tokens at the provider.
+    pub fn revokes(&self) -> bool {
+        self.options.revoke
+    }
+
     /// Ends the session that another tab put in the place of the one that ended, before the first
     /// step: it is the same one, renewed, and its tokens are the ones that live.
     pub fn take_session(&mut self, client: &mut Client) {

@@ -192,8 +192,8 @@ impl Client {
     }
 
     fn set_session(&mut self, session: Option<Session>) {
+        self.keeps_tokens &= session.is_none();
         self.session = session;
-        self.keeps_tokens = false;
         self.generation = self.generation.wrapping_add(1);
     }
 }

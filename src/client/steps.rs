@@ -29,6 +29,7 @@ const OPTIONS: &[&str] = &[
     "dangerouslyAllowHttpLoopback",
     "issuer",
     "redirectUri",
+    "requirePkceSupport",
     "resource",
     "responseMode",
     "scope",

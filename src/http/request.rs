@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-#[cfg(feature = "backend")]
+#[cfg(all(feature = "flows", any(feature = "backend", feature = "guard")))]
 use crate::base64url;
 #[cfg(feature = "flows")]
 use crate::http::form::decode_part;
@@ -209,7 +209,7 @@ impl HttpRequest {
 
 /// The parameters that nobody but the provider may see.
 #[cfg(feature = "flows")]
-const SECRET_PARAMETERS: [&str; 11] = [
+const SECRET_PARAMETERS: [&str; 12] = [
     "actor_token",
     "assertion",
     "client_assertion",
@@ -219,6 +219,7 @@ const SECRET_PARAMETERS: [&str; 11] = [
     "device_code",
     "id_token_hint",
     "refresh_token",
+    "request",
     "subject_token",
     "token",
 ];
@@ -270,7 +271,7 @@ impl HttpRequest {
         if let Some((scheme, credentials)) = credentials {
             add(credentials);
             // RFC 7617 section 2: the client's secret stands in it once more, encoded or raw.
-            #[cfg(feature = "backend")]
+            #[cfg(any(feature = "backend", feature = "guard"))]
             if scheme == "Basic"
                 && let Some(joined) = base64url::decode_standard(credentials)
                 && let Ok(joined) = String::from_utf8(joined)
@@ -281,8 +282,13 @@ impl HttpRequest {
                     add(&secret);
                 }
             }
-            #[cfg(not(feature = "backend"))]
+            #[cfg(not(any(feature = "backend", feature = "guard")))]
             let _ = scheme;
+        }
+        #[cfg(feature = "backend")]
+        if let Some(shown) = &self.attestation {
+            add(shown.attestation.expose());
+            add(shown.proof.expose());
         }
         secrets
     }

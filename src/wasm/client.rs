@@ -12,6 +12,7 @@ use crate::client::{
     Refresh, Remedy, SignIn, SignInOptions, SignOut, SignOutOptions, UserInfo, fedcm_error, remedy,
 };
 use crate::error::{Error, ErrorKind, Phase};
+use crate::http::Unreachable;
 use crate::http::json::{self, Object, Value};
 use crate::jose::{KeyName, TokenNames};
 use crate::secret::Secret;
@@ -633,7 +634,7 @@ impl State {
         self.host.emit(Object::new().with("type", "signed_out"));
     }
 
-    /// The key first: who hears that the session is gone finds no key of it.
+    /// The key first, as for a sign-out.
     async fn forget_all(&self) {
         self.told(self.keyring.forget().await);
         self.save().await;
@@ -641,18 +642,20 @@ impl State {
     }
 
     async fn sign_out(&self, mut flow: SignOut) -> Result<Option<Secret<String>>, Error> {
-        // Another tab may have renewed the session meanwhile: then its tokens are those that live.
-        if let Ok(Found::Other) = self.keep.look(&self.client).await {
-            flow.take_session(&mut self.client.borrow_mut());
-        }
-        // Also where the provider cannot be reached, and before it is asked.
-        self.forget_all().await;
+        // Also where the provider cannot be reached, and before it is asked. The key first: who hears
+        // that the session is gone finds no key of it.
+        self.told(self.keyring.forget().await);
+        self.end_stored(&mut flow).await;
+        self.forget_logins().await;
+        let revokes = flow.revokes();
         let signed_out = self.host.run(&self.client, &mut flow).await?;
         self.told_revoked(signed_out.revocation_failure);
-        // A renewal that was under way ends the tokens that come of it; leaving the page would end it.
-        if let Some(renewal) = self.refresh.current() {
+        // A renewal that is under way ends the tokens that come of it, unless the page leaves before.
+        if let Some(renewal) = self.refresh.current().filter(|_| revokes) {
             let deadline = Deadline::after(MOST_PATIENCE);
-            let _ = deadline.wait(Ok(renewal.into())).await;
+            let waited = deadline.wait(Ok(renewal.into())).await;
+            let is_late = waited == Err(Unreachable::Timeout);
+            self.told_revoked(is_late.then(|| ErrorKind::UpstreamTimeout.into()));
         }
         if let Some(logout) = signed_out.logout {
             let text = self.logouts.read().await;
@@ -661,6 +664,18 @@ impl State {
             self.told(self.logouts.write(&logouts.to_json()).await);
         }
         Ok(signed_out.url)
+    }
+
+    /// Removes the session from the store. Another tab may renew it meanwhile: then its tokens are
+    /// those that live, and end.
+    async fn end_stored(&self, flow: &mut SignOut) {
+        for _ in 0..MOST_TRIES {
+            match self.keep.save_unless_changed(&self.client).await {
+                Ok(Found::Other) => flow.take_session(&mut self.client.borrow_mut()),
+                saved => return self.told(saved.map(|_| ())),
+            }
+        }
+        self.save().await;
     }
 
     fn told_revoked(&self, failure: Option<Error>) {

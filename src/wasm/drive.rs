@@ -68,6 +68,12 @@ pub(super) enum Progress<T> {
     Done(T),
 }
 
+/// Where a step led.
+enum Followed<T> {
+    To(Event),
+    ToItsEnd(T),
+}
+
 impl Host {
     pub(super) fn new(fetch: Option<Function>, on_event: Option<Function>) -> Self {
         Self {
@@ -139,7 +145,8 @@ impl Host {
         self.finish(shared, flow, begun).await
     }
 
-    /// As [`Self::run`], until the program ends it.
+    /// As [`Self::run`], until the program ends it, which it can while the flow pauses: what is asked
+    /// may be answered once, and is waited for.
     #[cfg(feature = "backend")]
     pub(super) async fn run_until<F: Flow>(
         &self,
@@ -147,11 +154,23 @@ impl Host {
         flow: &mut F,
         abort: Option<&Abort>,
     ) -> Result<F::Output, Error> {
-        let run = self.run(shared, flow);
-        match abort {
-            // What waits is dropped, and its timer with it.
-            Some(abort) => abort.or(run).await,
-            None => run.await,
+        let mut progress = self.begin(shared, flow, Event::Start)?;
+        loop {
+            let event = match (progress, abort) {
+                // What waits is dropped, and its timer with it.
+                (Progress::Sleeps(lifetime), Some(abort)) => {
+                    let slept = async {
+                        ambient::sleep(lifetime).await;
+                        Ok(Event::Woke)
+                    };
+                    abort.or(slept).await?
+                }
+                (progress, _) => match self.follow(progress).await? {
+                    Followed::To(event) => event,
+                    Followed::ToItsEnd(output) => return Ok(output),
+                },
+            };
+            progress = self.begin(shared, flow, event)?;
         }
     }
 
@@ -163,28 +182,35 @@ impl Host {
         mut progress: Progress<F::Output>,
     ) -> Result<F::Output, Error> {
         loop {
-            let event = match progress {
-                Progress::Sends(request) => match self.ask(&request).await {
-                    Ok(response) => Event::Answer(response),
-                    Err(cause) => Event::Unreachable(cause),
-                },
-                Progress::Verifies(check) => match self.keys.verify(&check).await {
-                    Ok(fits) => Event::Signature(fits),
-                    Err(error) => Event::CheckFailed(error),
-                },
-                Progress::Remembers(proof) => Event::Remembered(self.remember(&proof).await),
-                Progress::Signs(request) => self.signing_keys.sign(&request).await?,
-                #[cfg(feature = "backend")]
-                Progress::Sleeps(lifetime) => {
-                    ambient::sleep(lifetime).await;
-                    Event::Woke
-                }
-                #[cfg(feature = "guard")]
-                Progress::Loads(key) => Event::Loaded(self.load(&key).await),
-                Progress::Done(output) => return Ok(output),
-            };
-            progress = self.begin(shared, flow, event)?;
+            match self.follow(progress).await? {
+                Followed::To(event) => progress = self.begin(shared, flow, event)?,
+                Followed::ToItsEnd(output) => return Ok(output),
+            }
         }
+    }
+
+    /// Does what a flow waits for.
+    async fn follow<T>(&self, progress: Progress<T>) -> Result<Followed<T>, Error> {
+        Ok(Followed::To(match progress {
+            Progress::Sends(request) => match self.ask(&request).await {
+                Ok(response) => Event::Answer(response),
+                Err(cause) => Event::Unreachable(cause),
+            },
+            Progress::Verifies(check) => match self.keys.verify(&check).await {
+                Ok(fits) => Event::Signature(fits),
+                Err(error) => Event::CheckFailed(error),
+            },
+            Progress::Remembers(proof) => Event::Remembered(self.remember(&proof).await),
+            Progress::Signs(request) => self.signing_keys.sign(&request).await?,
+            #[cfg(feature = "backend")]
+            Progress::Sleeps(lifetime) => {
+                ambient::sleep(lifetime).await;
+                Event::Woke
+            }
+            #[cfg(feature = "guard")]
+            Progress::Loads(key) => Event::Loaded(self.load(&key).await),
+            Progress::Done(output) => return Ok(Followed::ToItsEnd(output)),
+        }))
     }
 
     /// Asks the host about a signature for a caller that waits for the answer itself; `None` where

@@ -31,8 +31,8 @@ pub(super) struct Machine {
     under_way: RefCell<Vec<(String, Promise)>>,
     /// Whether one call may wait for what another one began.
     shares: OnceCell<bool>,
-    /// The device login whose code was shown.
-    device: RefCell<Option<DeviceLogin>>,
+    /// The device login whose code was shown last, unless somebody waits for it; by its number.
+    device: RefCell<(u32, Option<DeviceLogin>)>,
 }
 
 /// Asks an API for its metadata, with the fetch that is given: as JSON text.
@@ -279,8 +279,8 @@ impl JsClient {
         })
     }
 
-    /// Asks for a code for this device: what the user is to be shown, as JSON text. A code that was
-    /// shown before is forgotten.
+    /// Asks for a code for this device: what the user is to be shown and the `number` of the login, as
+    /// JSON text. A code that was shown before is forgotten.
     #[wasm_bindgen(js_name = startDevice, unchecked_return_type = "Promise<string>")]
     pub fn start_device(&self, options_json: &str) -> Promise {
         let state = Rc::clone(&self.0);
@@ -292,17 +292,22 @@ impl JsClient {
         })
     }
 
-    /// Waits until the user has signed in elsewhere: `{ user?, checks }` as JSON text. After the
-    /// signal has ended it, it can be called again.
+    /// Waits until the user has signed in elsewhere: `{ user?, checks }` as JSON text. The signal ends
+    /// it while it pauses, and then it can be called again.
     #[wasm_bindgen(js_name = finishDevice, unchecked_return_type = "Promise<string>")]
-    pub fn finish_device(&self, options_json: &str, signal: Option<Signal>) -> Promise {
+    pub fn finish_device(
+        &self,
+        number: u32,
+        options_json: &str,
+        signal: Option<Signal>,
+    ) -> Promise {
         let state = Rc::clone(&self.0);
         let given = options(options_json);
         promise(async move {
             // It has none but the signal.
             let none = Options::new(&given?, &[]).map(|_| ());
             none.map_err(|error| to_js(&error.during(Phase::SignIn)))?;
-            let result = state.finish_device(signal).await;
+            let result = state.finish_device(number, signal).await;
             result.map(JsValue::from).map_err(|error| to_js(&error))
         })
     }
@@ -420,14 +425,21 @@ impl State {
         let seed = ambient::random_key()?;
         let mut flow = DeviceStart::new(options, &self.client.borrow(), seed)?;
         let login = self.host.run(&self.client, &mut flow).await?;
-        let prompt = login.prompt().to_json();
-        self.machine.device.replace(Some(login));
-        Ok(prompt)
+        let mut device = self.machine.device.borrow_mut();
+        let number = device.0.wrapping_add(1);
+        let prompt = login.prompt().to_object().with("number", i64::from(number));
+        *device = (number, Some(login));
+        Ok(Value::from(prompt).to_json())
     }
 
-    async fn finish_device(&self, signal: Option<Signal>) -> Result<String, Error> {
-        let login = self.machine.device.borrow_mut().take();
-        let mut login = login.ok_or(ErrorKind::FlowMisused)?;
+    async fn finish_device(&self, number: u32, signal: Option<Signal>) -> Result<String, Error> {
+        let login = {
+            let mut device = self.machine.device.borrow_mut();
+            let is_it = device.0 == number;
+            device.1.take_if(|_| is_it)
+        };
+        let misused = Error::from(ErrorKind::FlowMisused).during(Phase::SignIn);
+        let mut login = login.ok_or(misused)?;
         let work = async {
             let abort = signal.map(Abort::listen).transpose()?;
             self.host
@@ -440,7 +452,10 @@ impl State {
         {
             login.begin_anew();
             // Unless another one was begun meanwhile.
-            self.machine.device.borrow_mut().get_or_insert(login);
+            let mut device = self.machine.device.borrow_mut();
+            if device.0 == number {
+                device.1 = Some(login);
+            }
         }
         let signed_in = result.map_err(|error| error.during(Phase::SignIn))?;
         self.save().await;

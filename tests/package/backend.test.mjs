@@ -290,6 +290,49 @@ test("dev_10_an_aborted_device_login_goes_on_while_its_code_lives", async () => 
   client.dispose();
 });
 
+test("dev_10_an_abort_loses_no_answer_and_no_other_login", async () => {
+  const held = [];
+  let answers = 0;
+  const provider = makeProvider((url) => {
+    if (url.endsWith("/device")) {
+      return json({
+        device_code: "device-S3CRET",
+        user_code: "AB-CD",
+        verification_uri: `${ISSUER}/activate`,
+        expires_in: 600,
+        interval: 1,
+      });
+    }
+    if (!url.endsWith("/token")) return undefined;
+    answers++;
+    return new Promise((resolve) => held.push(() => resolve(undefined)));
+  });
+  const client = await clientOf(provider);
+  const login = await client.deviceLogin({ scope: "read" });
+  const untilAsked = async () => {
+    while (held.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    return held.shift();
+  };
+  // While the tokens are on their way an abort comes too late.
+  const abort = new AbortController();
+  const done = login.finish({ signal: abort.signal });
+  const answer = await untilAsked();
+  abort.abort();
+  // As a component does that is taken away and put back at once.
+  const again = login.finish();
+  answer();
+  assert.deepEqual([(await done).checks, (await again).checks], [[], []]);
+  assert.deepEqual([answers, client.state().signedIn], [1, true]);
+
+  // Another login of the same client: the first one is over and takes nothing of the second.
+  const [first, second] = [await client.deviceLogin(), await client.deviceLogin()];
+  assert.equal((await failure(first.finish())).code, "flow_misused");
+  const rest = second.finish();
+  (await untilAsked())();
+  await rest;
+  client.dispose();
+});
+
 test("a key that cannot be used is refused by name before anything is sent", async () => {
   const { privateKey, publicKey } = await crypto.subtle.generateKey(
     { name: "ECDSA", namedCurve: "P-256" },

@@ -44,13 +44,16 @@ pub struct DevicePrompt {
 impl DevicePrompt {
     /// The prompt as JSON text, with the names of the public API.
     pub fn to_json(&self) -> String {
+        Value::from(self.to_object()).to_json()
+    }
+
+    pub(crate) fn to_object(&self) -> Object {
         let complete = self.verification_uri_complete.as_ref();
-        let object = Object::new()
+        Object::new()
             .with("userCode", self.user_code.as_str())
             .with("verificationUri", self.verification_uri.as_str())
             .with_some("verificationUriComplete", complete.map(Url::as_str))
-            .with("expiresAt", self.expires_at.seconds());
-        Value::from(object).to_json()
+            .with("expiresAt", self.expires_at.seconds())
     }
 }
 
@@ -161,10 +164,12 @@ enum Stage {
 }
 
 impl DeviceLogin {
-    /// Begins to wait anew after it was dropped while it waited or asked: the code is still the one
-    /// that the user was shown.
+    /// Begins to wait anew, with [`Event::Start`], after its caller left off at a [`Step::Sleep`]: the
+    /// code is still the one that the user was shown.
     pub fn begin_anew(&mut self) {
-        self.stage = Stage::Ready;
+        if matches!(self.stage, Stage::Waiting) {
+            self.stage = Stage::Ready;
+        }
     }
 
     /// What the user is shown.
