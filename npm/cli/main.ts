@@ -142,8 +142,9 @@ function version(): string {
 }
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  // A reader that has enough, such as head, is no mistake.
+  // A reader that has enough, such as head, is no mistake; a service goes on without its log.
   process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => {
+    if (process.argv[2] === "serve") return;
     if (code === "EPIPE") process.exit(0);
     makeTerminal(process.env, process).err(`Error: Standard output cannot be written (${code}).`);
     process.exit(EXIT.failed);

@@ -156,6 +156,18 @@ export function guardDecider(
     return decision;
   };
 
+  const isReady = async (): Promise<boolean> => {
+    try {
+      await ready();
+      const found = await reach(options);
+      if (found === undefined || options.introspection !== undefined) return found !== undefined;
+      return await hasKeys(options, found);
+    } catch {
+      return false;
+    }
+  };
+  let readiness: { readonly asked: number; readonly answer: Promise<boolean> } | undefined;
+
   return {
     decide: shared,
     async metadata(method, url) {
@@ -163,13 +175,12 @@ export function guardDecider(
       return (await ready()).metadata({ method, url });
     },
     tally: () => guard?.tally(),
-    async isReady() {
-      try {
-        await ready();
-        return (await reach(options)) !== undefined;
-      } catch {
-        return false;
+    isReady() {
+      const now = performance.now();
+      if (readiness === undefined || now - readiness.asked > READY_FOR) {
+        readiness = { asked: now, answer: isReady() };
       }
+      return readiness.answer;
     },
     dispose() {
       guard?.dispose();
@@ -188,6 +199,9 @@ function headersOf({ authorization, dpop }: Shown): Headers {
   return headers as Headers;
 }
 
+/** For how long an answer about readiness holds, in milliseconds: anybody may ask. */
+const READY_FOR = 1000;
+
 /** The provider did not say whether it publishes metadata. */
 class Unreachable extends Error {}
 
@@ -201,25 +215,56 @@ function metadataUrls(issuer: string): readonly string[] {
   ];
 }
 
-/** The status of the first address that has metadata, 404 where none has, nothing without an answer. */
-async function reach(options: GuardOptions): Promise<number | undefined> {
-  const { issuer, timeout = 5, fetch: send = fetch } = options;
-  if (typeof issuer !== "string") return 200;
+/** What a provider publishes of itself: nothing that can be read where there is no `metadata`. */
+interface Reached {
+  readonly status: 200 | 404;
+  readonly metadata?: unknown;
+}
+
+/** What the first address that has metadata says, 404 where none has, nothing without an answer. */
+async function reach(options: GuardOptions): Promise<Reached | undefined> {
+  const { issuer } = options;
+  if (typeof issuer !== "string") return { status: 200, metadata: issuer };
   for (const url of metadataUrls(issuer)) {
-    try {
-      const response = await send(url, {
-        redirect: "manual",
-        signal: AbortSignal.timeout(timeout * 1000),
-      });
-      // Read to the end, so that the connection can be used again.
-      await response.arrayBuffer();
-      if (response.status === 200) return 200;
-      if (response.status >= 500 || response.status === 429) return undefined;
-    } catch {
-      return undefined;
-    }
+    const answer = await ask(options, url);
+    if (answer?.status === 200) return { status: 200, metadata: answer.body };
+    if (!answer || answer.status >= 500 || answer.status === 429) return undefined;
   }
-  return 404;
+  return { status: 404 };
+}
+
+/** Status and JSON of an answer; nothing without one. */
+async function ask(
+  { timeout = 5, fetch: send = fetch }: GuardOptions,
+  url: string,
+): Promise<{ readonly status: number; readonly body?: unknown } | undefined> {
+  try {
+    const response = await send(url, {
+      redirect: "manual",
+      signal: AbortSignal.timeout(timeout * 1000),
+    });
+    // Read to the end, so that the connection can be used again.
+    const bytes = await response.arrayBuffer();
+    const { status } = response;
+    try {
+      return { status, body: JSON.parse(new TextDecoder().decode(bytes)) as unknown };
+    } catch {
+      return { status };
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the keys are there that tokens are checked with. */
+async function hasKeys(options: GuardOptions, { metadata }: Reached): Promise<boolean> {
+  const { issuer, jwks, jwks_uri } = (metadata ?? {}) as Readonly<Record<string, unknown>>;
+  if (typeof options.issuer === "string" && issuer !== options.issuer) return false;
+  if (jwks !== undefined) return true;
+  if (typeof jwks_uri !== "string") return false;
+  const answer = await ask(options, jwks_uri);
+  const { keys } = (answer?.body ?? {}) as { readonly keys?: unknown };
+  return answer?.status === 200 && Array.isArray(keys);
 }
 
 /** For servers that have an introspection endpoint and publish nothing. */
@@ -227,8 +272,9 @@ async function withoutMetadata(
   options: GuardOptions,
   { introspectAt }: GuardSource,
 ): Promise<GuardOptions> {
-  const status = await reach(options);
-  if (status === undefined) throw new Unreachable();
+  const reached = await reach(options);
+  if (reached === undefined) throw new Unreachable();
+  const { status } = reached;
   const { introspection, issuer } = options;
   if (status === 200 || introspectAt === undefined || typeof issuer !== "string") return options;
   return {

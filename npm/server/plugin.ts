@@ -1,5 +1,6 @@
 // POST /plugin/authenticate: the question of an API mock or a gateway, as JSON, and its answer.
 
+import { METHOD } from "../cli/pattern.js";
 import type { Decision } from "./decide.js";
 
 /** What is asked: may this request, with these credentials, go on? */
@@ -31,7 +32,8 @@ export function readQuestion(body: string): Question | string {
   const context = object(asked["context"]);
   if (!context) return "context";
   const { method, uri, headers = {} } = context;
-  if (typeof method !== "string" || !/^[A-Z]{1,20}$/u.test(method)) return "context.method";
+  if (typeof method !== "string" || !METHOD.test(method) || method.length > 20)
+    return "context.method";
   if (typeof uri !== "string" || uri === "") return "context.uri";
   const given = object(headers);
   const names = Object.keys(given ?? {});

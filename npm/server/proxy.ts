@@ -7,11 +7,10 @@ import type { Duplex } from "node:stream";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { pipeline } from "node:stream";
 
-/** They belong to one connection (RFC 9110 section 7.6.1) or to the proxy itself. */
-const NOT_FORWARDED = new Set([
+/** They belong to one connection (RFC 9110 section 7.6.1). */
+const OF_CONNECTION = new Set([
   "connection",
-  "expect",
-  "host",
+  "http2-settings",
   "keep-alive",
   "proxy-authenticate",
   "proxy-authorization",
@@ -20,16 +19,56 @@ const NOT_FORWARDED = new Set([
   "trailer",
   "transfer-encoding",
   "upgrade",
-  "x-forwarded-for",
-  "x-forwarded-host",
-  "x-forwarded-proto",
 ]);
+/** The proxy says them itself. */
+const OWN = new Set(["content-length", "expect", "host"]);
+/**
+ * What other proxies say, and what has some servers take a request for another one than was judged: for
+ * another path, method or user. Servers that make variables of headers read `_` as `-`.
+ */
+const OF_PROXIES =
+  /^(?:forwarded|x-(?:auth-.+|forwarded(?:-.+)?|original-.+|real-ip|rewrite-url|http-method(?:-override)?|method-override))$/u;
+
+/** What a request with a body must not take away on its way (RFC 9110 section 7.6.1). */
+const NEVER_OF_CONNECTION = /^(?:authorization|content-.+|cookie|dpop|host|transfer-encoding)$/u;
+
+/**
+ * Whether a request says that a header is of its connection alone that is for everybody on its way: who
+ * drops `Content-Length` for that, and who does not, read two requests where the other reads one.
+ */
+export const isTorn = ({ headers }: IncomingMessage): boolean =>
+  optionsOf(headers.connection).some((name) => NEVER_OF_CONNECTION.test(name));
+
+/** Whether it is to become a WebSocket (RFC 6455 section 4.1), which is the only protocol to change to. */
+export function isWebSocket({ method, headers }: IncomingMessage): boolean {
+  const hasBody =
+    headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
+  return method === "GET" && !hasBody && headers.upgrade?.toLowerCase() === "websocket";
+}
+
+/**
+ * The head of a request as it was, without the wish to change the protocol, which every server may leave
+ * alone (RFC 9110 section 7.8): so that it is read once more, as an ordinary request.
+ */
+export function headWithoutUpgrade({ method, url, rawHeaders, headers }: IncomingMessage): Buffer {
+  const wishes = new Set(["connection", "http2-settings", "upgrade"]);
+  let text = `${method} ${url} HTTP/1.1\r\n`;
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] ?? "";
+    if (!wishes.has(name.toLowerCase())) text += `${name}: ${rawHeaders[at + 1]}\r\n`;
+  }
+  const others = optionsOf(headers.connection).filter((name) => !wishes.has(name));
+  if (others.length > 0) text += `Connection: ${others.join(", ")}\r\n`;
+  return Buffer.from(`${text}\r\n`, "latin1");
+}
 
 export interface Forwarding {
   /** Who the request is from, as headers. Clients cannot send these. */
   readonly identity: Readonly<Record<string, string>>;
   /** What the client must be told besides the answer. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Under which clients know this service, where that is said. */
+  readonly publicOrigin: string | undefined;
 }
 
 export interface Proxy {
@@ -58,17 +97,16 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
 
   const headersOf = (
     request: IncomingMessage,
-    identity: Forwarding["identity"],
+    { identity, publicOrigin }: Forwarding,
     more: readonly string[],
   ): string[] => [
     ...passOn(request.rawHeaders, request.headers.connection, (name) => {
-      if (/^x[-_]auth[-_]/u.test(name)) return false;
+      if (OWN.has(name) || OF_PROXIES.test(name.replaceAll("_", "-"))) return false;
       return options.forwardToken || (name !== "authorization" && name !== "dpop");
     }),
     ...["Host", host],
     ...["X-Forwarded-For", request.socket.remoteAddress ?? ""],
-    ...["X-Forwarded-Host", request.headers.host ?? ""],
-    ...["X-Forwarded-Proto", "http"],
+    ...forwardedFor(publicOrigin ?? `http://${request.headers.host ?? ""}`),
     ...Object.entries(identity).flat(),
     ...more,
   ];
@@ -84,18 +122,35 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
   const changed = new Set<Duplex>();
 
   return {
-    forward(request, response, { identity, headers }) {
-      // A body of unknown length goes on as one.
+    forward(request, response, forwarding) {
+      const { headers } = forwarding;
+      // Where a body ends is said anew: as its length, or chunk by chunk.
+      const length = request.headers["content-length"];
       const isChunked = request.headers["transfer-encoding"] !== undefined;
-      const more = isChunked ? ["Transfer-Encoding", "chunked"] : [];
-      const forwarded = { ...target(request, headersOf(request, identity, more)), agent };
+      const more = isChunked
+        ? ["Transfer-Encoding", "chunked"]
+        : length === undefined
+          ? []
+          : ["Content-Length", length];
+      const forwarded = { ...target(request, headersOf(request, forwarding, more)), agent };
       return new Promise((resolve) => {
+        const fail = (): void => {
+          onward.destroy();
+          if (response.headersSent || response.destroyed) response.destroy();
+          else response.writeHead(502, { "cache-control": "no-store" }).end();
+          resolve(502);
+        };
         const onward = send(forwarded, (answer) => {
-          const status = answer.statusCode ?? 502;
-          response.writeHead(status, answer.statusMessage, [
-            ...passOn(answer.rawHeaders, answer.headers.connection, () => true),
-            ...Object.entries(headers).flat(),
-          ]);
+          const { status, reason } = statusOf(answer);
+          try {
+            response.writeHead(status, reason, [
+              ...passOn(answer.rawHeaders, answer.headers.connection, () => true),
+              ...Object.entries(headers).flat(),
+            ]);
+          } catch {
+            // What cannot be written down is no answer.
+            return fail();
+          }
           // A stream of events may be silent at first; its head must not wait for it.
           response.flushHeaders();
           pipeline(answer, response, () => resolve(status));
@@ -103,36 +158,48 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
         // Whoever went away need not be served, at either end.
         response.once("close", () => onward.destroy());
         pipeline(request, onward, () => {});
-        onward.once("error", () => {
-          if (response.headersSent || response.destroyed) response.destroy();
-          else response.writeHead(502, { "cache-control": "no-store" }).end();
-          resolve(502);
+        // Nobody asked for another protocol.
+        onward.once("upgrade", (_, socket: Duplex) => {
+          socket.destroy();
+          fail();
         });
+        onward.once("error", fail);
       });
     },
-    upgrade(request, socket, head, { identity, headers }) {
-      const more = ["Connection", "Upgrade", "Upgrade", request.headers.upgrade ?? ""];
+    upgrade(request, socket, head, forwarding) {
+      const { headers } = forwarding;
+      const more = ["Connection", "Upgrade", "Upgrade", "websocket"];
       const begin = (answer: IncomingMessage, own: readonly string[]): void => {
-        const { statusCode = 502, statusMessage = "" } = answer;
+        const { status, reason } = statusOf(answer);
         const kept = [
           ...passOn(answer.rawHeaders, answer.headers.connection, () => true),
           ...Object.entries(headers).flat(),
           ...own,
         ];
-        let text = `HTTP/1.1 ${statusCode} ${statusMessage}\r\n`;
+        let text = `HTTP/1.1 ${status} ${reason}\r\n`;
         for (let at = 0; at + 1 < kept.length; at += 2) text += `${kept[at]}: ${kept[at + 1]}\r\n`;
-        socket.write(`${text}\r\n`);
+        socket.write(`${text}\r\n`, "latin1");
       };
       return new Promise((resolve) => {
+        const fail = (): void => {
+          onward.destroy();
+          if (!socket.writableEnded)
+            socket.end("HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\r\n");
+          resolve(502);
+        };
         // A connection of its own: it will carry something else.
         const onward = send({
-          ...target(request, headersOf(request, identity, more)),
+          ...target(request, headersOf(request, forwarding, more)),
           agent: false,
         });
         socket.once("close", () => onward.destroy());
         socket.on("error", () => onward.destroy());
         onward.once("upgrade", (answer, upstreamSocket: Duplex, first: Buffer) => {
-          begin(answer, ["Connection", "Upgrade", "Upgrade", answer.headers.upgrade ?? ""]);
+          if (answer.headers.upgrade?.toLowerCase() !== "websocket") {
+            upstreamSocket.destroy();
+            return fail();
+          }
+          begin(answer, ["Connection", "Upgrade", "Upgrade", "websocket"]);
           for (const one of [socket, upstreamSocket]) {
             changed.add(one);
             one.once("close", () => changed.delete(one));
@@ -147,11 +214,7 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
           begin(answer, ["Connection", "close"]);
           pipeline(answer, socket, () => resolve(answer.statusCode ?? 502));
         });
-        onward.once("error", () => {
-          if (!socket.writableEnded)
-            socket.end("HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\r\n");
-          resolve(502);
-        });
+        onward.once("error", fail);
         onward.end();
       });
     },
@@ -162,18 +225,42 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
   };
 }
 
+/** How the client knows this service. */
+function forwardedFor(origin: string): string[] {
+  const [proto = "", host = ""] = origin.split("://");
+  return ["X-Forwarded-Host", host, "X-Forwarded-Proto", proto];
+}
+
+/** What a `Connection` header names, in lower case. */
+const optionsOf = (connection: string | undefined): string[] =>
+  (connection ?? "")
+    .toLowerCase()
+    .split(/[\s,]+/u)
+    .filter((name) => name !== "");
+
+/** The status of an answer, and its reason where one can be written down; 502 for what is none. */
+function statusOf({ statusCode = 0, statusMessage = "" }: IncomingMessage): {
+  readonly status: number;
+  readonly reason: string;
+} {
+  const isStatus = statusCode === 101 || (statusCode >= 200 && statusCode <= 599);
+  if (!isStatus) return { status: 502, reason: "Bad Gateway" };
+  const isPlain = /^[\t\x20-\x7e\x80-\xff]*$/u.test(statusMessage);
+  return { status: statusCode, reason: isPlain ? statusMessage : "" };
+}
+
 /** Names and values in turn, as they came, without what belongs to the connection. */
 function passOn(
   raw: readonly string[],
   connection: string | undefined,
   keeps: (name: string) => boolean,
 ): string[] {
-  const named = new Set((connection ?? "").toLowerCase().split(/[\s,]+/u));
+  const named = new Set(optionsOf(connection));
   const kept: string[] = [];
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const [name = "", value = ""] = [raw[at], raw[at + 1]];
     const lower = name.toLowerCase();
-    if (NOT_FORWARDED.has(lower) || named.has(lower) || !keeps(lower)) continue;
+    if (OF_CONNECTION.has(lower) || named.has(lower) || !keeps(lower)) continue;
     kept.push(name, value);
   }
   return kept;

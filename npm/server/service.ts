@@ -13,6 +13,7 @@ import { PROXIES } from "./forward.js";
 import type { Log } from "./log.js";
 import { Metrics } from "./metrics.js";
 import { authResult, readQuestion } from "./plugin.js";
+import { headWithoutUpgrade, isTorn, isWebSocket } from "./proxy.js";
 import type { Proxy } from "./proxy.js";
 import type { RateLimit } from "./rate.js";
 import { EVERYTHING, makeRouter, pathOf } from "./route.js";
@@ -64,13 +65,26 @@ export class Service {
     this.#decider = options.rules.decider;
     this.#router = routerOf(options.rules);
     this.#publicOrigin = options.rules.publicOrigin;
-    this.#server = createServer({ maxHeaderSize: LONGEST_HEAD }, (request, response) => {
-      this.#handle(request, response).catch(() => this.#fail(response));
-    });
     const { proxy } = options;
+    this.#server = createServer(
+      {
+        maxHeaderSize: LONGEST_HEAD,
+        // An upload may take as long as the upstream lets it.
+        ...(proxy && { requestTimeout: 0 }),
+      },
+      (request, response) => {
+        this.#handle(request, response).catch(() => this.#fail(request, response));
+      },
+    );
     if (proxy) {
       this.#server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-        this.#upgrade(proxy, request, socket, head).catch(() => socket.destroy());
+        if (isWebSocket(request)) {
+          this.#upgrade(proxy, request, socket, head).catch(() => socket.destroy());
+          return;
+        }
+        // As if nothing had been wished for: Node has no other way to have it read.
+        socket.unshift(Buffer.concat([headWithoutUpgrade(request), head]));
+        this.#server.emit("connection", socket);
       });
     }
   }
@@ -260,7 +274,8 @@ export class Service {
     head: Buffer,
   ): Promise<void> {
     socket.on("error", () => socket.destroy());
-    const { method = "GET", url: target = "/" } = request;
+    const { method = "GET" } = request;
+    const target = targetOf(request);
     const url = this.#urlOf(request, target);
     const wait = this.#waitOf(request);
     const decision: Decision =
@@ -278,19 +293,17 @@ export class Service {
     const status = await proxy.upgrade(request, socket, head, {
       identity: identityOf(decision),
       headers,
+      publicOrigin: this.#publicOrigin,
     });
     this.#options.metrics.proxied(status);
   }
 
   async #forward(proxy: Proxy, request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (this.#isTooOften(request, response)) return;
-    const { method = "GET", url: target = "/" } = request;
+    const { method = "GET" } = request;
+    const target = targetOf(request);
     const url = this.#urlOf(request, target);
-    const decision = await this.#decide(method, target, {
-      ...shownBy(request),
-      method,
-      url,
-    });
+    const decision = await this.#decide(method, target, { ...shownBy(request), method, url });
     if (decision.status !== 200) {
       request.resume();
       response.writeHead(decision.status, { ...NO_STORE, ...decision.headers }).end();
@@ -300,6 +313,7 @@ export class Service {
     const status = await proxy.forward(request, response, {
       identity: identityOf(decision),
       headers,
+      publicOrigin: this.#publicOrigin,
     });
     this.#options.metrics.proxied(status);
   }
@@ -353,7 +367,12 @@ export class Service {
     return origin + target;
   }
 
-  #fail(response: ServerResponse): void {
+  #fail(request: IncomingMessage, response: ServerResponse): void {
+    // Whoever broke off in the middle of a question is no fault of ours.
+    if (request.destroyed && !request.complete) {
+      response.destroy();
+      return;
+    }
     this.#options.metrics.decided("internal_error", 0);
     this.#options.log({ level: "ERROR", message: "A request failed inside" });
     if (response.headersSent) response.destroy();
@@ -362,6 +381,10 @@ export class Service {
 }
 
 const routerOf = ({ routes }: Rules): Router => makeRouter(routes ?? [EVERYTHING]);
+
+/** What a request to the upstream is for; nothing for one in which others would read two. */
+const targetOf = (request: IncomingMessage): string =>
+  isTorn(request) ? "" : (request.url ?? "/");
 
 /** A header that comes twice is joined as Fetch joins it, and refused for that by the guard. */
 function shownBy(request: IncomingMessage): {

@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
@@ -310,6 +311,167 @@ test("S4-16 S2-16 routes ask for roles, one of several scopes, or permissions be
   }
 });
 
+/** A server that tells what came to it, read as strictly as HTTP/1.1 is written. */
+async function startTeller(t) {
+  const seen = [];
+  const { origin } = await listen(t, async (request, response) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const { method, url, headers } = request;
+    seen.push({ method, url, headers, body: Buffer.concat(chunks).toString() });
+    response.setHeader("content-length", 4).end("told");
+  });
+  return { origin, seen };
+}
+
+/** Sends bytes as they are, one piece after each answer; what comes back until nothing does. */
+const sendRaw = (origin, ...pieces) =>
+  new Promise((resolve, reject) => {
+    const { port } = new URL(origin);
+    const next = () => {
+      const piece = pieces.shift();
+      if (piece !== undefined) socket.write(piece, "latin1");
+    };
+    let received = "";
+    const socket = connect(Number(port), "127.0.0.1", next);
+    socket.setTimeout(1000, () => socket.destroy());
+    socket.on("data", (data) => {
+      received += data.toString("latin1");
+      // Each answer here has a body of four bytes, and is there at once.
+      if (received.endsWith("told")) next();
+    });
+    socket.once("error", reject);
+    socket.once("close", () => resolve(received));
+  });
+
+/** The statuses of the answers in what came back. */
+const statuses = (received) => [...received.matchAll(/HTTP\/1\.1 (\d{3}) /gu)].map(([, it]) => it);
+
+test("a request that tears its length off is refused, and none comes through inside another", async (t) => {
+  const teller = await startTeller(t);
+  const { origin, authorization } = await guarded(t, teller.origin);
+  const inner = "GET /admin/secret HTTP/1.1\r\nHost: x\r\nX-Auth-Subject: root\r\n\r\n";
+  const ask = (method, connection) =>
+    sendRaw(
+      origin,
+      `${method} /x HTTP/1.1\r\nHost: h\r\nAuthorization: ${authorization}\r\n${connection}` +
+        `Content-Length: ${inner.length}\r\n\r\n${inner}`,
+    );
+  const methods = ["GET", "HEAD", "DELETE", "OPTIONS", "POST", "PUT"];
+  for (const method of methods) {
+    for (const named of ["content-length", "close, Content-Length", "host", "transfer-encoding"]) {
+      const received = await ask(method, `Connection: ${named}\r\n`);
+      assert.deepEqual(statuses(received), ["400"], `${method} ${named}`);
+    }
+  }
+  assert.deepEqual(teller.seen, []);
+  // With its length a body is a body, whatever the method.
+  for (const method of methods) {
+    assert.deepEqual(statuses(await ask(method, "")), ["200"], method);
+    const { method: seen, url, body } = teller.seen.pop();
+    assert.deepEqual([seen, url, body], [method, "/x", inner]);
+    assert.deepEqual(teller.seen, [], method);
+  }
+});
+
+test("a wish for another protocol than WebSocket is left alone, and its request is one as any other", async (t) => {
+  const teller = await startTeller(t);
+  const { origin, authorization } = await guarded(t, teller.origin);
+  const wish =
+    "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
+  const head = (method, more, token = authorization) =>
+    `${method} /mcp HTTP/1.1\r\nHost: h\r\nAuthorization: ${token}\r\n${more}`;
+  // Twice over one connection, as clients do that offer it with each request.
+  const post = `${head("POST", wish)}Content-Length: ${CALL.length}\r\n\r\n${CALL}`;
+  const chunked = `${head("POST", wish)}Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n`;
+  const received = await sendRaw(origin, post, chunked, `${head("GET", wish)}\r\n`);
+  assert.deepEqual(statuses(received), ["200", "200", "200"]);
+  const told = teller.seen.map(({ method, body }) => [method, body]);
+  assert.deepEqual(told, [
+    ["POST", CALL],
+    ["POST", "body"],
+    ["GET", ""],
+  ]);
+  for (const { headers } of teller.seen) {
+    assert.deepEqual([headers.upgrade, headers["http2-settings"]], [undefined, undefined]);
+    assert.equal(headers["x-auth-subject"], "alice");
+  }
+  // A WebSocket begins with a GET without a body, and with a token as all else.
+  const socket = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+  teller.seen.length = 0;
+  const withBody = await sendRaw(origin, `${head("GET", socket)}Content-Length: 4\r\n\r\nbody`);
+  assert.deepEqual(statuses(withBody), ["200"]);
+  assert.equal(teller.seen[0].headers.upgrade, undefined);
+  assert.equal(teller.seen[0].body, "body");
+  for (const protocol of ["h2c", "websocket"]) {
+    const more = `Connection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`;
+    assert.deepEqual(statuses(await sendRaw(origin, head("GET", more, "Bearer x"))), ["401"]);
+  }
+  assert.equal(teller.seen.length, 1);
+});
+
+test("an upstream that answers with nonsense is a 502, and the service goes on", async (t) => {
+  let answer = "";
+  const upstream = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => socket.end(answer, "latin1"));
+  });
+  await new Promise((resolve) => upstream.listen(0, "127.0.0.1", resolve));
+  t.after(() => upstream.close());
+  const { origin, authorization } = await guarded(t, `http://127.0.0.1:${upstream.address().port}`);
+  const length = "Content-Length: 2\r\n\r\nno";
+  for (const [line, status] of [
+    [`HTTP/1.1 200 O\x01K\r\n${length}`, 200],
+    [`HTTP/1.1 200 \x1b]0;title\x07\r\n${length}`, 200],
+    [`HTTP/1.1 000 X\r\n${length}`, 502],
+    [`HTTP/1.1 099 X\r\n${length}`, 502],
+    [`HTTP/1.1 600 X\r\n${length}`, 502],
+    ["HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 502],
+    ["nonsense\r\n\r\n", 502],
+  ]) {
+    answer = line;
+    const received = await sendRaw(
+      origin,
+      `GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAuthorization: ${authorization}\r\n\r\n`,
+    );
+    assert.deepEqual(statuses(received), [String(status)], line);
+    assert.doesNotMatch(received, /[\x00-\x08\x0b\x0c\x0e-\x1f]/u, line);
+    const { response } = await change(origin, "/ws", { authorization });
+    assert.equal(response.statusCode, status, `${line} as WebSocket`);
+  }
+  assert.equal((await fetch(`${origin}/health`)).status, 200);
+});
+
+test("what other proxies say, and what makes another request of one, ends at the service", async (t) => {
+  const teller = await startTeller(t);
+  const { origin, authorization } = await guarded(t, teller.origin, [
+    ...["--public-origin", "https://api.example"],
+  ]);
+  const names = [
+    ...[
+      "Forwarded",
+      "X-Forwarded-For",
+      "X_Forwarded_For",
+      "X-Forwarded-Port",
+      "X-Forwarded-Prefix",
+    ],
+    ...["X-Real-IP", "X-Original-URL", "X-Original-Method", "X-Rewrite-URL", "X_Auth_Subject"],
+    ...["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"],
+  ];
+  const lines = names.map((name) => `${name}: spoofed\r\n`).join("");
+  await sendRaw(
+    origin,
+    `GET /x HTTP/1.1\r\nHost: h\r\nX-Own: mine\r\nAuthorization: ${authorization}\r\n${lines}\r\n`,
+  );
+  const [{ headers }] = teller.seen;
+  assert.ok(!JSON.stringify(headers).includes("spoofed"), JSON.stringify(headers));
+  assert.equal(headers["x-own"], "mine");
+  assert.deepEqual(
+    ["for", "host", "proto"].map((name) => headers[`x-forwarded-${name}`]),
+    ["127.0.0.1", "api.example", "https"],
+  );
+});
+
 /** A server that changes to a protocol in which everything is said twice. */
 async function startEcho(t) {
   const seen = [];
@@ -319,7 +481,7 @@ async function startEcho(t) {
     if (request.url === "/no") {
       return socket.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno");
     }
-    const head = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n`;
+    const head = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`;
     socket.write(`${head}X-Own: yes\r\n\r\nwelcome`);
     socket.on("data", (data) => socket.write(data));
     socket.on("end", () => socket.end());
@@ -334,7 +496,7 @@ const change = (origin, path, headers) =>
   new Promise((resolve, reject) => {
     const { port } = new URL(origin);
     const options = { host: "127.0.0.1", port, path, agent: false };
-    const all = { connection: "Upgrade", upgrade: "echo", ...headers };
+    const all = { connection: "Upgrade", upgrade: "websocket", ...headers };
     const request = httpRequest({ ...options, headers: all });
     request.once("error", reject);
     request.once("response", (response) => resolve({ response }));

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
@@ -206,6 +206,15 @@ test("S4-17 the token is taken from one Authorization header, and from nowhere e
   assert.match(answered["www-authenticate"], /invalid_request/);
 });
 
+/** An answer holds for a second. */
+async function untilReady(ready) {
+  const end = Date.now() + 10_000;
+  while ((await ready()) !== 200) {
+    assert.ok(Date.now() < end, "it does not become ready");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
 test("S4-40 S4-15 it is healthy before it has asked anybody, and ready once the provider answers", async (t) => {
   let isAway = true;
   const provider = await startProvider(t, {
@@ -215,9 +224,28 @@ test("S4-40 S4-15 it is healthy before it has asked anybody, and ready once the 
   const health = await fetch(`${origin}/health`);
   assert.deepEqual([health.status, await health.json()], [200, { status: "ok" }]);
   assert.equal(provider.requests.length, 0);
-  assert.equal((await fetch(`${origin}/ready`)).status, 503);
+  const ready = async () => (await fetch(`${origin}/ready`)).status;
+  assert.equal(await ready(), 503);
+  // Whoever asks often does not make the service ask often.
+  const asked = provider.requests.length;
+  assert.deepEqual(await Promise.all([ready(), ready(), ready()]), [503, 503, 503]);
+  assert.equal(provider.requests.length, asked);
   isAway = false;
-  assert.equal((await fetch(`${origin}/ready`)).status, 200);
+  await untilReady(ready);
+});
+
+test("S4-40 a service that checks signatures is ready once the keys can be had", async (t) => {
+  let keys = () => new Response(null, { status: 503 });
+  const provider = await startProvider(t, {
+    answer: (url) => (url.endsWith("/jwks") ? keys() : undefined),
+  });
+  const { origin } = await gatepass.serve(t, [
+    ...["--issuer", provider.issuer, "--audience", "https://api.example"],
+  ]);
+  const ready = async () => (await fetch(`${origin}/ready`)).status;
+  assert.equal(await ready(), 503);
+  keys = () => undefined;
+  await untilReady(ready);
 });
 
 test("S4-30 a provider that is away is 503 with Retry-After, not a verdict on the token", async (t) => {
@@ -882,6 +910,40 @@ test("S4-13 S4-15 what Kubernetes sets beside a Service that is called gatepass 
   });
   assert.equal(linked.code, 2);
   assert.match(linked.stderr, /GATEPASS_PORT: port must be/);
+});
+
+test("a reader of the log that goes away does not end the service", async (t) => {
+  const provider = await startProvider(t);
+  const { origin, child } = await gatepass.serve(t, [], { env: sidecar(provider) });
+  child.stdout.destroy();
+  for (let at = 0; at < 5; at++) {
+    const { status } = await fetch(`${origin}/plugin/authenticate`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ context: { method: "GET", uri: "/" } }),
+    });
+    assert.equal(status, 200);
+  }
+  assert.equal(child.exitCode, null);
+});
+
+test("who breaks off in the middle of a question is no error of the service", async (t) => {
+  const provider = await startProvider(t);
+  const { origin, child } = await gatepass.serve(t, ["--metrics"], { env: sidecar(provider) });
+  let log = "";
+  child.stdout.on("data", (data) => (log += data));
+  const socket = connect(Number(new URL(origin).port), "127.0.0.1");
+  const head =
+    "POST /plugin/authenticate HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n";
+  await new Promise((resolve) =>
+    socket.write(`${head}Content-Length: 100\r\n\r\n{"context"`, resolve),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  socket.destroy();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const metrics = await (await fetch(`${origin}/metrics`)).text();
+  assert.doesNotMatch(metrics, /internal_error/u);
+  assert.doesNotMatch(log, /failed inside/u);
 });
 
 test("S4-08 S4-20 one request that waits for the provider holds no other one up", async (t) => {

@@ -45,7 +45,7 @@ function makeProvider(answer = () => undefined) {
           jwks_uri: at("/jwks"),
         });
       }
-      const own = answer(url, form);
+      const own = await answer(url, form);
       if (own !== undefined) return own;
       count += 1;
       return json({ access_token: `token-${count}`, token_type: "Bearer", expires_in: 300 });
@@ -325,7 +325,8 @@ test("dev_10_an_abort_loses_no_answer_and_no_other_login", async () => {
   assert.deepEqual([answers, client.state().signedIn], [1, true]);
 
   // Another login of the same client: the first one is over and takes nothing of the second.
-  const [first, second] = [await client.deviceLogin(), await client.deviceLogin()];
+  const read = { scope: "read" };
+  const [first, second] = [await client.deviceLogin(read), await client.deviceLogin(read)];
   assert.equal((await failure(first.finish())).code, "flow_misused");
   const rest = second.finish();
   (await untilAsked())();
