@@ -50,28 +50,31 @@ pub(super) type ClientHost = Host;
 
 /// How far a flow came without waiting.
 pub(super) enum Progress<T> {
-    /// It waits for the answer to this request.
-    Sends(HttpRequest),
-    /// It waits for a check of this signature.
-    Verifies(SignatureCheck),
-    /// It waits for whoever remembers uses of proofs.
-    Remembers(ProofUse),
-    /// It waits for a signature.
-    Signs(SigningRequest),
-    /// It waits.
-    #[cfg(feature = "backend")]
-    Sleeps(Lifetime),
-    /// It waits for what is shared under this name.
-    #[cfg(feature = "guard")]
-    Loads(String),
-    /// To its end.
+    /// It waits for something.
+    Waits(Wait),
+    /// At its end.
     Done(T),
 }
 
-/// Where a step led.
-enum Followed<T> {
-    To(Event),
-    ToItsEnd(T),
+/// What a flow waits for.
+///
+/// Apart from what comes out of the flow, so that what does it is in the artefact once and not once for
+/// each flow.
+pub(super) enum Wait {
+    /// The answer to this request.
+    Answer(HttpRequest),
+    /// A check of this signature.
+    Check(SignatureCheck),
+    /// Whoever remembers uses of proofs.
+    Memory(ProofUse),
+    /// A signature.
+    Signature(SigningRequest),
+    /// A pause.
+    #[cfg(feature = "backend")]
+    Pause(Lifetime),
+    /// What is shared under this name.
+    #[cfg(feature = "guard")]
+    Shared(String),
 }
 
 impl Host {
@@ -157,18 +160,12 @@ impl Host {
         let mut progress = self.begin(shared, flow, Event::Start)?;
         loop {
             let event = match (progress, abort) {
+                (Progress::Done(output), _) => return Ok(output),
                 // What waits is dropped, and its timer with it.
-                (Progress::Sleeps(lifetime), Some(abort)) => {
-                    let slept = async {
-                        ambient::sleep(lifetime).await;
-                        Ok(Event::Woke)
-                    };
-                    abort.or(slept).await?
+                (Progress::Waits(wait @ Wait::Pause(_)), Some(abort)) => {
+                    abort.or(self.follow(wait)).await?
                 }
-                (progress, _) => match self.follow(progress).await? {
-                    Followed::To(event) => event,
-                    Followed::ToItsEnd(output) => return Ok(output),
-                },
+                (Progress::Waits(wait), _) => self.follow(wait).await?,
             };
             progress = self.begin(shared, flow, event)?;
         }
@@ -182,35 +179,37 @@ impl Host {
         mut progress: Progress<F::Output>,
     ) -> Result<F::Output, Error> {
         loop {
-            match self.follow(progress).await? {
-                Followed::To(event) => progress = self.begin(shared, flow, event)?,
-                Followed::ToItsEnd(output) => return Ok(output),
+            match progress {
+                Progress::Waits(wait) => {
+                    let event = self.follow(wait).await?;
+                    progress = self.begin(shared, flow, event)?;
+                }
+                Progress::Done(output) => return Ok(output),
             }
         }
     }
 
     /// Does what a flow waits for.
-    async fn follow<T>(&self, progress: Progress<T>) -> Result<Followed<T>, Error> {
-        Ok(Followed::To(match progress {
-            Progress::Sends(request) => match self.ask(&request).await {
+    async fn follow(&self, wait: Wait) -> Result<Event, Error> {
+        Ok(match wait {
+            Wait::Answer(request) => match self.ask(&request).await {
                 Ok(response) => Event::Answer(response),
                 Err(cause) => Event::Unreachable(cause),
             },
-            Progress::Verifies(check) => match self.keys.verify(&check).await {
+            Wait::Check(check) => match self.keys.verify(&check).await {
                 Ok(fits) => Event::Signature(fits),
                 Err(error) => Event::CheckFailed(error),
             },
-            Progress::Remembers(proof) => Event::Remembered(self.remember(&proof).await),
-            Progress::Signs(request) => self.signing_keys.sign(&request).await?,
+            Wait::Memory(proof) => Event::Remembered(self.remember(&proof).await),
+            Wait::Signature(request) => self.signing_keys.sign(&request).await?,
             #[cfg(feature = "backend")]
-            Progress::Sleeps(lifetime) => {
+            Wait::Pause(lifetime) => {
                 ambient::sleep(lifetime).await;
                 Event::Woke
             }
             #[cfg(feature = "guard")]
-            Progress::Loads(key) => Event::Loaded(self.load(&key).await),
-            Progress::Done(output) => return Ok(Followed::ToItsEnd(output)),
-        }))
+            Wait::Shared(key) => Event::Loaded(self.load(&key).await),
+        })
     }
 
     /// Asks the host about a signature for a caller that waits for the answer itself; `None` where
@@ -235,20 +234,20 @@ impl Host {
             self.emit_alerts(shared);
             let step = step?;
             event = match step {
-                Step::Send(request) => return Ok(Progress::Sends(request)),
+                Step::Send(request) => return Ok(Progress::Waits(Wait::Answer(request))),
                 Step::Verify(check) => match self.keys.verify_at_once(&check) {
                     Some(fits) => Event::Signature(fits),
-                    None => return Ok(Progress::Verifies(check)),
+                    None => return Ok(Progress::Waits(Wait::Check(check))),
                 },
-                Step::Remember(proof) => return Ok(Progress::Remembers(proof)),
-                Step::Sign(request) => return Ok(Progress::Signs(request)),
+                Step::Remember(proof) => return Ok(Progress::Waits(Wait::Memory(proof))),
+                Step::Sign(request) => return Ok(Progress::Waits(Wait::Signature(request))),
                 #[cfg(feature = "backend")]
-                Step::Sleep(lifetime) => return Ok(Progress::Sleeps(lifetime)),
+                Step::Sleep(lifetime) => return Ok(Progress::Waits(Wait::Pause(lifetime))),
                 // Only machines wait.
                 #[cfg(not(feature = "backend"))]
                 Step::Sleep(_) => return Err(crate::ErrorKind::FlowMisused.into()),
                 #[cfg(feature = "guard")]
-                Step::Load(key) => return Ok(Progress::Loads(key)),
+                Step::Load(key) => return Ok(Progress::Waits(Wait::Shared(key))),
                 // Only guards share keys.
                 #[cfg(not(feature = "guard"))]
                 Step::Load(_) => Event::Loaded(Ok(None)),

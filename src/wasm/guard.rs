@@ -15,7 +15,7 @@ use crate::http::json::{self, Object, Value};
 use crate::jose::KeyName;
 use crate::options::invalid;
 use crate::time::{Lifetime, Timestamp};
-use crate::wasm::drive::{Host, Progress};
+use crate::wasm::drive::{Host, Progress, Wait};
 use crate::wasm::error::to_js;
 use crate::wasm::private_key::Given;
 use crate::wasm::shared_cache::SharedCache;
@@ -345,7 +345,7 @@ impl JsGuard {
             Err(error) => return pending.told(state, Err(error)),
             Ok(progress) => progress,
         };
-        if let Progress::Verifies(check) = &progress
+        if let Progress::Waits(Wait::Check(check)) = &progress
             && let Some(answer) = state.host.ask_of_signature(check)
             && let Ok(now) = ambient::now()
         {
