@@ -97,12 +97,15 @@ export class Account {
     if (flags["debug"] === true) this.#tell = (line) => terminal.err(plain(line));
   }
 
-  /** @throws Failure where the settings are wrong */
+  /**
+   * @param configuration where it was read already: secrets may come from what can be read once only
+   * @throws Failure where the settings are wrong
+   */
   static async open(
     call: Pick<Call, "configure" | "terminal" | "flags">,
-    url?: string,
+    configuration = call.configure(),
   ): Promise<Account> {
-    const configuration = call.configure(url).check();
+    configuration.check();
     return new Account(configuration, await openVault(configuration), call);
   }
 

@@ -173,7 +173,8 @@ export class Configuration {
     const home = base && isAbsolute(base) ? base : join(homedir(), ".config");
     const path = given ? String(given) : join(home, "gatepass", "config.json");
     if (!given && !existsSync(path)) return undefined;
-    return new Document(path, readText(path, "the configuration"));
+    // Some editors begin a file with a mark that they do not show, nor count as a column.
+    return new Document(path, readText(path, "the configuration").replace(/^\ufeff/u, ""));
   }
 
   #chooseServer(flag: Value | undefined, url: string | undefined): string | undefined {
@@ -434,7 +435,7 @@ function parse({ kind, range }: Setting, given: Value, isSplit: boolean): Value 
     return typeof given === "string" && Object.hasOwn(known, given) ? known[given] : undefined;
   }
   if (kind === "pairs") {
-    const items = (typeof given === "string" ? given.split("\n") : given) as readonly string[];
+    const items = (typeof given === "string" ? given.split(/\r?\n/u) : given) as readonly string[];
     const isGood = Array.isArray(items) && items.every((item) => /^[\w.-]+=[^\r\n]*$/u.test(item));
     return isGood ? items : undefined;
   }

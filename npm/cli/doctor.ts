@@ -184,10 +184,10 @@ function shown(setting: Setting & { name: SettingName }, configuration: Configur
     const names = Object.keys(configuration.pairs(setting.name));
     return names.map((name) => `${name}=***`).join(",");
   }
-  return String(configuration.found(setting.name)?.value)
-    .split(",")
-    .map((text) => maskUrl(text))
-    .join(",");
+  const value = configuration.found(setting.name)?.value;
+  // A text is never taken apart: half of a secret would look like something else.
+  const texts = Array.isArray(value) ? (value as readonly string[]) : [String(value)];
+  return texts.map((text) => maskUrl(text)).join(",");
 }
 
 /** Looks for the provider as the commands do, and at everything that it has. */

@@ -29,7 +29,8 @@ const HINTS: Readonly<Record<string, string>> = {
   flow_unknown: "No login of this command waits for this callback; log in once more.",
   login_required: "There is no session to use; gatepass login begins one.",
   state_mismatch: "The callback is not that of this login; log in once more.",
-  step_up_required: "The API wants a fresher or stronger login; gatepass login --prompt login is one.",
+  step_up_required:
+    "The API wants a fresher or stronger login; gatepass login --params prompt=login is one.",
   storage_unavailable: "The place where tokens are kept cannot be read or written.",
   upstream_unreachable: "The provider cannot be reached; gatepass doctor says why.",
   url_insecure: "The URL must be https; http is for addresses of this machine only.",

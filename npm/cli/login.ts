@@ -131,12 +131,14 @@ async function byBrowser({
   const { env, flags, terminal } = call;
   const isByHand = flags["no-browser"] === true;
   let loopback: Loopback | undefined;
+  let obstacle: Failure | undefined;
   try {
     loopback = await listen(account.redirectUri(port));
   } catch (error) {
     // Who pastes the address needs no port, unless it is to be any.
-    const isNeeded = !isByHand || port === "0" || (error as Failure).exitCode !== EXIT.failed;
-    if (isNeeded) throw error;
+    if (!isByHand || port === "0" || !(error instanceof Failure)) throw error;
+    if (error.exitCode !== EXIT.failed) throw error;
+    obstacle = error;
   }
   const redirectUri = loopback?.redirectUri ?? account.redirectUri(port);
   const end = new AbortController();
@@ -172,7 +174,7 @@ async function byBrowser({
     if (loopback) ways.push(loopback.wait(accept));
     if (isByHand || (!isOpen && process.stdin.isTTY)) {
       terminal.err("Or paste the address to which the browser was sent back:");
-      ways.push(pasted(redirectUri, accept, terminal, end.signal));
+      ways.push(pasted(redirectUri, accept, terminal, end.signal, obstacle));
     }
     const stop = spinner(terminal, "Waiting for the browser");
     try {
@@ -208,26 +210,37 @@ function late(limitMs: number, signal: AbortSignal): Promise<never> {
   });
 }
 
-/** Lines of standard input, until one is the callback. */
+/**
+ * Lines of standard input, until one is the callback.
+ *
+ * @param obstacle why there is no page to come back to: then nobody comes once the lines end
+ */
 function pasted(
   redirectUri: string,
   accept: (url: string) => Promise<boolean>,
   terminal: Call["terminal"],
   signal: AbortSignal,
+  obstacle: Failure | undefined,
 ): Promise<void> {
   const lines = createInterface({ input: process.stdin });
   signal.addEventListener("abort", () => lines.close());
+  let last: Promise<unknown> = Promise.resolve();
   return new Promise((resolve, reject) => {
     lines.on("line", (line) => {
       const text = line.trim();
       if (text === "") return;
       const isOurs = URL.canParse(text) && text.startsWith(redirectUri);
       if (!isOurs) return terminal.err(`That address does not begin with ${redirectUri}.`);
-      accept(text).then((isTaken) => {
+      const taken = accept(text).then((isTaken) => {
         if (isTaken) resolve();
         else terminal.err("That is not the login that waits.");
       }, reject);
+      last = Promise.all([last, taken]);
     });
+    if (!obstacle) return;
+    const why = "Standard input has ended without the address, and no page waits for the browser.";
+    const stuck = new Failure(obstacle.exitCode, [why, ...obstacle.lines]);
+    lines.once("close", () => void last.then(() => reject(stuck)));
   });
 }
 

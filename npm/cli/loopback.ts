@@ -90,12 +90,12 @@ export async function listen(redirectUri: string): Promise<Loopback> {
           if (request.headers.host !== url.host) {
             return answer(response, 421, "Wrong address", "This is not the address of the login.");
           }
-          const { pathname } = new URL(request.url ?? "/", own);
-          if (request.method !== "GET" || pathname !== url.pathname || isTaken) {
+          const asked = askedOf(request, url.origin);
+          if (request.method !== "GET" || asked?.pathname !== url.pathname || isTaken) {
             return answer(response, 404, "Nothing here", "This page is not part of the login.");
           }
           isTaken = true;
-          accepts(new URL(request.url ?? "/", own).href).then(
+          accepts(asked.href).then(
             (isOurs) => {
               isTaken = isOurs;
               if (!isOurs) {
@@ -113,6 +113,10 @@ export async function listen(redirectUri: string): Promise<Loopback> {
     close,
   };
 }
+
+/** The address of a request. One that begins with two slashes is a path here, and not another host. */
+const askedOf = ({ url }: IncomingMessage, origin: string): URL | undefined =>
+  url?.startsWith("/") ? new URL(origin + url) : undefined;
 
 function begin(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -52,6 +52,8 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     terminal.out(asked ? helpOf(asked) : overview(await all()));
     return 0;
   }
+  // Behind -- stands what is another program's.
+  const own = rest.slice(0, rest.includes("--") ? rest.indexOf("--") : rest.length);
   try {
     const command = await commandNamed(name);
     if (name.startsWith("-"))
@@ -59,11 +61,11 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     if (!command) {
       throw misconfigured(`There is no command "${plain(name)}". gatepass help lists them.`);
     }
-    const { flags, operands } = read(command, rest[0] === "-h" ? ["--help"] : rest);
-    if (flags["help"] === true) {
+    if (own.includes("--help") || own.includes("-h")) {
       terminal.out(helpOf(command));
       return 0;
     }
+    const { flags, operands } = read(command, rest);
     return await command.run({
       operands,
       flags: flags as Record<string, string | boolean | undefined>,
@@ -79,7 +81,6 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     });
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    const own = rest.slice(0, rest.includes("--") ? rest.indexOf("--") : rest.length);
     if (own.includes("--json")) {
       // Programs read one stream, whatever comes of it.
       terminal.out(plain(JSON.stringify(describe(error))));

@@ -4,6 +4,7 @@ import { isUtf8 } from "node:buffer";
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
+import { isatty } from "node:tty";
 
 import { ACCOUNT_SETTINGS, Account, DEBUG } from "./account.js";
 import { isLoopback } from "./checker.js";
@@ -31,7 +32,7 @@ async function pass(call: Call, url?: string): Promise<Pass> {
   const configuration = call.configure(url).check();
   const own = configuration.text("accessToken");
   if (own === undefined) {
-    const account = await Account.open(call, url);
+    const account = await Account.open(call, configuration);
     const token = await account.accessToken();
     return { token, configuration, again: () => account.tokenAfter(token) };
   }
@@ -110,8 +111,14 @@ export const exec: Command = {
       // Some of what a system refuses is thrown at once, such as arguments that are too long.
       throw cannot(error as NodeJS.ErrnoException);
     }
-    const hand = (signal: NodeJS.Signals): void => void child.kill(signal);
-    const passed = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+    // Not process.stdin: what is opened here would be read here too.
+    const isTerminal = isatty(0);
+    const hand = (signal: NodeJS.Signals): void => {
+      // A terminal sends its signals to the program too, which would get them twice.
+      if (!isTerminal || signal === "SIGTERM") child.kill(signal);
+    };
+    // This process ends after the program, whatever becomes of that.
+    const passed = ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP"] as const;
     for (const signal of passed) process.on(signal, hand);
     try {
       return await new Promise<number>((resolve, reject) => {
@@ -163,7 +170,7 @@ export const request: Command = {
     if (url === undefined || more.length > 0 || !URL.canParse(url)) {
       throw misconfigured("gatepass request takes one URL, such as https://api.example.com/me.");
     }
-    if (!url.startsWith("https:") && !isLoopback(url)) {
+    if (new URL(url).protocol !== "https:" && !isLoopback(url)) {
       throw misconfigured("A token is sent over https only, or to this machine itself.");
     }
     const data = flags["data"] === undefined ? undefined : String(flags["data"]);
@@ -205,13 +212,15 @@ export const request: Command = {
       else {
         if (flags["include"] === true) {
           const lines = [...response.headers].map(([name, value]) => `${name}: ${value}`);
-          terminal.out([`${response.status} ${response.statusText}`, ...lines, ""].join("\n"));
+          const head = [`${response.status} ${response.statusText}`, ...lines, ""];
+          terminal.out(plain(head.join("\n")));
         }
         // As it came: it may be anything.
         for await (const chunk of chunks) process.stdout.write(chunk);
       }
       if (response.ok) return 0;
-      terminal.err(`The server answered ${response.status} ${response.statusText}.`.trim());
+      const phrase = plain(`${response.status} ${response.statusText}`.trimEnd());
+      terminal.err(`The server answered ${phrase}.`);
       return response.status === 401 || response.status === 403 ? EXIT.refused : EXIT.failed;
     } catch (error) {
       if (error instanceof Failure) throw error;

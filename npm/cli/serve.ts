@@ -210,13 +210,15 @@ function planOf(configuration: Configuration): Plan {
     ...(publicOrigin !== undefined && { publicOrigin }),
   };
   let plan: Plan = { mode, ...rest };
+  if (mode === "static" || mode === "none") {
+    const rules = routes?.some(({ need }) => Object.keys(need).length > 0);
+    if (rules || configuration.list("requiredScopes").length > 0) {
+      configuration.problems.push(`mode ${mode} knows no scopes and no roles.`);
+    }
+  }
   if (mode === "static") {
     if (configuration.list("token").length === 0) configuration.need("token");
     plan = { mode, tokens: configuration.list("token"), ...rest };
-    const rules = routes?.some(({ need }) => Object.keys(need).length > 0);
-    if (rules || configuration.list("requiredScopes").length > 0) {
-      configuration.problems.push("mode static knows no scopes and no roles.");
-    }
   }
   if (mode === "introspect" || mode === "jwt") {
     plan = { mode, source: guardSource(configuration, mode), ...rest };
@@ -228,8 +230,23 @@ function planOf(configuration: Configuration): Plan {
   if (basePath !== "" && !/^(?:\/[\w.~-]+)+\/?$/u.test(basePath)) {
     configuration.problems.push("basePath must be a plain path that begins with /.");
   }
+  checkUpstream(configuration);
   configuration.check();
   return plan;
+}
+
+/** What the proxy would leave out without a word. */
+function checkUpstream(configuration: Configuration): void {
+  const upstream = configuration.found("upstream");
+  if (!upstream) return;
+  const { username, password, search, hash } = new URL(String(upstream.value));
+  const left = [
+    ...(username + password === "" ? [] : ["user name or password"]),
+    ...(search === "" ? [] : ["query"]),
+    ...(hash === "" ? [] : ["fragment"]),
+  ];
+  if (left.length === 0) return;
+  configuration.problems.push(`${upstream.where}: upstream takes no ${left.join(", no ")}.`);
 }
 
 /** To the plugin's own variables the secret is an option, and the audience is none of them. */

@@ -11,10 +11,16 @@ export async function tokenFrom(operands: readonly string[], command: string): P
       `gatepass ${command} takes one token, or - to read it from standard input.`,
     );
   }
-  if (operand !== "-") return operand;
+  if (operand !== "-") return something(operand, "The token");
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin as AsyncIterable<Buffer>) chunks.push(chunk);
-  return Buffer.concat(chunks).toString("utf8").trim();
+  return something(Buffer.concat(chunks).toString("utf8").trim(), "Standard input");
+}
+
+/** Nothing at all is no token that could be refused: a variable is not set, or a program failed. */
+function something(text: string, where: string): string {
+  if (text === "") throw misconfigured(`${where} is empty: there is no token to look at.`);
+  return text;
 }
 
 /** What a signed token says of itself, to be looked at: nothing of it is checked. */

@@ -127,7 +127,7 @@ function narrow(path: string): void {
   const folder = dirname(path);
   const { mode, uid } = statSync(folder);
   // A folder that others can write is another matter: what is in it may be theirs.
-  if ((mode & 0o077) === 0 || (mode & 0o022) !== 0 || uid !== process.getuid?.()) return;
+  if ((mode & 0o077) === 0 || (mode & OF_OTHERS) !== 0 || uid !== process.getuid?.()) return;
   const isOurs = readdirSync(folder).every((name) => name.startsWith(basename(path, ".lock")));
   if (isOurs && folder !== homedir()) chmodSync(folder, 0o700);
 }
@@ -193,6 +193,9 @@ function withDraft(path: string, text: string, use: (draft: string) => void): vo
   });
 }
 
+/** The bits by which others may write. */
+const OF_OTHERS = 0o022;
+
 /** Windows has no such modes: there the folders of users are their own. */
 const hasModes = process.platform !== "win32";
 
@@ -206,8 +209,11 @@ function checkMode(path: string): void {
   const fix = "; gatepass status --fix-perms narrows it";
   if (isWide(file.mode)) throw refuse(path, `can be used by others (${octal(file.mode)})${fix}`);
   const { mode } = statSync(folder);
-  if ((mode & 0o022) !== 0) {
-    throw refuse(folder, `can be written by others (${octal(mode)})${fix}`);
+  if ((mode & OF_OTHERS) !== 0) {
+    const advice = isCommon(folder)
+      ? " and is not yours to narrow; give another --store-path"
+      : fix;
+    throw refuse(folder, `can be written by others (${octal(mode)})${advice}`);
   }
   narrow(path);
   if (process.getuid !== undefined && file.uid !== process.getuid()) {
@@ -220,13 +226,23 @@ const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(4, "
 const refuse = (path: string, why: string): Failure =>
   new Failure(EXIT.configuration, [`${path} ${why}.`]);
 
-/** Gives file and folder the modes that they should have. */
+/** Gives file and folder the modes that they should have. Others may still read what is not ours. */
 export function fixModes(vault: Vault): void {
   if (vault.kind !== "file" || !existsSync(vault.where) || !hasModes) return;
+  const folder = dirname(vault.where);
   onDisk(vault.where, "written", () => {
-    chmodSync(dirname(vault.where), 0o700);
     chmodSync(vault.where, 0o600);
+    const { mode } = statSync(folder);
+    if ((mode & OF_OTHERS) !== 0 && !isCommon(folder))
+      chmodSync(folder, mode & 0o7777 & ~OF_OTHERS);
+    narrow(vault.where);
   });
+}
+
+/** Whether a folder is somebody else's, or for everybody (sticky), such as /tmp. */
+function isCommon(folder: string): boolean {
+  const { mode, uid } = statSync(folder);
+  return (mode & 0o1000) !== 0 || uid !== process.getuid?.();
 }
 
 /** Whether the file lies where `git add` would find it. */

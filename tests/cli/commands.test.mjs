@@ -1,11 +1,15 @@
 // The commands that look at a token, and those that use one.
 
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
 import { assertGolden, showPosted } from "../support/golden.mjs";
+import { lacks } from "../support/needed.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 
 let gatepass;
@@ -123,6 +127,22 @@ test("S4-37 introspect prints the provider's answer and the verdict", async (t) 
   }
 });
 
+test("nothing in place of a token is a mistake in use, and nobody is asked about it", async (t) => {
+  const provider = await startProvider(t);
+  for (const command of ["introspect", "decode"]) {
+    for (const [operand, said] of [
+      ["-", /^Error: Standard input is empty: there is no token to look at\.\n$/],
+      ["", /^Error: The token is empty: there is no token to look at\.\n$/],
+    ]) {
+      const options = { env: ours(provider), input: "\n" };
+      const { code, stdout, stderr } = await gatepass.run([command, operand], options);
+      assert.deepEqual([code, stdout], [2, ""], `${command} "${operand}"`);
+      assert.match(stderr, said);
+    }
+  }
+  assert.equal(provider.count("/introspect"), 0);
+});
+
 test("S1-19 the requests of an introspection, letter by letter", async (t) => {
   const provider = await startProvider(t, {
     answer: (url) =>
@@ -237,6 +257,112 @@ test("exec gives the token to the program alone, and ends as it does", async () 
   assert.equal((await gatepass.run(["exec", "--", "/nonexistent"], { env })).code, 1);
 });
 
+/**
+ * A program that says each signal that it gets. It ends with 7, half a second after the first, or after
+ * so many milliseconds as are wanted.
+ */
+const COUNTER = `
+  const end = () => process.exit(7);
+  for (const signal of ["SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM"]) {
+    process.on(signal, () => {
+      console.log("got", signal);
+      setTimeout(end, 500);
+    });
+  }
+  setTimeout(end, Number(process.argv.at(-1)));
+  console.log("ready");`;
+
+test("exec hands a signal on to the program, and waits for its end", async (t) => {
+  const env = { GATEPASS_ACCESS_TOKEN: "own.token" };
+  const args = ["exec", "--", process.execPath, "-e", COUNTER, "60000"];
+  for (const signal of ["SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM"]) {
+    const run = gatepass.start(t, args, { env });
+    await run.said(/ready\n/, "stdout");
+    run.child.kill(signal);
+    const { code, stdout } = await run.exited;
+    assert.deepEqual([code, stdout], [7, `ready\ngot ${signal}\n`]);
+  }
+});
+
+test(
+  "on a terminal Ctrl-C reaches the program behind exec from the terminal, and not from exec too",
+  { skip: lacks("script", "setsid") },
+  async () => {
+    const file = join(gatepass.project, "counter.cjs");
+    writeFileSync(file, COUNTER);
+    const program = [process.execPath, file];
+    for (const [key, signal] of [
+      ["\u0003", "SIGINT"],
+      ["\u001c", "SIGQUIT"],
+    ]) {
+      for (const [started, got] of [
+        [[...program, 60_000], [signal]],
+        // In a session of its own, where the terminal's signals do not come.
+        [["setsid", ...program, 1500], []],
+      ]) {
+        const command = [process.execPath, gatepass.program, "exec", "--", ...started].join(" ");
+        const child = spawn("script", ["-qec", `exec ${command}`, "/dev/null"], {
+          env: { PATH: process.env["PATH"], TERM: "xterm", GATEPASS_ACCESS_TOKEN: "own.token" },
+        });
+        let text = "";
+        child.stdout.on("data", (data) => {
+          text += data;
+          if (text.endsWith("ready\r\n")) child.stdin.write(key);
+        });
+        const [code] = await once(child, "close");
+        assert.equal(code, 7, text);
+        const said = [...text.matchAll(/got (\w+)/g)].map(([, name]) => name);
+        assert.deepEqual(said, got);
+      }
+    }
+  },
+);
+
+test("the settings are read once, however a token is used: a secret may come from what ends", async (t) => {
+  const provider = await startProvider(t, {
+    answer: (url) =>
+      url.endsWith("/token")
+        ? Response.json({ access_token: "t-1", token_type: "Bearer", expires_in: 3600 })
+        : undefined,
+  });
+  const api = await listen(t, (_request, response) => response.end("answer"));
+  const env = {
+    GATEPASS_ISSUER: provider.issuer,
+    GATEPASS_CLIENT_ID: "job",
+    GATEPASS_FLOW: "client_credentials",
+  };
+  const counted = join(gatepass.project, "counted");
+  const script = `require("fs").appendFileSync(${JSON.stringify(counted)}, "."); console.log("${SECRET}")`;
+  const config = join(gatepass.project, "counted.json");
+  writeFileSync(
+    config,
+    JSON.stringify({ clientSecret: { command: [process.execPath, "-e", script] } }),
+  );
+  const uses = [
+    [["token"], [], "t-1\n"],
+    [["exec"], ["--", process.execPath, "-p", "process.env.ACCESS_TOKEN"], "t-1\n"],
+    [["request"], [api.origin], "answer"],
+  ];
+  for (const [command, rest, printed] of uses) {
+    rmSync(counted, { force: true });
+    const args = [...command, "--config", config, ...rest];
+    const { code, stdout, stderr } = await gatepass.run(args, { env });
+    assert.deepEqual([code, stdout], [0, printed], stderr);
+    assert.equal(readFileSync(counted, "utf8"), ".", command[0]);
+  }
+  const missing = lacks("mkfifo");
+  if (missing) return t.skip(missing);
+  const pipe = join(gatepass.project, "pipe");
+  assert.equal(spawnSync("mkfifo", [pipe]).status, 0);
+  for (const [command, rest, printed] of uses) {
+    const written = writeFile(pipe, `${SECRET}\n`);
+    const args = [...command, "--client-secret-file", pipe, ...rest];
+    const { code, stdout, stderr } = await gatepass.run(args, { env });
+    assert.deepEqual([code, stdout], [0, printed], stderr);
+    await written;
+  }
+});
+
 test("request sends the token where it is told, and follows no redirect", async (t) => {
   const seen = [];
   const api = await listen(t, async (request, response) => {
@@ -263,6 +389,30 @@ test("request sends the token where it is told, and follows no redirect", async 
     ["GET", "/away", bearer, ""],
   ]);
   assert.equal((await send("http://api.example/")).code, 2, "never over plain http");
+  assert.equal((await send("HTTP://api.example/")).code, 2, "however it is written");
+  // Nothing listens there, which is found out by trying.
+  const away = await send("HTTPS://127.0.0.1:65535/");
+  assert.equal(away.code, 1);
+  assert.match(away.stderr, /127\.0\.0\.1:65535 cannot be reached/);
+});
+
+test("request shows what a server says of its answer harmless to a terminal, and the body as it came", async (t) => {
+  const { origin } = await listen(t, ({ socket }) =>
+    socket.end(
+      Buffer.from(
+        "HTTP/1.1 403 No\u001b]0;title\u0007\r\nx-kind: a\u009b31mb\r\nconnection: close\r\n\r\n\u001b[31m",
+        "latin1",
+      ),
+    ),
+  );
+  const env = { GATEPASS_ACCESS_TOKEN: "own.token" };
+  const { code, stdout, stderr } = await gatepass.run(["request", origin, "--include"], { env });
+  assert.equal(code, 5, stderr);
+  assert.equal(stderr, "The server answered 403 No\\u001b]0;title\\u0007.\n");
+  assert.equal(
+    stdout,
+    "403 No\\u001b]0;title\\u0007\nconnection: close\nx-kind: a\\u009b31mb\n\n\u001b[31m",
+  );
 });
 
 test("request says what is wrong with its use, before a token is asked for and anything is sent", async (t) => {

@@ -173,6 +173,76 @@ test("a file that is not JSON is shown by its place and never repeated", async (
   }
 });
 
+test("a file with a byte-order mark is read, and its columns are those that an editor shows", async () => {
+  const marked = (text) => write("marked.json", `\ufeff${text}`);
+  const good = await check(GOOD, "--config", marked('{"metrics": true}\r\n'));
+  assert.equal(good.code, 0, good.stderr);
+  for (const [text, place] of [
+    ['{"metrics": hunter2}', "1:13"],
+    ['{"metrics": "perhaps"}', "1:13"],
+    ['{\r\n  "metrics": "perhaps"\r\n}', "2:14"],
+    ["\ufeff{}", "1:1"],
+  ]) {
+    const { code, stderr } = await check(GOOD, "--config", marked(text));
+    assert.equal(code, 2, text);
+    assert.ok(stderr.includes(`marked.json:${place}: `), stderr);
+  }
+});
+
+test("pairs may stand on lines that end as Windows writes them", async () => {
+  const test = (text) => {
+    const env = {
+      GATEPASS_ISSUER: "https://as.example",
+      GATEPASS_CLIENT_ID: "me",
+      GATEPASS_HEADERS_FILE: write("headers.txt", text),
+    };
+    return gatepass.run(["doctor", "--config-test"], { env });
+  };
+  const { code, stderr } = await test("x-one=1\r\nx-two=2\r\n");
+  assert.equal(code, 0, stderr);
+  for (const text of ["x-one=1\rx-two=2", "x-one=1\r\nx-two\r\n"]) {
+    const { code, stderr } = await test(text);
+    assert.equal(code, 2, JSON.stringify(text));
+    assert.match(stderr, /GATEPASS_HEADERS_FILE: headers must be NAME=VALUE, one a line/);
+  }
+});
+
+test("S4-16 a mode that looks at no claims takes no rules about them", async () => {
+  const config = write("rules.json", { routes: [{ path: "/a", scopes: ["read"] }] });
+  const free = write("free.json", { routes: [{ path: "/a", methods: ["GET"] }] });
+  const token = write("tokens.txt", "a-token\n");
+  for (const [mode, more] of [
+    ["none", []],
+    ["static", ["--token-file", token]],
+  ]) {
+    const args = ["--mode", mode, ...more];
+    const said = `Error: mode ${mode} knows no scopes and no roles.\n`;
+    for (const needy of [
+      ["--config", config],
+      ["--required-scopes", "read"],
+    ]) {
+      const { code, stderr } = await check({}, ...args, ...needy);
+      assert.deepEqual([code, stderr], [2, said], needy.join(" "));
+    }
+    const { code, stderr } = await check({}, ...args, "--config", free);
+    assert.equal(code, 0, stderr);
+  }
+});
+
+test("S2-16 parts of the upstream's address that would be left out are named, and not repeated", async () => {
+  for (const [upstream, parts] of [
+    ["http://u:p4ss@127.0.0.1:1/base?q4ery#fr4g", "user name or password, no query, no fragment"],
+    ["http://:p4ss@127.0.0.1:1/", "user name or password"],
+    ["http://127.0.0.1:1/?q4ery", "query"],
+    ["http://127.0.0.1:1/#fr4g", "fragment"],
+  ]) {
+    const { code, stderr } = await check(GOOD, "--upstream", upstream);
+    assert.deepEqual([code, stderr], [2, `Error: --upstream: upstream takes no ${parts}.\n`]);
+  }
+  const { code, stderr } = await check(GOOD, "--upstream", "http://127.0.0.1:1/base");
+  assert.equal(code, 0, stderr);
+});
+
 test("a file is never taken from the working directory", async () => {
   mkdirSync(join(folder, "gatepass"), { recursive: true });
   write("gatepass.json", "not JSON");

@@ -426,6 +426,26 @@ test("DEV-20 doctor and --debug show no value that may be a secret, by whatever 
   assert.equal(sent.init.headers["x-api-key"], secrets.header, "it is sent all the same");
 });
 
+test("DEV-20 doctor hides a secret with commas in it as a whole, also in a list", async (t) => {
+  const provider = await startProvider(t);
+  const secret = "S3CRETa,S3CRETb";
+  const env = {
+    GATEPASS_ISSUER: provider.issuer,
+    GATEPASS_CLIENT_ID: "job",
+    GATEPASS_TOKEN_URL: `${provider.issuer}/t?client_secret=${secret}`,
+    GATEPASS_UPSTREAM: `http://user:${secret}@host/a`,
+    GATEPASS_RESOURCES: `https://api.example/?token=${secret} https://user:${secret}@api.example/b`,
+  };
+  const { stdout, stderr } = await gatepass.run(["doctor"], { env });
+  assert.doesNotMatch(stdout + stderr, /S3CRET/);
+  assert.match(stdout, /tokenUrl: http:\S+\/t\?client_secret=\*\*\*[\da-f]{4} \(/);
+  assert.match(stdout, /upstream: http:\/\/\*\*\*@host\/a \(/);
+  assert.match(
+    stdout,
+    /resources: https:\/\/api\.example\/\?token=\*\*\*[\da-f]{4},https:\/\/\*\*\*@api\.example\/b \(/,
+  );
+});
+
 test("doctor --config-test says by line and column what is wrong with the settings of a login, and asks nobody", async (t) => {
   const provider = await startProvider(t);
   const folder = makeFolder("config-test");

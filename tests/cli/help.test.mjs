@@ -36,6 +36,25 @@ test("help is found in every usual way", async () => {
   assert.equal((await gatepass.run(["--help"])).stdout, stdout);
   const serve = await gatepass.run(["serve", "--help"]);
   assert.equal((await gatepass.run(["serve", "-h"])).stdout, serve.stdout);
+  const request = await gatepass.run(["help", "request"]);
+  for (const args of [
+    ["--json", "-h"],
+    ["here", "--help"],
+    ["--nonsense", "-h"],
+    ["-h", "--json"],
+  ]) {
+    const { code, stdout, stderr } = await gatepass.run(["request", ...args]);
+    assert.deepEqual([code, stdout, stderr], [0, request.stdout, ""], args.join(" "));
+  }
+  // Behind -- they are the program's.
+  const script = "console.log(process.argv.slice(1).join(' '))";
+  const behind = await gatepass.run(
+    ["exec", "--", process.execPath, "-e", script, "--", "-h", "--help"],
+    {
+      env: { GATEPASS_ACCESS_TOKEN: "own.token" },
+    },
+  );
+  assert.deepEqual([behind.code, behind.stdout], [0, "-h --help\n"]);
   assert.equal(serve.stdout, (await gatepass.run(["help", "serve"])).stdout);
   const nothing = await gatepass.run(["help", "nothing"]);
   assert.deepEqual([nothing.code, nothing.stdout], [2, ""]);

@@ -12,9 +12,9 @@ import {
 } from "node:fs";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { createInterface } from "node:readline";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { assertGolden, showParameters, showPosted } from "../support/golden.mjs";
@@ -323,6 +323,34 @@ test("S2-35 DEV-14 the page on this machine takes one answer, for its own name a
   await assert.rejects(raw(good), { code: "ECONNREFUSED" });
 });
 
+test("DEV-14 a request for what is no path of the page is answered with 404, and the login waits on", async (t) => {
+  const provider = await startProvider(t);
+  const { url, callback, login } = await begin(t, provider);
+  const { host, port } = new URL(new URL(url).searchParams.get("redirect_uri"));
+  const { search } = new URL(callback());
+  const status = async (target) => {
+    const socket = connect(Number(port), "127.0.0.1");
+    socket.write(`GET ${target} HTTP/1.1\r\nhost: ${host}\r\n\r\n`);
+    let answer = "";
+    for await (const data of socket) answer += data;
+    return /^HTTP\/1\.1 (\d+)/.exec(answer)?.[1];
+  };
+  for (const target of [
+    "//",
+    "/\\",
+    "//:80",
+    "///",
+    "//callback",
+    "*",
+    `http://${host}/callback`,
+  ]) {
+    assert.equal(await status(target + (target.endsWith("callback") ? search : "")), "404", target);
+  }
+  assert.equal(await status(`/callback${search}`), "200");
+  const { code, stderr } = await login.exited;
+  assert.equal(code, 0, stderr);
+});
+
 test("DEV-17 the page shows nothing of the callback, whether it went well or not", async (t) => {
   const provider = await startProvider(t);
   for (const change of [() => {}, (params) => params.set("error", "access_denied")]) {
@@ -389,6 +417,46 @@ test("S2-30 without a browser the address is shown, and the one that came back c
   assert.ok(!existsSync(join(home, "opened")));
 });
 
+test("S2-30 where the port is in use and standard input ends, nobody can come back, which is said at once", async (t) => {
+  const provider = await startProvider(t);
+  const { origin } = await listen(t, (_request, response) => response.end());
+  const { env, tokens } = makeHome();
+  const settings = {
+    ...env,
+    GATEPASS_ISSUER: provider.issuer,
+    GATEPASS_CLIENT_ID: provider.clientId,
+    GATEPASS_STORE: "file",
+    GATEPASS_REDIRECT_URI: `${origin}/callback`,
+  };
+  const args = ["login", "--no-browser"];
+  for (const input of [
+    "",
+    "http://evil.example/callback?code=1\n",
+    `${origin}/callback?state=x\n`,
+  ]) {
+    const { code, stderr } = await gatepass.run(args, { env: settings, input });
+    assert.equal(code, 1, stderr);
+    assert.match(
+      stderr,
+      /^Error: Standard input has ended without the address, and no page waits for the browser\.\nError: Cannot wait on 127\.0\.0\.1:\d+: it is in use/m,
+    );
+    assert.ok(!existsSync(tokens));
+  }
+  // An address that comes last counts.
+  const login = gatepass.start(t, args, { env: settings });
+  const [, url] = await login.said(ADDRESS);
+  login.child.stdin.end(provider.signInAt(url));
+  const { code, stderr } = await login.exited;
+  assert.equal(code, 0, stderr);
+  assert.ok(read(tokens).access_token);
+  // Where a page waits, the browser still finds it.
+  const other = await begin(t, provider, ["--no-browser"]);
+  other.login.child.stdin.end();
+  await other.login.said(/Or paste the address/);
+  await fetch(other.callback());
+  assert.equal((await other.login.exited).code, 0);
+});
+
 test("S2-30 a browser that cannot be opened is said so, and the address stays good", async (t) => {
   const provider = await startProvider(t);
   const { callback, login } = await begin(t, provider, [], {
@@ -398,6 +466,14 @@ test("S2-30 a browser that cannot be opened is said so, and the address stays go
   await login.said(/No browser could be opened/);
   await fetch(callback());
   assert.equal((await login.exited).code, 0);
+});
+
+test("the fresher login that an API may want is one that the hint says how to get", async (t) => {
+  const { hintOf } = await import(join(dirname(gatepass.program), "failure.js"));
+  const [, args] = /gatepass login (\S+ \S+) is one\./.exec(hintOf("step_up_required", ""));
+  const provider = await startProvider(t);
+  const { url } = await begin(t, provider, args.split(" "));
+  assert.equal(new URL(url).searchParams.get("prompt"), "login");
 });
 
 test("S2-31 a login that nobody completes ends with 4 and frees its port", async (t) => {

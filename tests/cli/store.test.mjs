@@ -221,6 +221,37 @@ test("S2-22 a folder that others can read is narrowed where it holds nothing but
   assert.deepEqual([mode(fresh), mode(join(fresh, "tokens.json"))], ["755", "600"]);
 });
 
+test("S2-22 --fix-perms takes from a folder with other things in it what others may write, and no more", async (t) => {
+  const provider = await startProvider(t);
+  const { settings, tokens } = await logIn(t, provider);
+  const folder = dirname(tokens);
+  const mode = (path) => (statSync(path).mode & 0o7777).toString(8);
+  const other = join(folder, "other.txt");
+  writeFileSync(other, "", { mode: 0o644 });
+  const fix = () => gatepass.run(["status", "--fix-perms"], { env: settings });
+  for (const [before, after] of [
+    [0o755, "755"],
+    [0o777, "755"],
+    [0o775, "755"],
+    [0o2770, "2750"],
+  ]) {
+    chmodSync(folder, before);
+    chmodSync(tokens, 0o644);
+    const { code, stderr } = await fix();
+    assert.equal(code, 0, stderr);
+    assert.deepEqual([mode(folder), mode(tokens), mode(other)], [after, "600", "644"]);
+  }
+  // As /tmp: everybody's, which is not ours to take away.
+  chmodSync(folder, 0o1777);
+  const { code, stderr } = await fix();
+  assert.equal(code, 2);
+  assert.match(
+    stderr,
+    /can be written by others \(0777\) and is not yours to narrow; give another --store-path\.\n$/,
+  );
+  assert.deepEqual([mode(folder), mode(tokens)], ["1777", "600"]);
+});
+
 /** Runs the command behind a line of bash, such as a limit for the size of files. */
 async function behind(line, args, env) {
   const script = `${line} "$@"`;
