@@ -112,7 +112,7 @@ export const exec: Command = {
       throw cannot(error as NodeJS.ErrnoException);
     }
     // Not process.stdin: what is opened here would be read here too.
-    const isTerminal = isatty(0);
+    const isTerminal = [0, 1, 2].some((stream) => isatty(stream));
     const hand = (signal: NodeJS.Signals): void => {
       // A terminal sends its signals to the program too, which would get them twice.
       if (!isTerminal || signal === "SIGTERM") child.kill(signal);

@@ -215,6 +215,9 @@ function planOf(configuration: Configuration): Plan {
     if (rules || configuration.list("requiredScopes").length > 0) {
       configuration.problems.push(`mode ${mode} knows no scopes and no roles.`);
     }
+    if (configuration.member("guard") !== undefined) {
+      configuration.problems.push(`mode ${mode} has no guard; leave guard out.`);
+    }
   }
   if (mode === "static") {
     if (configuration.list("token").length === 0) configuration.need("token");

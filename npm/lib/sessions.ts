@@ -722,6 +722,14 @@ class Sessions implements CookieSessions {
     if (known.serial === held.serial) held.isLate = known.isLate;
   }
 
+  /** Whether this isolate knows that a session is over. */
+  isOver(id: string): boolean {
+    const known = this.#recent.get(id);
+    return (
+      known !== undefined && known.text === undefined && Date.now() - known.at <= RECENT_MILLIS
+    );
+  }
+
   note(id: string, { serial, text, isLate }: Omit<Known, "at">): void {
     const now = Date.now();
     this.#recent.delete(id);
@@ -905,13 +913,12 @@ class Browser implements CookieSession {
   /** Does something with the session; where the provider ends it, with what lives of it. */
   async #renewing<T>(held: Held, work: (core: Core) => Promise<T>): Promise<T> {
     const sessions = this.#sessions;
-    const { serial, text: before } = held;
+    const before = held.text;
     try {
       return await sessions.use(held, {}, work);
     } catch (thrown) {
       // Somebody signed out meanwhile, in another request: that stands.
-      const isEnded = held.serial !== serial;
-      if (before === undefined || held.text !== undefined || isEnded) throw thrown;
+      if (before === undefined || held.text !== undefined || sessions.isOver(held.id)) throw thrown;
       // Another isolate may have used the refresh token: its answer has the cookie that counts.
       if (!held.isLate) {
         Object.assign(held, { text: before, isLate: true });

@@ -160,8 +160,12 @@ export function guardDecider(
     try {
       await ready();
       const found = await reach(options);
-      if (found === undefined || options.introspection !== undefined) return found !== undefined;
-      return await hasKeys(options, found);
+      if (found === undefined) return false;
+      const { introspection, issuer, secret } = options;
+      // Of several providers, or of all tenants of one, there is no one set of keys.
+      const isOne = typeof issuer === "string" && !issuer.includes("{");
+      const needsKeys = isOne && introspection === undefined && secret === undefined;
+      return !needsKeys || (await hasKeys(options, found));
     } catch {
       return false;
     }

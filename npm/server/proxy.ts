@@ -32,27 +32,36 @@ const OF_PROXIES =
 /** What a request with a body must not take away on its way (RFC 9110 section 7.6.1). */
 const NEVER_OF_CONNECTION = /^(?:authorization|content-.+|cookie|dpop|host|transfer-encoding)$/u;
 
+/** How many headers are more than any request has: some servers read no more, and miss its length. */
+const MOST_HEADERS = 500;
+
 /**
- * Whether a request says that a header is of its connection alone that is for everybody on its way: who
- * drops `Content-Length` for that, and who does not, read two requests where the other reads one.
+ * Whether others could read another request, or two: where it says that a header is of its connection
+ * alone that is for everybody on its way, where it has more headers than some read, or where its body is
+ * in a form that is not passed on as it is.
  */
-export const isTorn = ({ headers }: IncomingMessage): boolean =>
-  optionsOf(headers.connection).some((name) => NEVER_OF_CONNECTION.test(name));
+export function isTorn({ headers, rawHeaders }: IncomingMessage): boolean {
+  const named = optionsOf(headers.connection).some((name) => NEVER_OF_CONNECTION.test(name));
+  const coding = headers["transfer-encoding"]?.toLowerCase() ?? "chunked";
+  return named || coding !== "chunked" || rawHeaders.length > 2 * MOST_HEADERS;
+}
 
 /** Whether it is to become a WebSocket (RFC 6455 section 4.1), which is the only protocol to change to. */
-export function isWebSocket({ method, headers }: IncomingMessage): boolean {
+export function isWebSocket({ method, headers, httpVersion }: IncomingMessage): boolean {
   const hasBody =
     headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
-  return method === "GET" && !hasBody && headers.upgrade?.toLowerCase() === "websocket";
+  const isAsked = headers.upgrade?.toLowerCase() === "websocket";
+  return isAsked && method === "GET" && httpVersion === "1.1" && !hasBody;
 }
 
 /**
  * The head of a request as it was, without the wish to change the protocol, which every server may leave
  * alone (RFC 9110 section 7.8): so that it is read once more, as an ordinary request.
  */
-export function headWithoutUpgrade({ method, url, rawHeaders, headers }: IncomingMessage): Buffer {
+export function headWithoutUpgrade(request: IncomingMessage): Buffer {
+  const { method, url, httpVersion, rawHeaders, headers } = request;
   const wishes = new Set(["connection", "http2-settings", "upgrade"]);
-  let text = `${method} ${url} HTTP/1.1\r\n`;
+  let text = `${method} ${url} HTTP/${httpVersion}\r\n`;
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
     const name = rawHeaders[at] ?? "";
     if (!wishes.has(name.toLowerCase())) text += `${name}: ${rawHeaders[at + 1]}\r\n`;
@@ -100,15 +109,16 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
     { identity, publicOrigin }: Forwarding,
     more: readonly string[],
   ): string[] => [
-    ...passOn(request.rawHeaders, request.headers.connection, (name) => {
-      if (OWN.has(name) || OF_PROXIES.test(name.replaceAll("_", "-"))) return false;
-      return options.forwardToken || (name !== "authorization" && name !== "dpop");
-    }),
     ...["Host", host],
     ...["X-Forwarded-For", request.socket.remoteAddress ?? ""],
     ...forwardedFor(publicOrigin ?? `http://${request.headers.host ?? ""}`),
     ...Object.entries(identity).flat(),
     ...more,
+    // Behind all that counts: there are servers that read so many headers and no more.
+    ...passOn(request.rawHeaders, request.headers.connection, (name) => {
+      if (OWN.has(name) || OF_PROXIES.test(name.replaceAll("_", "-"))) return false;
+      return options.forwardToken || (name !== "authorization" && name !== "dpop");
+    }),
   ];
   const target = (request: IncomingMessage, headers: string[]): RequestOptions => ({
     protocol,
@@ -142,6 +152,7 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
         };
         const onward = send(forwarded, (answer) => {
           const { status, reason } = statusOf(answer);
+          if (status === 502 && answer.statusCode !== 502) return fail();
           try {
             response.writeHead(status, reason, [
               ...passOn(answer.rawHeaders, answer.headers.connection, () => true),
@@ -157,7 +168,8 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
         });
         // Whoever went away need not be served, at either end.
         response.once("close", () => onward.destroy());
-        pipeline(request, onward, () => {});
+        if (more.length > 0) pipeline(request, onward, () => {});
+        else onward.end();
         // Nobody asked for another protocol.
         onward.once("upgrade", (_, socket: Duplex) => {
           socket.destroy();
@@ -169,8 +181,13 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
     upgrade(request, socket, head, forwarding) {
       const { headers } = forwarding;
       const more = ["Connection", "Upgrade", "Upgrade", "websocket"];
-      const begin = (answer: IncomingMessage, own: readonly string[]): void => {
-        const { status, reason } = statusOf(answer);
+      let hasBegun = false;
+      const begin = (
+        answer: IncomingMessage,
+        { status, reason }: ReturnType<typeof statusOf>,
+        own: readonly string[],
+      ): void => {
+        hasBegun = true;
         const kept = [
           ...passOn(answer.rawHeaders, answer.headers.connection, () => true),
           ...Object.entries(headers).flat(),
@@ -183,8 +200,8 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
       return new Promise((resolve) => {
         const fail = (): void => {
           onward.destroy();
-          if (!socket.writableEnded)
-            socket.end("HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\r\n");
+          if (hasBegun) socket.destroy();
+          else endSocket(socket, "HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\r\n");
           resolve(502);
         };
         // A connection of its own: it will carry something else.
@@ -199,7 +216,9 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
             upstreamSocket.destroy();
             return fail();
           }
-          begin(answer, ["Connection", "Upgrade", "Upgrade", "websocket"]);
+          onward.setTimeout(0);
+          const changing = { status: 101, reason: "Switching Protocols" };
+          begin(answer, changing, ["Connection", "Upgrade", "Upgrade", "websocket"]);
           for (const one of [socket, upstreamSocket]) {
             changed.add(one);
             one.once("close", () => changed.delete(one));
@@ -211,10 +230,18 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
           resolve(101);
         });
         onward.once("response", (answer) => {
-          begin(answer, ["Connection", "close"]);
-          pipeline(answer, socket, () => resolve(answer.statusCode ?? 502));
+          onward.setTimeout(0);
+          const status = statusOf(answer);
+          if (status.status === 502 && answer.statusCode !== 502) return fail();
+          begin(answer, status, ["Connection", "close"]);
+          socket.resume();
+          pipeline(answer, socket, () => {
+            endSocket(socket);
+            resolve(status.status);
+          });
         });
         onward.once("error", fail);
+        onward.setTimeout(HANDSHAKE_MILLIS, fail);
         onward.end();
       });
     },
@@ -231,6 +258,18 @@ function forwardedFor(origin: string): string[] {
   return ["X-Forwarded-Host", host, "X-Forwarded-Proto", proto];
 }
 
+/** How long an upstream may take to become a WebSocket, in milliseconds. */
+const HANDSHAKE_MILLIS = 60_000;
+/** How long a client is given to read the last words, in milliseconds. */
+const LAST_WORDS_MILLIS = 2000;
+
+/** Ends a connection: what its client still sends is thrown away, for a moment and no longer. */
+export function endSocket(socket: Duplex, text?: string): void {
+  socket.resume();
+  if (!socket.writableEnded) socket.end(text, "latin1");
+  setTimeout(() => socket.destroy(), LAST_WORDS_MILLIS).unref();
+}
+
 /** What a `Connection` header names, in lower case. */
 const optionsOf = (connection: string | undefined): string[] =>
   (connection ?? "")
@@ -239,11 +278,12 @@ const optionsOf = (connection: string | undefined): string[] =>
     .filter((name) => name !== "");
 
 /** The status of an answer, and its reason where one can be written down; 502 for what is none. */
-function statusOf({ statusCode = 0, statusMessage = "" }: IncomingMessage): {
+function statusOf({ statusCode = 0, statusMessage = "", headers }: IncomingMessage): {
   readonly status: number;
   readonly reason: string;
 } {
-  const isStatus = statusCode === 101 || (statusCode >= 200 && statusCode <= 599);
+  const coding = headers["transfer-encoding"]?.toLowerCase() ?? "chunked";
+  const isStatus = statusCode >= 200 && statusCode <= 599 && coding === "chunked";
   if (!isStatus) return { status: 502, reason: "Bad Gateway" };
   const isPlain = /^[\t\x20-\x7e\x80-\xff]*$/u.test(statusMessage);
   return { status: statusCode, reason: isPlain ? statusMessage : "" };

@@ -13,7 +13,7 @@ import { PROXIES } from "./forward.js";
 import type { Log } from "./log.js";
 import { Metrics } from "./metrics.js";
 import { authResult, readQuestion } from "./plugin.js";
-import { headWithoutUpgrade, isTorn, isWebSocket } from "./proxy.js";
+import { endSocket, headWithoutUpgrade, isTorn, isWebSocket } from "./proxy.js";
 import type { Proxy } from "./proxy.js";
 import type { RateLimit } from "./rate.js";
 import { EVERYTHING, makeRouter, pathOf } from "./route.js";
@@ -44,6 +44,10 @@ export interface ServiceOptions {
 const LONGEST_QUESTION = 64 * 1024;
 /** Node's own limit would refuse long tokens before the guard can say why. */
 const LONGEST_HEAD = 32 * 1024;
+/** How long a request's head may take, in milliseconds. */
+const HEAD_MILLIS = 60_000;
+/** How long the rest of a body is thrown away behind its answer, in milliseconds. */
+const REST_MILLIS = 10_000;
 /** Refusals of the service itself; all other codes are the guard's. */
 const UNROUTED = "unrouted";
 const AMBIGUOUS = "request_invalid";
@@ -59,6 +63,10 @@ export class Service {
   #router: Router;
   #publicOrigin: string | undefined;
   #isDraining = false;
+  /** How many answers are under way on a connection. */
+  readonly #open = new Map<Duplex, number>();
+  /** Connections that are to change their protocol: the server does not know them any more. */
+  readonly #changing = new Set<Duplex>();
 
   constructor(options: ServiceOptions) {
     this.#options = options;
@@ -69,24 +77,50 @@ export class Service {
     this.#server = createServer(
       {
         maxHeaderSize: LONGEST_HEAD,
+        headersTimeout: HEAD_MILLIS,
         // An upload may take as long as the upstream lets it.
         ...(proxy && { requestTimeout: 0 }),
       },
       (request, response) => {
+        this.#count(request.socket, response);
+        response.once("finish", () => linger(request));
         this.#handle(request, response).catch(() => this.#fail(request, response));
       },
     );
+    // Whoever counts fewer than the parser does misses a length that stands behind them.
+    this.#server.maxHeadersCount = 0;
     if (proxy) {
       this.#server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-        if (isWebSocket(request)) {
+        this.#changing.add(socket);
+        socket.once("close", () => this.#changing.delete(socket));
+        // Its answer would come between others that are under way.
+        if (this.#open.has(socket)) {
+          socket.destroy();
+        } else if (isWebSocket(request)) {
           this.#upgrade(proxy, request, socket, head).catch(() => socket.destroy());
-          return;
+        } else {
+          // As if nothing had been wished for: Node has no other way to have it read.
+          this.#changing.delete(socket);
+          socket.unshift(Buffer.concat([headWithoutUpgrade(request), head]));
+          this.#server.emit("connection", socket);
         }
-        // As if nothing had been wished for: Node has no other way to have it read.
-        socket.unshift(Buffer.concat([headWithoutUpgrade(request), head]));
-        this.#server.emit("connection", socket);
       });
     }
+  }
+
+  /** Notes for how long a connection has an answer under way. */
+  #count(socket: Duplex, response: ServerResponse): void {
+    this.#open.set(socket, (this.#open.get(socket) ?? 0) + 1);
+    let isOver = false;
+    const end = (): void => {
+      if (isOver) return;
+      isOver = true;
+      const left = (this.#open.get(socket) ?? 1) - 1;
+      if (left > 0) this.#open.set(socket, left);
+      else this.#open.delete(socket);
+    };
+    response.once("finish", end);
+    response.once("close", end);
   }
 
   /** Answers the port. */
@@ -113,15 +147,20 @@ export class Service {
   async drain(limitMs: number): Promise<void> {
     this.#isDraining = true;
     // What changed its protocol has no end of its own.
-    const timerOfChanged = setTimeout(() => this.#options.proxy?.close(), limitMs);
-    timerOfChanged.unref();
+    const timerOfChanged = setTimeout(() => this.#endChanging(), limitMs);
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeIdleConnections();
     const timer = setTimeout(() => this.#server.closeAllConnections(), limitMs);
     await closed;
     clearTimeout(timer);
-    this.#options.proxy?.close();
+    clearTimeout(timerOfChanged);
+    this.#endChanging();
     this.#decider.dispose();
+  }
+
+  #endChanging(): void {
+    this.#options.proxy?.close();
+    for (const socket of this.#changing) socket.destroy();
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -286,7 +325,10 @@ export class Service {
       const status = decision.status === 200 ? 503 : decision.status;
       const headers = { ...NO_STORE, ...decision.headers, connection: "close" };
       const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-      socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines.join("")}\r\n`);
+      endSocket(
+        socket,
+        `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines.join("")}\r\n`,
+      );
       return;
     }
     const { headers } = decision;
@@ -381,6 +423,12 @@ export class Service {
 }
 
 const routerOf = ({ routes }: Rules): Router => makeRouter(routes ?? [EVERYTHING]);
+
+/** Whoever was answered and goes on sending has so long to come to an end. */
+function linger(request: IncomingMessage): void {
+  if (request.complete) return;
+  setTimeout(() => request.complete || request.destroy(), REST_MILLIS).unref();
+}
 
 /** What a request to the upstream is for; nothing for one in which others would read two. */
 const targetOf = (request: IncomingMessage): string =>

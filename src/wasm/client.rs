@@ -672,7 +672,9 @@ impl State {
         for _ in 0..MOST_TRIES {
             match self.keep.save_unless_changed(&self.client).await {
                 Ok(Found::Other) => flow.take_session(&mut self.client.borrow_mut()),
-                saved => return self.told(saved.map(|_| ())),
+                Ok(_) => return,
+                // What cannot be read is removed all the same.
+                Err(_) => break,
             }
         }
         self.save().await;

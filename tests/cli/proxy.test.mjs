@@ -334,8 +334,10 @@ const sendRaw = (origin, ...pieces) =>
     };
     let received = "";
     const socket = connect(Number(port), "127.0.0.1", next);
-    socket.setTimeout(1000, () => socket.destroy());
+    socket.setTimeout(10_000, () => socket.destroy());
     socket.on("data", (data) => {
+      // Whatever else there is comes at once.
+      socket.setTimeout(200);
       received += data.toString("latin1");
       // Each answer here has a body of four bytes, and is there at once.
       if (received.endsWith("told")) next();
@@ -362,6 +364,24 @@ test("a request that tears its length off is refused, and none comes through ins
     for (const named of ["content-length", "close, Content-Length", "host", "transfer-encoding"]) {
       const received = await ask(method, `Connection: ${named}\r\n`);
       assert.deepEqual(statuses(received), ["400"], `${method} ${named}`);
+    }
+  }
+  assert.deepEqual(teller.seen, []);
+  // Nor where the length stands behind more headers than some read, or the body is in another coding.
+  const many = "a:\r\n".repeat(2000);
+  for (const method of methods) {
+    for (const framing of [
+      `${many}Content-Length: ${inner.length}\r\n\r\n${inner}`,
+      `${many}Transfer-Encoding: chunked\r\n\r\n${inner.length.toString(16)}\r\n${inner}\r\n0\r\n\r\n`,
+      `Transfer-Encoding: gzip, chunked\r\n\r\n${inner.length.toString(16)}\r\n${inner}\r\n0\r\n\r\n`,
+    ]) {
+      for (const wish of ["", "Connection: Upgrade\r\nUpgrade: h2c\r\n"]) {
+        const received = await sendRaw(
+          origin,
+          `${method} /x HTTP/1.1\r\nHost: h\r\nAuthorization: ${authorization}\r\n${wish}${framing}`,
+        );
+        assert.deepEqual(statuses(received), ["400"], `${method} ${wish}${framing.slice(-80)}`);
+      }
     }
   }
   assert.deepEqual(teller.seen, []);
@@ -427,6 +447,9 @@ test("an upstream that answers with nonsense is a 502, and the service goes on",
     [`HTTP/1.1 099 X\r\n${length}`, 502],
     [`HTTP/1.1 600 X\r\n${length}`, 502],
     ["HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 502],
+    ["HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n", 502],
+    ["HTTP/1.1 101 Switching Protocols\r\n\r\n", 502],
+    ["HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n", 502],
     ["nonsense\r\n\r\n", 502],
   ]) {
     answer = line;
@@ -440,6 +463,73 @@ test("an upstream that answers with nonsense is a 502, and the service goes on",
     assert.equal(response.statusCode, status, `${line} as WebSocket`);
   }
   assert.equal((await fetch(`${origin}/health`)).status, 200);
+});
+
+test("an answer that breaks off in the middle is not followed by another head", async (t) => {
+  const upstream = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => {
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\nbody");
+      setTimeout(() => socket.resetAndDestroy(), 50);
+    });
+  });
+  await new Promise((resolve) => upstream.listen(0, "127.0.0.1", resolve));
+  t.after(() => upstream.close());
+  const { origin, authorization } = await guarded(t, `http://127.0.0.1:${upstream.address().port}`);
+  for (const wish of ["", "Connection: Upgrade\r\nUpgrade: websocket\r\n"]) {
+    const received = await sendRaw(
+      origin,
+      `GET /x HTTP/1.1\r\nHost: h\r\nAuthorization: ${authorization}\r\n${wish}\r\n`,
+    );
+    assert.deepEqual(statuses(received), ["200"], wish);
+  }
+});
+
+test("connections that were refused another protocol end, and draining waits for none", async (t) => {
+  // It never answers.
+  const upstream = createServer((socket) => void socket.on("error", () => {}));
+  await new Promise((resolve) => upstream.listen(0, "127.0.0.1", resolve));
+  const held = new Set();
+  upstream.on("connection", (socket) => held.add(socket));
+  t.after(() => {
+    upstream.close();
+    for (const socket of held) socket.destroy();
+  });
+  const { origin, authorization, child, exited } = await guarded(
+    t,
+    `http://127.0.0.1:${upstream.address().port}`,
+    ["--drain-timeout", "1"],
+  );
+  const ask = (token) =>
+    `GET /x HTTP/1.1\r\nHost: h\r\nAuthorization: ${token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
+  const open = (text) => {
+    const socket = connect({
+      port: Number(new URL(origin).port),
+      host: "127.0.0.1",
+      allowHalfOpen: true,
+    });
+    socket.on("error", () => {});
+    socket.resume();
+    socket.write(text);
+    t.after(() => socket.destroy());
+    return socket;
+  };
+  // Refused, and its client goes on sending and does not hang up.
+  const refused = open(ask("Bearer x"));
+  const closed = new Promise((resolve) => refused.once("close", resolve));
+  await new Promise((resolve) => refused.once("end", resolve));
+  const goesOn = setInterval(() => refused.write("more"), 50);
+  t.after(() => clearInterval(goesOn));
+  await closed;
+  clearInterval(goesOn);
+  // Under way at an upstream that is silent, and one that nobody has refused yet.
+  open(ask(authorization));
+  open(ask(authorization)).end();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const started = Date.now();
+  child.kill("SIGTERM");
+  assert.equal(await exited, 0);
+  assert.ok(Date.now() - started < 8000);
 });
 
 test("what other proxies say, and what makes another request of one, ends at the service", async (t) => {

@@ -248,6 +248,23 @@ test("S4-40 a service that checks signatures is ready once the keys can be had",
   await untilReady(ready);
 });
 
+test("S4-40 a service that needs no keys of one provider is ready without them", async (t) => {
+  const provider = await startProvider(t, {
+    answer: (url) => (url.endsWith("/jwks") ? new Response(null, { status: 503 }) : undefined),
+  });
+  const other = await startProvider(t);
+  for (const guard of [
+    { issuer: [provider.issuer, other.issuer] },
+    { issuer: provider.issuer, secret: "0123456789abcdef0123456789abcdef" },
+  ]) {
+    const config = join(gatepass.project, "ready.json");
+    const issuer = provider.issuer;
+    writeFileSync(config, JSON.stringify({ issuer, audience: "https://api.example", guard }));
+    const { origin } = await gatepass.serve(t, ["--config", config]);
+    assert.equal((await fetch(`${origin}/ready`)).status, 200, JSON.stringify(guard));
+  }
+});
+
 test("S4-30 a provider that is away is 503 with Retry-After, not a verdict on the token", async (t) => {
   let isAway = true;
   const provider = await startProvider(t, {

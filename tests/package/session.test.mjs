@@ -538,6 +538,26 @@ test("LGO-19: a sign-out does not wait for ever for a renewal that hangs, and te
   assert.deepEqual(result, ["object", false, ["upstream_timeout"]]);
 });
 
+test("LGO-19: a store that cannot be read loses its session at a sign-out all the same", () => {
+  const result = run(
+    "{}",
+    `
+      let isBroken = false;
+      const get = (key) => {
+        if (isBroken) throw new Error("not now");
+        return store.get(key);
+      };
+      const client = await make({ store: { ...store, get } });
+      await signIn(client);
+      isBroken = true;
+      await client.signOutUrl();
+      isBroken = false;
+      return [store.keys(), (await make()).state().signedIn];
+    `,
+  );
+  assert.deepEqual(result, [[], false]);
+});
+
 test("two clients of one tab do not write over each other's sign-ins", () => {
   const result = run(
     "{}",
