@@ -24,10 +24,15 @@ const OF_CONNECTION = new Set([
 const OWN = new Set(["content-length", "expect", "host"]);
 /**
  * What other proxies say, and what has some servers take a request for another one than was judged: for
- * another path, method or user. Servers that make variables of headers read `_` as `-`.
+ * another path, method or user.
  */
 const OF_PROXIES =
-  /^(?:forwarded|x-(?:auth-.+|forwarded(?:-.+)?|original-.+|real-ip|rewrite-url|http-method(?:-override)?|method-override))$/u;
+  /^(?:forwarded|x-(?:auth-.+|forwarded(?:-.+)?|original-.+|real-ip|rewrite-url|script-name|http-method(?:-override)?|method-override))$/u;
+/**
+ * The names that all servers read alike. Those that make variables of headers take `_`, `.` or any other
+ * character for `-`, and some take the path from `SCRIPT_NAME`.
+ */
+const PLAIN_NAME = /^[a-z\d-]+$/u;
 
 /** What a request with a body must not take away on its way (RFC 9110 section 7.6.1). */
 const NEVER_OF_CONNECTION = /^(?:authorization|content-.+|cookie|dpop|host|transfer-encoding)$/u;
@@ -116,7 +121,7 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
     ...more,
     // Behind all that counts: there are servers that read so many headers and no more.
     ...passOn(request.rawHeaders, request.headers.connection, (name) => {
-      if (OWN.has(name) || OF_PROXIES.test(name.replaceAll("_", "-"))) return false;
+      if (!PLAIN_NAME.test(name) || OWN.has(name) || OF_PROXIES.test(name)) return false;
       return options.forwardToken || (name !== "authorization" && name !== "dpop");
     }),
   ];
@@ -133,6 +138,8 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
 
   return {
     forward(request, response, forwarding) {
+      // Whoever asked went away while it was decided.
+      if (response.destroyed) return Promise.resolve(GONE);
       const { headers } = forwarding;
       // Where a body ends is said anew: as its length, or chunk by chunk.
       const length = request.headers["content-length"];
@@ -179,6 +186,9 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
       });
     },
     upgrade(request, socket, head, forwarding) {
+      if (socket.destroyed) return Promise.resolve(GONE);
+      // Two streams and a request listen to it.
+      socket.setMaxListeners(0);
       const { headers } = forwarding;
       const more = ["Connection", "Upgrade", "Upgrade", "websocket"];
       let hasBegun = false;
@@ -258,8 +268,10 @@ function forwardedFor(origin: string): string[] {
   return ["X-Forwarded-Host", host, "X-Forwarded-Proto", proto];
 }
 
-/** How long an upstream may take to become a WebSocket, in milliseconds. */
-const HANDSHAKE_MILLIS = 60_000;
+/** What counts for a request whose client went away. */
+const GONE = 502;
+/** How long an upstream may take to become a WebSocket, in milliseconds: its client may have left. */
+const HANDSHAKE_MILLIS = 10_000;
 /** How long a client is given to read the last words, in milliseconds. */
 const LAST_WORDS_MILLIS = 2000;
 

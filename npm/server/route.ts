@@ -40,11 +40,13 @@ const AMBIGUOUS = /[^\x21-\x7e]|[\\#]|\/\/|%(?:2e|2f|5c|[01]|7f|25[\da-f]{2})/iu
 export function pathOf(target: string): string | undefined {
   const [path = ""] = target.split("?", 1);
   if (!path.startsWith("/") || AMBIGUOUS.test(path)) return undefined;
-  // Some servers cut a segment at a semicolon before they look whether it is a dot segment.
-  if (path.split("/").some((segment) => /^\.{1,2}(?:;|$)/u.test(segment))) return undefined;
+  let decoded: string;
   try {
-    return decodeURIComponent(path);
+    decoded = decodeURIComponent(path);
   } catch {
     return undefined;
   }
+  // Some servers cut a segment at a semicolon before they look whether it is a dot segment.
+  const isDots = (segment: string): boolean => /^\.{1,2}(?:;|$)/u.test(segment);
+  return decoded.split("/").some(isDots) ? undefined : decoded;
 }

@@ -44,6 +44,8 @@ export interface ServiceOptions {
 const LONGEST_QUESTION = 64 * 1024;
 /** Node's own limit would refuse long tokens before the guard can say why. */
 const LONGEST_HEAD = 32 * 1024;
+/** The most requests that one connection sends ahead of their answers: each has one to the upstream. */
+const MOST_PIPELINED = 100;
 /** How long a request's head may take, in milliseconds. */
 const HEAD_MILLIS = 60_000;
 /** How long the rest of a body is thrown away behind its answer, in milliseconds. */
@@ -63,8 +65,10 @@ export class Service {
   #router: Router;
   #publicOrigin: string | undefined;
   #isDraining = false;
-  /** How many answers are under way on a connection. */
-  readonly #open = new Map<Duplex, number>();
+  /** The answers that are under way on a connection. */
+  readonly #open = new Map<Duplex, Set<ServerResponse>>();
+  /** Connections whose end is listened to. */
+  readonly #watched = new WeakSet<Duplex>();
   /** Connections that are to change their protocol: the server does not know them any more. */
   readonly #changing = new Set<Duplex>();
 
@@ -91,16 +95,15 @@ export class Service {
     this.#server.maxHeadersCount = 0;
     if (proxy) {
       this.#server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-        this.#changing.add(socket);
-        socket.once("close", () => this.#changing.delete(socket));
         // Its answer would come between others that are under way.
         if (this.#open.has(socket)) {
           socket.destroy();
         } else if (isWebSocket(request)) {
+          this.#changing.add(socket);
+          socket.once("close", () => this.#changing.delete(socket));
           this.#upgrade(proxy, request, socket, head).catch(() => socket.destroy());
         } else {
           // As if nothing had been wished for: Node has no other way to have it read.
-          this.#changing.delete(socket);
           socket.unshift(Buffer.concat([headWithoutUpgrade(request), head]));
           this.#server.emit("connection", socket);
         }
@@ -108,19 +111,28 @@ export class Service {
     }
   }
 
-  /** Notes for how long a connection has an answer under way. */
+  /** Notes for how long a connection has an answer under way, and ends what waits when it closes. */
   #count(socket: Duplex, response: ServerResponse): void {
-    this.#open.set(socket, (this.#open.get(socket) ?? 0) + 1);
-    let isOver = false;
+    const open = this.#open.get(socket) ?? new Set<ServerResponse>();
+    this.#open.set(socket, open.add(response));
     const end = (): void => {
-      if (isOver) return;
-      isOver = true;
-      const left = (this.#open.get(socket) ?? 1) - 1;
-      if (left > 0) this.#open.set(socket, left);
-      else this.#open.delete(socket);
+      open.delete(response);
+      if (open.size === 0) this.#open.delete(socket);
     };
     response.once("finish", end);
     response.once("close", end);
+    if (open.size > MOST_PIPELINED) socket.destroy();
+    if (this.#watched.has(socket)) return;
+    this.#watched.add(socket);
+    // Node tells those nothing that wait for their turn behind another.
+    socket.once("close", () => {
+      for (const one of [...(this.#open.get(socket) ?? [])]) {
+        if (one.socket) continue;
+        one.destroy();
+        one.emit("close");
+      }
+      this.#open.delete(socket);
+    });
   }
 
   /** Answers the port. */

@@ -532,6 +532,46 @@ test("connections that were refused another protocol end, and draining waits for
   assert.ok(Date.now() - started < 8000);
 });
 
+test("who sends many requests ahead and leaves, leaves nothing open at the upstream", async (t) => {
+  // It never answers.
+  const held = new Set();
+  const upstream = createServer((socket) => {
+    held.add(socket);
+    socket.on("error", () => {});
+    socket.once("close", () => held.delete(socket));
+    socket.resume();
+  });
+  await new Promise((resolve) => upstream.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    upstream.close();
+    for (const socket of held) socket.destroy();
+  });
+  const { origin, authorization } = await guarded(t, `http://127.0.0.1:${upstream.address().port}`);
+  const one = `GET /x HTTP/1.1\r\nHost: h\r\nAuthorization: ${authorization}\r\n\r\n`;
+  const open = (count) => {
+    const socket = connect(Number(new URL(origin).port), "127.0.0.1");
+    socket.on("error", () => {});
+    socket.write(one.repeat(count));
+    t.after(() => socket.destroy());
+    return socket;
+  };
+  const until = async (count) => {
+    const end = Date.now() + 10_000;
+    while (held.size !== count) {
+      assert.ok(Date.now() < end, `${held.size} are open`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  const some = open(50);
+  await until(50);
+  some.destroy();
+  await until(0);
+  // Too many end the connection.
+  const many = open(1000);
+  await new Promise((resolve) => many.once("close", resolve));
+  await until(0);
+});
+
 test("what other proxies say, and what makes another request of one, ends at the service", async (t) => {
   const teller = await startTeller(t);
   const { origin, authorization } = await guarded(t, teller.origin, [
@@ -546,7 +586,9 @@ test("what other proxies say, and what makes another request of one, ends at the
       "X-Forwarded-Prefix",
     ],
     ...["X-Real-IP", "X-Original-URL", "X-Original-Method", "X-Rewrite-URL", "X_Auth_Subject"],
-    ...["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"],
+    ...["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Script-Name"],
+    // Some servers take the path from it, and others any character for a dash.
+    ...["SCRIPT_NAME", "X.Auth.Subject", "X-Auth.Roles", "X~Auth~Subject", "any_other"],
   ];
   const lines = names.map((name) => `${name}: spoofed\r\n`).join("");
   await sendRaw(

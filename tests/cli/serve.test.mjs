@@ -663,6 +663,7 @@ test("S4-16 rules by path and method: the first that fits counts, and what fits 
   for (const path of [
     "/public/../admin/x",
     "/public/..;/admin/x",
+    "/public/..%3b/admin/x",
     "/public/%2e%2e/admin/x",
     "/public/%2E./admin/x",
     "/public/..%2fadmin/x",
