@@ -116,8 +116,8 @@ export class Service {
     const open = this.#open.get(socket) ?? new Set<ServerResponse>();
     this.#open.set(socket, open.add(response));
     const end = (): void => {
-      open.delete(response);
-      if (open.size === 0) this.#open.delete(socket);
+      // Once each: by the second time there may be others.
+      if (open.delete(response) && open.size === 0) this.#open.delete(socket);
     };
     response.once("finish", end);
     response.once("close", end);

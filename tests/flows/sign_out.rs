@@ -210,6 +210,11 @@ fn a_session_without_a_refresh_token_ends_its_access_token() {
 /// A renewal whose request was answered; the answer has not come yet.
 fn renewing(world: &mut World) -> (Refresh, Event) {
     world.sign_in().unwrap();
+    answered(world)
+}
+
+/// The same of whoever is signed in.
+fn answered(world: &mut World) -> (Refresh, Event) {
     let mut refresh = Refresh::new(&world.client);
     let step = world
         .net
@@ -267,14 +272,7 @@ fn a_sign_out_during_a_renewal_that_fails_ends_nothing_more() {
         let mut world = World::new();
         world.sign_in().unwrap();
         world.idp().reply(Purpose::Refresh, reply);
-        let mut refresh = Refresh::new(&world.client);
-        let step = world
-            .net
-            .step(&mut refresh, &mut world.client, Event::Start);
-        let Ok(Step::Send(request)) = step else {
-            panic!("{step:?}");
-        };
-        let answer = world.net.answer(&request);
+        let (mut refresh, answer) = answered(&mut world);
         world.sign_out_with(json!({})).unwrap();
         let before = ended(&world).len();
         assert_eq!(goes_on(&mut world, &mut refresh, answer), "login_required");

@@ -205,17 +205,16 @@ test("token exchange, JWT bearer and refresh tokens give tokens without a sessio
   client.dispose();
 });
 
+/** What a device gets. */
+const DEVICE = {
+  device_code: "device-S3CRET",
+  user_code: "AB-CD",
+  verification_uri: `${ISSUER}/activate`,
+  expires_in: 600,
+};
+
 test("dev_10_an_aborted_device_login_ends_and_keeps_no_timer", async () => {
-  const provider = makeProvider((url) =>
-    url.endsWith("/device")
-      ? json({
-          device_code: "device-S3CRET",
-          user_code: "AB-CD",
-          verification_uri: `${ISSUER}/activate`,
-          expires_in: 600,
-        })
-      : undefined,
-  );
+  const provider = makeProvider((url) => (url.endsWith("/device") ? json(DEVICE) : undefined));
   const client = await clientOf(provider);
   const timers = new Set();
   const { setTimeout, clearTimeout } = globalThis;
@@ -254,15 +253,7 @@ test("dev_10_an_aborted_device_login_ends_and_keeps_no_timer", async () => {
 test("dev_10_an_aborted_device_login_goes_on_while_its_code_lives", async () => {
   let isAgreed = false;
   const provider = makeProvider((url) => {
-    if (url.endsWith("/device")) {
-      return json({
-        device_code: "device-S3CRET",
-        user_code: "AB-CD",
-        verification_uri: `${ISSUER}/activate`,
-        expires_in: 600,
-        interval: 1,
-      });
-    }
+    if (url.endsWith("/device")) return json({ ...DEVICE, interval: 1 });
     const pending = url.endsWith("/token") && !isAgreed;
     return pending ? json({ error: "authorization_pending" }, 400) : undefined;
   });
@@ -294,15 +285,7 @@ test("dev_10_an_abort_loses_no_answer_and_no_other_login", async () => {
   const held = [];
   let answers = 0;
   const provider = makeProvider((url) => {
-    if (url.endsWith("/device")) {
-      return json({
-        device_code: "device-S3CRET",
-        user_code: "AB-CD",
-        verification_uri: `${ISSUER}/activate`,
-        expires_in: 600,
-        interval: 1,
-      });
-    }
+    if (url.endsWith("/device")) return json({ ...DEVICE, interval: 1 });
     if (!url.endsWith("/token")) return undefined;
     answers++;
     return new Promise((resolve) => held.push(() => resolve(undefined)));
