@@ -21,7 +21,8 @@ export async function inValues<T = unknown>(
   if (request.onsuccess === null) transaction.commit?.();
   return new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve(request.result);
-    transaction.onerror = transaction.onabort = () => reject(transaction.error);
+    // Whatever fails aborts it, and only then it knows why.
+    transaction.onabort = () => reject(transaction.error);
   });
 }
 

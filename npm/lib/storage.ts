@@ -24,39 +24,74 @@ export interface TokenStore extends TransactionStore {
    *
    * @param key - The key.
    * @param value - The text.
-   * @param until - When it is too late, as `Date.now()` tells it: a page that hung since it looked
-   *   must not write over what another one wrote meanwhile. A store that several pages share looks
-   *   at the clock just before it writes, and answers `false` when it did not; then it is read again.
+   * @param expected - What must still be there: the text that `get` gave, or `null` for none or an
+   *   empty one; left out, it is written whatever is there. A store that several pages share compares
+   *   and writes in one step, and answers `false` when something else is there; then it is read again.
    */
-  set(key: string, value: string, until?: number): unknown;
-  /** Removes the text under a key, if there is one; `until` as for `set`. */
-  remove(key: string, until?: number): unknown;
+  set(key: string, value: string, expected?: string | null): unknown;
+  /** Removes the text under a key, if there is one; `expected` as for `set`. */
+  remove(key: string, expected?: string | null): unknown;
+}
+
+/** What stands under a key, and the number of the change that put it there. */
+interface Entry {
+  readonly number: number;
+  readonly text: string;
 }
 
 /**
  * The origin's storage, in IndexedDB. Not in localStorage: between tabs its changes arrive some time
  * after a lock was passed on, so a tab would use a refresh token that another one has used.
+ *
+ * Each change is written under the next number. Of two pages that change the same text the later one
+ * finds its number taken and fails: to compare takes no script in the middle of a transaction, where a
+ * page may hang and stop everybody else's for a minute.
  */
 export function sharedStore(): TokenStore {
+  const seen = new Map<string, Entry>();
+  const look = async (key: string): Promise<Entry> => {
+    const cursor = await inValues("readonly", (values) => values.openCursor(upTo(key), "prev"));
+    const number = (cursor?.key as [string, number] | undefined)?.[1] ?? 0;
+    const entry = { number, text: (cursor?.value ?? "") as string };
+    seen.set(key, entry);
+    return entry;
+  };
+  const change = async (key: string, text: string, expected?: string | null): Promise<boolean> => {
+    for (;;) {
+      const last = expected === undefined ? await look(key) : seen.get(key);
+      if (expected !== undefined && last?.text !== (expected ?? "")) return false;
+      const number = (last?.number ?? 0) + 1;
+      if (await add(key, number, text)) {
+        seen.set(key, { number, text });
+        tell();
+        return true;
+      }
+      if (expected !== undefined) return false;
+    }
+  };
   return {
-    get: (key) => inValues<string | undefined>("readonly", (values) => values.get(key)),
-    set: (key, value, until) => change((values) => values.put(value, key), until),
-    remove: (key, until) => change((values) => values.delete(key), until),
+    get: async (key) => (await look(key)).text,
+    set: change,
+    // A number stays, without a text.
+    remove: (key, expected) => change(key, "", expected),
   };
 }
 
-/** Says whether it was done: not when it was too late. */
-async function change(
-  work: (values: IDBObjectStore) => IDBRequest,
-  until = Infinity,
-): Promise<boolean> {
-  let isLate = false;
-  await inValues("readwrite", (values) => {
-    isLate = Date.now() > until;
-    return isLate ? values.count() : work(values);
-  });
-  if (!isLate) tell();
-  return !isLate;
+const upTo = (key: string, number = Infinity): IDBKeyRange =>
+  IDBKeyRange.bound([key, 0], [key, number]);
+
+/** Writes what takes the place of all before; not when another page has taken the number. */
+async function add(key: string, number: number, text: string): Promise<boolean> {
+  try {
+    await inValues("readwrite", (values) => {
+      values.delete(upTo(key, number - 1));
+      return values.add(text, [key, number]);
+    });
+    return true;
+  } catch (cause) {
+    if ((cause as Partial<DOMException> | null)?.name === "ConstraintError") return false;
+    throw cause;
+  }
 }
 
 const CHANNEL = "gatepass";
@@ -105,10 +140,14 @@ export function defaultStore(): TransactionStore {
 function tabStore(): TokenStore {
   return {
     get: (key) => sessionStorage.getItem(key),
-    set: (key, value) => sessionStorage.setItem(key, value),
-    remove: (key) => sessionStorage.removeItem(key),
+    set: (key, value, expected) => isThere(key, expected) && sessionStorage.setItem(key, value),
+    remove: (key, expected) => isThere(key, expected) && sessionStorage.removeItem(key),
   };
 }
+
+/** Clients of one tab share what is here. */
+const isThere = (key: string, expected: string | null | undefined): boolean =>
+  expected === undefined || (sessionStorage.getItem(key) ?? "") === (expected ?? "");
 
 /** How the keys begin under which sessions are kept. */
 const SESSIONS = "gatepass:session:";

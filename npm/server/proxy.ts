@@ -2,7 +2,7 @@
 // back or changed.
 
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
-import type { IncomingMessage, RequestOptions, ServerResponse } from "node:http";
+import type { ClientRequest, IncomingMessage, RequestOptions, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { pipeline } from "node:stream";
@@ -149,40 +149,61 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
         : length === undefined
           ? []
           : ["Content-Length", length];
-      const forwarded = { ...target(request, headersOf(request, forwarding, more)), agent };
+      const forwarded = target(request, headersOf(request, forwarding, more));
+      const isRepeatable = more.length === 0 && IDEMPOTENT.has(forwarded.method ?? "");
       return new Promise((resolve) => {
-        const fail = (): void => {
+        let isOver = false;
+        const refuse = (onward: ClientRequest, status: 408 | 502): void => {
+          if (isOver) return;
+          isOver = true;
           onward.destroy();
           if (response.headersSent || response.destroyed) response.destroy();
-          else response.writeHead(502, { "cache-control": "no-store" }).end();
-          resolve(502);
+          else response.writeHead(status, { "cache-control": "no-store" }).end();
+          resolve(status);
         };
-        const onward = send(forwarded, (answer) => {
-          const { status, reason } = statusOf(answer);
-          if (status === 502 && answer.statusCode !== 502) return fail();
-          try {
-            response.writeHead(status, reason, [
-              ...passOn(answer.rawHeaders, answer.headers.connection, () => true),
-              ...Object.entries(headers).flat(),
-            ]);
-          } catch {
-            // What cannot be written down is no answer.
-            return fail();
-          }
-          // A stream of events may be silent at first; its head must not wait for it.
-          response.flushHeaders();
-          pipeline(answer, response, () => resolve(status));
-        });
-        // Whoever went away need not be served, at either end.
-        response.once("close", () => onward.destroy());
-        if (more.length > 0) pipeline(request, onward, () => {});
-        else onward.end();
-        // Nobody asked for another protocol.
-        onward.once("upgrade", (_, socket: Duplex) => {
-          socket.destroy();
-          fail();
-        });
-        onward.once("error", fail);
+        const ask = (connections: HttpAgent | false): ClientRequest => {
+          let isAnswered = false;
+          const onward = send({ ...forwarded, agent: connections });
+          const fail = (): void => refuse(onward, 502);
+          onward.once("response", (answer) => {
+            isAnswered = true;
+            const { status, reason } = statusOf(answer);
+            if (status === 502 && answer.statusCode !== 502) return fail();
+            try {
+              response.writeHead(status, reason, [
+                ...passOn(answer.rawHeaders, answer.headers.connection, () => true),
+                ...Object.entries(headers).flat(),
+              ]);
+            } catch {
+              // What cannot be written down is no answer.
+              return fail();
+            }
+            // A stream of events may be silent at first; its head must not wait for it.
+            response.flushHeaders();
+            pipeline(answer, response, () => resolve(status));
+          });
+          // Whoever went away need not be served, at either end.
+          response.once("close", () => onward.destroy());
+          // Nobody asked for another protocol.
+          onward.once("upgrade", (_, socket: Duplex) => {
+            socket.destroy();
+            fail();
+          });
+          onward.once("error", () => {
+            // The upstream closed a connection that was kept just as it was used again.
+            const isStale = onward.reusedSocket && !isAnswered && !response.destroyed;
+            if (isRepeatable && isStale && !isOver) ask(false).end();
+            else fail();
+          });
+          return onward;
+        };
+        const onward = ask(agent);
+        if (more.length === 0) {
+          onward.end();
+        } else {
+          pipeline(request, onward, () => {});
+          watchUpload(request, response, onward, () => refuse(onward, 408));
+        }
       });
     },
     upgrade(request, socket, head, forwarding) {
@@ -262,12 +283,37 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
   };
 }
 
+/** Ends an upload that stands still, unless it is the upstream that does not read. */
+function watchUpload(
+  request: IncomingMessage,
+  response: ServerResponse,
+  onward: ClientRequest,
+  end: () => void,
+): void {
+  let seen = request.socket.bytesRead;
+  const timer = setInterval(() => {
+    const { bytesRead } = request.socket;
+    // Whoever is answered already may be asked things in turn.
+    const isMoving = bytesRead !== seen || onward.writableNeedDrain || response.headersSent;
+    seen = bytesRead;
+    if (!isMoving) end();
+  }, STILL_MILLIS);
+  timer.unref();
+  const stop = (): void => clearInterval(timer);
+  request.once("end", stop);
+  response.once("close", stop);
+}
+
 /** How the client knows this service. */
 function forwardedFor(origin: string): string[] {
   const [proto = "", host = ""] = origin.split("://");
   return ["X-Forwarded-Host", host, "X-Forwarded-Proto", proto];
 }
 
+/** RFC 9110 section 9.2.2. */
+const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
+/** For how long an upload may bring nothing, in milliseconds; twice as long at most. */
+const STILL_MILLIS = 60_000;
 /** What counts for a request whose client went away. */
 const GONE = 502;
 /** How long an upstream may take to become a WebSocket, in milliseconds: its client may have left. */

@@ -2,7 +2,7 @@
 // service a dozen megabytes and half of its time for each question.
 
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
-import type { IncomingHttpHeaders } from "node:http";
+import type { ClientRequest, IncomingHttpHeaders, RequestOptions } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 
 /** More than any answer that the guard reads. */
@@ -34,30 +34,42 @@ export function makeSender(): Sender {
       },
     };
     return new Promise((resolve, reject) => {
-      const request = (isSecure ? httpsRequest : httpRequest)(url, options, (response) => {
-        const chunks: Buffer[] = [];
-        let length = 0;
-        response.on("data", (chunk: Buffer) => {
-          length += chunk.length;
-          if (length > LONGEST) request.destroy(new Error("too long"));
-          else chunks.push(chunk);
-        });
-        response.once("error", fail);
-        response.once("end", () => {
-          done();
-          resolve(new Answer(response.statusCode ?? 0, response.headers, Buffer.concat(chunks)));
-        });
-      });
+      let request: ClientRequest;
       const abort = (): void => void request.destroy(new Error("aborted"));
       const done = (): void => signal?.removeEventListener("abort", abort);
       const fail = (cause: Error): void => {
         done();
         reject(new TypeError("fetch failed", { cause }));
       };
-      request.once("error", fail);
-      if (signal?.aborted) abort();
+      const ask = (more: RequestOptions): void => {
+        let isAnswered = false;
+        request = (isSecure ? httpsRequest : httpRequest)(url, { ...options, ...more });
+        request.once("response", (response) => {
+          isAnswered = true;
+          const chunks: Buffer[] = [];
+          let length = 0;
+          response.on("data", (chunk: Buffer) => {
+            length += chunk.length;
+            if (length > LONGEST) request.destroy(new Error("too long"));
+            else chunks.push(chunk);
+          });
+          response.once("error", fail);
+          response.once("end", () => {
+            done();
+            resolve(new Answer(response.statusCode ?? 0, response.headers, Buffer.concat(chunks)));
+          });
+        });
+        request.once("error", (cause) => {
+          // The other end closed a connection that was kept just as it was used again. A guard's
+          // questions change nothing: they can be asked twice.
+          if (request.reusedSocket && !isAnswered && !signal?.aborted) ask({ agent: false });
+          else fail(cause);
+        });
+        request.end(text);
+      };
+      if (signal?.aborted) return fail(new Error("aborted"));
       signal?.addEventListener("abort", abort);
-      request.end(text);
+      ask({});
     });
   };
   return {

@@ -9,7 +9,7 @@ use wasm_bindgen_futures::JsFuture;
 use crate::client::{Client, Session};
 use crate::error::Error;
 use crate::secret::Secret;
-use crate::time::{Lifetime, Timestamp};
+use crate::time::Lifetime;
 use crate::wasm::ambient;
 use crate::wasm::share::Turns;
 use crate::wasm::store::Place;
@@ -17,7 +17,7 @@ use crate::wasm::store::Place;
 /// How old what was read may be when something is done on the strength of it: much less than the
 /// lock lasts, which others take from a page that hangs or sleeps.
 pub(super) const FRESH: Lifetime = Lifetime::from_seconds(2);
-/// A store that is always slower is taken at its word.
+/// A store that is always slower, or never holds what was read there, is taken at its word.
 const MOST_READS: u32 = 5;
 
 /// The session's place in a store; without a store a session lives as long as its page.
@@ -47,6 +47,14 @@ pub(super) enum Found {
     Gone,
     /// Something that is no session of this client; it was removed.
     Foreign,
+}
+
+/// What a text may be written over.
+#[derive(Clone, Copy)]
+enum Over {
+    Anything,
+    /// What was seen last.
+    Seen,
 }
 
 /// That no other tab renews the session, for as long as the lock is not taken away.
@@ -86,17 +94,12 @@ impl Keep {
         let Some(text) = self.unknown().await? else {
             return Ok(Found::Known);
         };
-        match self.take_over(text, client) {
-            Found::Foreign => {
-                // Never so without a place.
-                if let Some(place) = &self.place {
-                    place.change(None, None).await?;
-                }
-                client.borrow_mut().forget_session();
-                Ok(Found::Foreign)
-            }
-            found => Ok(found),
+        let found = self.take_over(text, client);
+        if found == Found::Foreign {
+            client.borrow_mut().forget_session();
+            self.write(client, Over::Seen).await?;
         }
+        Ok(found)
     }
 
     /// Stores the session as it is now, or removes it.
@@ -106,7 +109,7 @@ impl Keep {
     /// `storage_unavailable`.
     pub(super) async fn save(&self, client: &RefCell<Client>) -> Result<(), Error> {
         let _turn = self.turns.take().await;
-        self.write(client, None).await.map(|_| ())
+        self.write(client, Over::Anything).await.map(|_| ())
     }
 
     /// As [`Keep::save`], unless another tab did something to the session meanwhile: that is taken
@@ -127,12 +130,12 @@ impl Keep {
             {
                 return Ok(found);
             }
-            // A page that hangs between its look and its write looks again.
-            let until = ambient::now()?.after(FRESH);
-            if self
-                .write(client, (tries < MOST_READS).then_some(until))
-                .await?
-            {
+            // Another tab may write between this look and the write; then it looks again.
+            let over = match tries < MOST_READS {
+                true => Over::Seen,
+                false => Over::Anything,
+            };
+            if self.write(client, over).await? {
                 break;
             }
         }
@@ -171,8 +174,7 @@ impl Keep {
             return Found::Gone;
         };
         let session = Session::read(&text, client.config(), client.provider().issuer());
-        let is_ours = session.is_some();
-        self.seen.replace(is_ours.then(|| Secret::new(text)));
+        self.seen.replace(Some(Secret::new(text)));
         match session {
             Some(session) => {
                 client.restore_session(session);
@@ -182,12 +184,8 @@ impl Keep {
         }
     }
 
-    /// Whether it was written: not when it is `until` by then.
-    async fn write(
-        &self,
-        client: &RefCell<Client>,
-        until: Option<Timestamp>,
-    ) -> Result<bool, Error> {
+    /// Whether it was written: not when it would be over something else.
+    async fn write(&self, client: &RefCell<Client>, over: Over) -> Result<bool, Error> {
         let Some(place) = &self.place else {
             return Ok(true);
         };
@@ -198,9 +196,16 @@ impl Keep {
                 .session()
                 .map(|session| session.to_json(config, issuer))
         };
-        // EXPOSE: it is stored.
+        // EXPOSE: it is stored, and compared with what is.
         let exposed = text.as_ref().map(|text| text.expose().as_str());
-        let is_written = place.change(exposed, until).await?;
+        let expected = match over {
+            Over::Anything => JsValue::UNDEFINED,
+            Over::Seen => match &*self.seen.borrow() {
+                Some(seen) => seen.expose().as_str().into(),
+                None => JsValue::NULL,
+            },
+        };
+        let is_written = place.change(exposed, &expected).await?;
         // Only now: what a full store still holds is not another tab's.
         if is_written {
             self.seen.replace(text);

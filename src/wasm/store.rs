@@ -6,23 +6,22 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::error::{Error, ErrorKind};
-use crate::time::Timestamp;
 
 #[wasm_bindgen]
 extern "C" {
-    /// `get`, `set` and `remove` by key; they may answer at once or with a promise. `until` is when it
-    /// is too late, in milliseconds; a change that comes too late is not made, and answers `false`.
+    /// `get`, `set` and `remove` by key; they may answer at once or with a promise. `expected` is what
+    /// must still be there; a change of something else is not made, and answers `false`.
     #[wasm_bindgen(
-        typescript_type = "{ get(key: string): unknown; set(key: string, value: string, until?: number): unknown; remove?(key: string, until?: number): unknown }"
+        typescript_type = "{ get(key: string): unknown; set(key: string, value: string, expected?: string | null): unknown; remove?(key: string, expected?: string | null): unknown }"
     )]
     #[derive(Clone)]
     pub type JsStore;
     #[wasm_bindgen(method, catch)]
     fn get(this: &JsStore, key: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    fn set(this: &JsStore, key: &str, value: &str, until: Option<f64>) -> Result<JsValue, JsValue>;
+    fn set(this: &JsStore, key: &str, value: &str, expected: &JsValue) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    fn remove(this: &JsStore, key: &str, until: Option<f64>) -> Result<JsValue, JsValue>;
+    fn remove(this: &JsStore, key: &str, expected: &JsValue) -> Result<JsValue, JsValue>;
 }
 
 /// One text of a store.
@@ -57,11 +56,14 @@ impl Place {
     ///
     /// `storage_unavailable` when the store throws.
     pub(super) async fn write(&self, text: &str) -> Result<(), Error> {
-        self.change(Some(text), None).await.map(|_| ())
+        self.change(Some(text), &JsValue::UNDEFINED)
+            .await
+            .map(|_| ())
     }
 
-    /// Keeps a text, or removes it, and says whether it did: not when it is `until` by the time that
-    /// the store gets to it. What cannot be removed is written over with nothing.
+    /// Keeps a text, or removes it, and says whether it did: not when there is something else than what
+    /// is expected; `undefined` is whatever there is. What cannot be removed is written over with
+    /// nothing.
     ///
     /// # Errors
     ///
@@ -69,24 +71,21 @@ impl Place {
     pub(super) async fn change(
         &self,
         text: Option<&str>,
-        until: Option<Timestamp>,
+        expected: &JsValue,
     ) -> Result<bool, Error> {
-        #[expect(
-            clippy::as_conversions,
-            clippy::cast_precision_loss,
-            reason = "exact up to 2^53 milliseconds"
-        )]
-        let millis = until.map(|until| until.millis() as f64);
         let removed = match text {
-            None => settle(self.store.remove(&self.key, millis)).await,
+            None => settle(self.store.remove(&self.key, expected)).await,
             Some(_) => Err(ErrorKind::StorageUnavailable.into()),
         };
         let answer = match removed {
             Ok(answer) => answer,
-            Err(_) => settle(self.store.set(&self.key, text.unwrap_or_default(), millis)).await?,
+            Err(_) => {
+                let text = text.unwrap_or_default();
+                settle(self.store.set(&self.key, text, expected)).await?
+            }
         };
         // What stores of all kinds answer otherwise means nothing.
-        Ok(answer.as_bool() != Some(false) || until.is_none())
+        Ok(answer.as_bool() != Some(false) || expected.is_undefined())
     }
 }
 

@@ -110,7 +110,7 @@ for (const [how, spoil] of [
   [
     "throws",
     () => {
-      IDBObjectStore.prototype.put = () => {
+      IDBObjectStore.prototype.add = () => {
         throw new DOMException("full", "QuotaExceededError");
       };
     },
@@ -118,9 +118,9 @@ for (const [how, spoil] of [
   [
     "is taken back",
     () => {
-      const put = IDBObjectStore.prototype.put;
-      IDBObjectStore.prototype.put = function (...values) {
-        const request = put.apply(this, values);
+      const { add } = IDBObjectStore.prototype;
+      IDBObjectStore.prototype.add = function (...values) {
+        const request = add.apply(this, values);
         this.transaction.abort();
         return request;
       };

@@ -270,10 +270,10 @@ test("a tab that hangs in the middle of its look into the store stops no other",
   const hanging = await tab();
   const look = hanging.evaluate(async () => {
     let hangsUntil;
-    const { get } = IDBObjectStore.prototype;
-    IDBObjectStore.prototype.get = function (key) {
-      IDBObjectStore.prototype.get = get;
-      const request = get.call(this, key);
+    const { openCursor } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.openCursor = function (...range) {
+      IDBObjectStore.prototype.openCursor = openCursor;
+      const request = openCursor.apply(this, range);
       request.addEventListener("success", () => {
         hangsUntil = Date.now() + 10_000;
         while (Date.now() < hangsUntil);

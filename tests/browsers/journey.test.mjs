@@ -8,7 +8,8 @@ import { API, CLIENT_ID, SCOPE, startProvider } from "../../tools/demo/provider.
 import { installPackage } from "../support/installed.mjs";
 import { freePort } from "../support/port.mjs";
 import { serveSite } from "../support/site.mjs";
-import { browsers, until } from "../support/webdriver.mjs";
+import { until } from "../support/until.mjs";
+import { browsers } from "../support/webdriver.mjs";
 
 let site;
 let provider;

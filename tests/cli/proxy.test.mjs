@@ -8,8 +8,10 @@ import { request as httpRequest } from "node:http";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { before, test } from "node:test";
+import { pathToFileURL } from "node:url";
 
 import { installProgram, listen, startProvider } from "../support/program.mjs";
+import { until } from "../support/until.mjs";
 
 let gatepass;
 before(() => {
@@ -465,6 +467,87 @@ test("an upstream that answers with nonsense is a 502, and the service goes on",
   assert.equal((await fetch(`${origin}/health`)).status, 200);
 });
 
+test("a kept connection that the upstream closes as it is used again costs no request that can be repeated", async (t) => {
+  let served = 0;
+  const asked = [];
+  const upstream = createServer((socket) => {
+    let isFirst = true;
+    socket.on("error", () => {});
+    socket.on("data", (data) => {
+      asked.push(`${data}`.split(" ", 1)[0]);
+      // It says that it keeps the connection, and resets it when it is used.
+      if (!isFirst) return socket.resetAndDestroy();
+      isFirst = false;
+      served++;
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+  });
+  await new Promise((resolve) => upstream.listen(0, "127.0.0.1", resolve));
+  t.after(() => upstream.close());
+  const { origin, authorization } = await guarded(t, `http://127.0.0.1:${upstream.address().port}`);
+  const call = async (method, more) =>
+    (await fetch(`${origin}/x`, { method, headers: { authorization }, ...more })).status;
+  assert.equal(await call("GET"), 200);
+  assert.equal(await call("GET"), 200);
+  assert.equal(await call("GET"), 200);
+  assert.deepEqual([asked.length, served], [4, 3]);
+  assert.equal(await call("DELETE"), 200);
+  // What may have been done is not done once more.
+  assert.equal(await call("GET"), 200);
+  asked.length = 0;
+  assert.equal(await call("POST", { body: "x" }), 502);
+  assert.deepEqual(asked, ["POST"]);
+  assert.equal(await call("POST"), 200);
+});
+
+test("an upload that stands still ends, and no other", async (t) => {
+  const { makeProxy } = await import(
+    pathToFileURL(join(gatepass.project, "node_modules/gatepass/dist/server/proxy.js"))
+  );
+  const received = [];
+  const upstream = await listen(t, (request, response) => {
+    const name = request.url.slice(1);
+    request.on("data", (chunk) => received.push(`${name} ${chunk}`));
+    request.on("error", () => received.push(`${name} broke off`));
+    if (name === "answers") response.write("begun");
+    request.on("end", () => response.end("done"));
+  });
+  const proxy = makeProxy(upstream.origin, { forwardToken: false });
+  t.after(() => proxy.close());
+  const forwarding = { identity: {}, headers: {}, publicOrigin: undefined };
+  const front = await listen(t, (request, response) =>
+    proxy.forward(request, response, forwarding),
+  );
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  const upload = async (name) => {
+    const request = httpRequest(`${front.origin}/${name}`, { method: "PUT" });
+    const answer = once(request, "response");
+    request.write("a");
+    await until(`${name} began`, () => received.includes(`${name} a`));
+    return { request, answer };
+  };
+  const [still, moving, answers] = [
+    await upload("still"),
+    await upload("moving"),
+    await upload("answers"),
+  ];
+  for (const more of ["b", "c"]) {
+    moving.request.write(more);
+    await until("it moves", () => received.includes(`moving ${more}`));
+    t.mock.timers.tick(60_000);
+  }
+  const [refused] = await still.answer;
+  assert.deepEqual([refused.statusCode, refused.headers["cache-control"]], [408, "no-store"]);
+  await until("it ends", () => received.includes("still broke off"));
+  for (const { request, answer } of [moving, answers]) {
+    request.end("d");
+    const [response] = await answer;
+    assert.equal(response.statusCode, 200);
+    response.resume();
+    await once(response, "end");
+  }
+});
+
 test("an answer that breaks off in the middle is not followed by another head", async (t) => {
   const upstream = createServer((socket) => {
     socket.on("error", () => {});
@@ -555,21 +638,15 @@ test("who sends many requests ahead and leaves, leaves nothing open at the upstr
     t.after(() => socket.destroy());
     return socket;
   };
-  const until = async (count) => {
-    const end = Date.now() + 10_000;
-    while (held.size !== count) {
-      assert.ok(Date.now() < end, `${held.size} are open`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  };
+  const areOpen = (count) => until(`${count} are open`, () => held.size === count, 10);
   const some = open(50);
-  await until(50);
+  await areOpen(50);
   some.destroy();
-  await until(0);
+  await areOpen(0);
   // Too many end the connection.
   const many = open(1000);
   await new Promise((resolve) => many.once("close", resolve));
-  await until(0);
+  await areOpen(0);
 });
 
 test("what other proxies say, and what makes another request of one, ends at the service", async (t) => {
@@ -656,14 +733,14 @@ test("a connection that changes its protocol, as WebSocket does, passes in both 
   assert.equal(response.headers["x-own"], "yes");
   let received = String(head);
   socket.on("data", (data) => (received += data));
-  const until = async (text) => {
+  const comes = async (text) => {
     while (!received.includes(text)) await once(socket, "data");
   };
-  await until("welcome");
+  await comes("welcome");
   const big = "x".repeat(300_000);
   socket.write(big);
   socket.write("|end");
-  await until("|end");
+  await comes("|end");
   assert.equal(received, `welcome${big}|end`);
   const [upstream] = echo.seen;
   assert.equal(upstream["x-auth-subject"], "alice");

@@ -144,11 +144,13 @@ test("a tab that slept before it stored its tokens does not overwrite newer ones
   assert.deepEqual(result, [true, true, "no error"]);
 });
 
-/** A store that looks at the clock before it changes something, as those that pages share should. */
+/** A store that compares before it changes something, as those that pages share should. */
 const MINDFUL = `
   const minds = (change) => (...args) => {
-    const until = args.at(-1);
-    return typeof until === "number" && Date.now() > until ? false : change(...args);
+    const expected = args.at(-1);
+    return expected !== undefined && store.text() !== (expected ?? "")
+      ? false
+      : change(...args);
   };
   const asleep = { ...store };
   const mindful = {
@@ -162,20 +164,18 @@ const MINDFUL = `
   const second = await make();
   await signIn(second);
   await first.accessToken();
-  /** The next change waits until the other tab was faster, for longer than a look is good. */
-  const sleepsOver = (name) => {
+  /** Between the next look and the change that follows from it the other tab is faster. */
+  const sleepsOver = (name, work = () => second.refresh()) => {
     const change = asleep[name];
     asleep[name] = async (...args) => {
       asleep[name] = change;
-      await second.refresh();
-      const now = Date.now;
-      Date.now = () => now() + 20_000;
+      await work();
       return change(...args);
     };
   };
 `;
 
-test("a store is told until when it may be changed, and is read again when that is over", () => {
+test("a store is told what must still be there, and is read again when it is not", () => {
   const result = run(
     "{ forgives: () => true }",
     `${MINDFUL}
@@ -438,27 +438,6 @@ test("options of a sign-out that are wrong end nothing", () => {
   ]);
 });
 
-test("LGO-19: the tokens that end are those that another tab stored last", () => {
-  const result = run(
-    "{}",
-    `
-      const first = await make();
-      await signIn(first);
-      const second = await make();
-      await second.refresh();
-      await first.signOutUrl();
-      const ended = provider.requests
-        .filter(({ url }) => url.endsWith("/revoke"))
-        .map(({ init }) => new URLSearchParams(init.body).get("token"));
-      const refreshed = provider.requests
-        .filter(({ url, init }) => url.endsWith("/token") && init.body.includes("refresh_token="))
-        .map(({ init }) => new URLSearchParams(init.body).get("refresh_token"));
-      return [ended.length, ended.includes(refreshed[0]), await codeOf(second.accessToken()), store.keys()];
-    `,
-  );
-  assert.deepEqual(result, [2, false, "login_required session", []]);
-});
-
 /** A fetch that keeps the answer to a renewal until it is told to go on. */
 const HELD = `
   let goOn;
@@ -477,6 +456,41 @@ const HELD = `
     while (!goOn) await new Promise((resolve) => setTimeout(resolve, 5));
   };
 `;
+
+test("LGO-19: the tokens that end are those that another tab stored last", () => {
+  const result = run(
+    "{}",
+    `${HELD}
+      const first = await make();
+      await signIn(first);
+      const second = await make();
+      await second.refresh();
+      await first.signOutUrl();
+      const refreshed = provider.requests
+        .filter(({ url, init }) => url.endsWith("/token") && init.body.includes("refresh_token="))
+        .map(({ init }) => new URLSearchParams(init.body).get("refresh_token"));
+      return [ended().length, ended().includes(refreshed[0]), await codeOf(second.accessToken()), store.keys()];
+    `,
+  );
+  assert.deepEqual(result, [2, false, "login_required session", []]);
+});
+
+test("LGO-19: so do those that another tab stores between the look of a sign-out and its write", () => {
+  const result = run(
+    "{}",
+    `${MINDFUL}${HELD}
+      let last;
+      sleepsOver("remove", async () => {
+        await second.refresh();
+        last = JSON.parse(store.text());
+      });
+      await first.signOutUrl();
+      const isEnded = [last.refresh_token, last.access_token].map((token) => ended().includes(token));
+      return [isEnded, await codeOf(second.accessToken()), store.keys()];
+    `,
+  );
+  assert.deepEqual(result, [[true, true], "login_required session", []]);
+});
 
 test("LGO-19: tokens that a renewal brings during a sign-out end too, before the page leaves", () => {
   const source = (options) => `${HELD}

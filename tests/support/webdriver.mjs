@@ -9,8 +9,7 @@ import { join } from "node:path";
 
 import { isCI } from "../../tools/lib/programs.mjs";
 import { freePort } from "./port.mjs";
-
-const nap = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+import { until } from "./until.mjs";
 
 /** The first of these programs that is installed. */
 function find(...names) {
@@ -222,23 +221,6 @@ async function marionette(port) {
       const text = JSON.stringify([0, id, command, parameters]);
       socket.write(`${Buffer.byteLength(text)}:${text}`);
     });
-}
-
-/** Waits until something is true, or whatever else counts as yes. */
-export async function until(what, look, seconds = 30) {
-  const end = Date.now() + seconds * 1000;
-  let cause;
-  for (;;) {
-    try {
-      const seen = await look();
-      if (seen) return seen;
-      cause = undefined;
-    } catch (error) {
-      cause = error;
-    }
-    if (Date.now() > end) throw new Error(`It took too long until ${what}.`, { cause });
-    await nap(100);
-  }
 }
 
 class Browser {
