@@ -21,8 +21,8 @@ export async function inValues<T = unknown>(
   if (request.onsuccess === null) transaction.commit?.();
   return new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve(request.result);
-    // Whatever fails aborts it, and only then it knows why.
-    transaction.onabort = () => reject(transaction.error);
+    // Whatever fails aborts it; why, not every browser tells of a transaction that was committed.
+    transaction.onabort = () => reject(request.error ?? transaction.error);
   });
 }
 
