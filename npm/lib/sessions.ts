@@ -200,7 +200,9 @@ const MOST_LOGINS = 5;
 const RECENT_MILLIS = 60_000;
 /** Of how many sessions, which bounds it to some ten megabytes. */
 const MOST_RECENT = 1000;
-/** Between two looks at a renewal of another request, in milliseconds. */
+/** For how long, in seconds, a callback waits for the same one: a browser that left may have ended it. */
+const CALLBACK_PATIENCE = 3;
+/** Between two looks at what another request does, in milliseconds. */
 const LOOK_MILLIS = 20;
 
 /** The options, read. */
@@ -364,6 +366,12 @@ function readKept(json: string): Kept | undefined {
   return isGood && until > seconds() ? { id, serial, until, text } : undefined;
 }
 
+/** A short name for a text, from which the text cannot be told. */
+async function nameOf(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return toBase64url(new Uint8Array(digest, 0, 12));
+}
+
 const seconds = (): number => Math.floor(Date.now() / 1000);
 
 /** What became of a session in this isolate lately. */
@@ -373,6 +381,8 @@ interface Known {
   readonly text: string | undefined;
   /** The provider refuses to renew it, and its access token lives. */
   readonly isLate: boolean;
+  /** Where the sign-in goes on. */
+  readonly returnTo?: string | undefined;
   readonly at: number;
 }
 
@@ -383,6 +393,7 @@ interface Held {
   serial: number;
   text: string | undefined;
   isLate: boolean;
+  returnTo?: string | undefined;
 }
 
 /** Texts that wait for the browser's return from the provider. */
@@ -395,7 +406,7 @@ class Sessions implements CookieSessions {
   readonly read: Read;
   #parent: Parent | undefined;
   readonly #recent = new Map<string, Known>();
-  /** The sessions that are being renewed, and by whom. */
+  /** The sessions that are being renewed or begun, and by whom. */
   readonly #busy = new Map<string, object>();
 
   constructor(read: Read, parent: Parent) {
@@ -548,9 +559,8 @@ class Sessions implements CookieSessions {
     // Back button or second click: who is signed in already goes on, and loses nothing by it.
     if (!opened && before.signedIn) return before.apply(redirect(paths.home));
     const waiting: Waiting = { logins: opened?.text };
-    const id = toBase64url(crypto.getRandomValues(new Uint8Array(16)));
     const held: Held = {
-      id,
+      id: await nameOf(opened?.text ?? crypto.randomUUID()),
       until: seconds() + lifetime,
       serial: 0,
       text: undefined,
@@ -559,12 +569,20 @@ class Sessions implements CookieSessions {
     const url = origin + pathname + search;
     let response: Response;
     const session = new Browser(this, before.cookies);
-    try {
+    const complete = async (): Promise<void> => {
+      // A page that is reloaded, or a second click at the provider: it goes on with what came of the first.
+      this.catchUp(held);
+      if (held.text !== undefined) return;
       const signedIn = JSON.parse(
         await this.use(held, waiting, (core) => core.complete(url, undefined)),
       ) as { readonly returnTo?: string };
+      held.returnTo = signedIn.returnTo;
+      this.note(held.id, held);
+    };
+    try {
+      await this.#alone(`login ${held.id}`, complete, CALLBACK_PATIENCE);
       await session.hold(held);
-      const to = signedIn.returnTo ?? paths.home;
+      const to = held.returnTo ?? paths.home;
       response = session.apply(traits.sameSite === "Strict" ? goOn(to) : redirect(to));
     } catch (thrown) {
       // The session's cookie goes as well, if one came: otherwise the same callback may have been
@@ -637,8 +655,7 @@ class Sessions implements CookieSessions {
 
   /** The cookie of the login that has this state. */
   async #loginName(state: string): Promise<string> {
-    const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(state));
-    return `${this.#name("login")}-${toBase64url(new Uint8Array(digest, 0, 12))}`;
+    return `${this.#name("login")}-${await nameOf(state)}`;
   }
 
   #name(what: string): string {
@@ -720,6 +737,7 @@ class Sessions implements CookieSessions {
       held.text = known.text;
     }
     if (known.serial === held.serial) held.isLate = known.isLate;
+    held.returnTo = known.returnTo;
   }
 
   /** Whether this isolate knows that a session is over. */
@@ -730,7 +748,7 @@ class Sessions implements CookieSessions {
     );
   }
 
-  note(id: string, { serial, text, isLate }: Omit<Known, "at">): void {
+  note(id: string, { serial, text, isLate, returnTo }: Omit<Known, "at">): void {
     const now = Date.now();
     this.#recent.delete(id);
     // The oldest are in front.
@@ -738,21 +756,22 @@ class Sessions implements CookieSessions {
       if (this.#recent.size < MOST_RECENT && now - at <= RECENT_MILLIS) break;
       this.#recent.delete(old);
     }
-    this.#recent.set(id, { serial, text, isLate, at: now });
+    this.#recent.set(id, { serial, text, isLate, returnTo, at: now });
   }
 
   /**
-   * Renews a session while no other request of this isolate does. They look and do not wait for each
-   * other's promise, which Workers forbid; one whose request is gone does not stop them for ever.
+   * Renews a session, or begins one, while no other request of this isolate does. They look and do not
+   * wait for each other's promise, which Workers forbid; one whose request is gone does not stop them for
+   * ever.
    */
-  async #alone(id: string, renew: () => Promise<void>, patience: number): Promise<void> {
+  async #alone(id: string, work: () => Promise<void>, patience: number): Promise<void> {
     for (let looks = (patience * 1000) / LOOK_MILLIS; this.#busy.has(id) && looks > 0; looks--) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_MILLIS));
     }
     const mine = {};
     this.#busy.set(id, mine);
     try {
-      return await renew();
+      return await work();
     } finally {
       if (this.#busy.get(id) === mine) this.#busy.delete(id);
     }
