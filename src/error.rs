@@ -422,6 +422,8 @@ struct Fault {
     at: Field,
     phase: Option<Phase>,
     details: Option<Details>,
+    /// What it came up in cannot be done once more.
+    is_final: bool,
 }
 
 /// Where an error is about that there is no randomness.
@@ -435,6 +437,7 @@ impl Error {
             at: at.into(),
             phase: None,
             details: None,
+            is_final: false,
         }))
     }
 
@@ -465,6 +468,14 @@ impl Error {
     #[cfg(any(feature = "flows", feature = "guard"))]
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.0.details.get_or_insert_default().retry_after = Some(seconds);
+        self
+    }
+
+    /// Says that the same call cannot succeed later: what it needs is used up.
+    #[must_use]
+    #[cfg(feature = "flows")]
+    pub(crate) fn for_good(mut self) -> Self {
+        self.0.is_final = true;
         self
     }
 
@@ -592,10 +603,13 @@ impl Error {
 
     /// Whether the same call may succeed a little later with nothing changed.
     ///
-    /// An unexpected HTTP status counts as passing only when it says so: 429 and 5xx.
+    /// An unexpected HTTP status counts as passing only when it says so: 429 and 5xx. Nothing does once
+    /// what the call needs, such as a code, is used up.
     pub fn retryable(&self) -> bool {
         let status = self.details().and_then(|details| details.status);
-        self.kind().retryable() && status.is_none_or(|status| status == 429 || status >= 500)
+        self.kind().retryable()
+            && !self.0.is_final
+            && status.is_none_or(|status| status == 429 || status >= 500)
     }
 }
 

@@ -20,8 +20,10 @@ export async function inValues<T = unknown>(
   // would stop everybody else's changes for a minute.
   if (request.onsuccess === null) transaction.commit?.();
   return new Promise((resolve, reject) => {
-    transaction.oncomplete = () => resolve(request.result);
-    // Whatever fails aborts it; why, not every browser tells of a transaction that was committed.
+    // Whatever fails aborts it. Of one that was committed not every browser says why, and Firefox goes
+    // on with what comes behind the request that failed.
+    transaction.oncomplete = () =>
+      request.error ? reject(request.error) : resolve(request.result);
     transaction.onabort = () => reject(request.error ?? transaction.error);
   });
 }

@@ -24,14 +24,14 @@ export const ofTab =
     lock(`${name} ${tabName()}`, work, seconds);
 
 /**
- * By the page's Web Locks. Without them, as in Safari before 15.4, by `fallback`: what is left
- * without that too is to look into the store before and after.
+ * By the page's Web Locks. Without them, as in Safari before 15.4 and where the browser refuses them, by
+ * `fallback`: what is left without that too is to look into the store before and after.
  */
 export function lockOr(fallback: Lock | undefined): Lock {
+  const without: Lock = fallback ?? ((_name, work) => work(() => true));
   return async (name, work, seconds) => {
     const locks = globalThis.navigator?.locks;
-    if (locks) return webLock(locks, name, work, seconds);
-    return fallback ? fallback(name, work, seconds) : work(() => true);
+    return locks ? webLock(locks, name, work, seconds, without) : without(name, work, seconds);
   };
 }
 
@@ -40,6 +40,7 @@ async function webLock(
   name: string,
   work: Work,
   seconds: number,
+  without: Lock,
 ): Promise<unknown> {
   let running: Promise<unknown> | undefined;
   let isStolen = false;
@@ -50,12 +51,13 @@ async function webLock(
     const stop = watch(locks, name, seconds, waiting);
     try {
       return await locks.request(name, { signal: waiting.signal }, begin);
-    } catch (cause) {
+    } catch {
       // It has begun: either it failed, or the lock was stolen while this tab slept and it goes on.
       lose();
       if (running) return running;
       isStolen = false;
-      if (!waiting.signal.aborted) throw cause;
+      // The browser gives none, as where the user blocks site data.
+      if (!waiting.signal.aborted) return await without(name, work, seconds);
     } finally {
       stop();
     }

@@ -605,13 +605,15 @@ class Sessions implements CookieSessions {
     const waiting: Waiting = {};
     let url: string | undefined;
     if (held?.text !== undefined) {
+      // Before anything is awaited: what another request renews from now on ends as well.
+      held.serial += 1;
+      this.note(held.id, { serial: held.serial, text: undefined, isLate: false });
       try {
         url = await this.use(held, waiting, (core) => core.signOut("{}"));
       } catch (thrown) {
         // The session is over here, whatever the provider says.
         this.read.onEvent?.({ type: "revocation_failed", code: translate(thrown).code });
       }
-      this.note(held.id, { serial: held.serial + 1, text: undefined, isLate: false });
     }
     // Who asks by a script cannot follow a redirect to another origin.
     const isScript = !isNavigationMode(request);
@@ -822,7 +824,9 @@ class Browser implements CookieSession {
   }
 
   get setCookies(): readonly string[] {
-    return this.#lines;
+    const { held } = this;
+    // Somebody signed out in another request since the lines were made.
+    return held && this.#sessions.isOver(held.id) ? this.#goneLines() : this.#lines;
   }
 
   state(): ClientState {
@@ -843,8 +847,9 @@ class Browser implements CookieSession {
   }
 
   apply(response: Response): Response {
-    const { length } = this.#lines;
-    const more = this.#lines.map((line) => ["set-cookie", line] as const);
+    const { setCookies } = this;
+    const { length } = setCookies;
+    const more = setCookies.map((line) => ["set-cookie", line] as const);
     const answer = withHeaders(response, [...more, ["vary", "cookie"]]);
     // Whoever stored it would sign others in as this user.
     if (length > 0 && answer.status !== 101) answer.headers.set("cache-control", "no-store");
@@ -961,13 +966,18 @@ class Browser implements CookieSession {
     await this.#write();
   }
 
+  #goneLines(): readonly string[] {
+    const { name, session } = this.#sessions.read;
+    const names = namesOf(name).filter((each) => this.cookies.has(each));
+    return names.map((each) => goneLine(each, session));
+  }
+
   /** Makes the lines that bring the browser what is held here. */
   async #write(): Promise<void> {
     const { held, cookies } = this;
     const { name, sealer, session } = this.#sessions.read;
     if (held?.text === undefined) {
-      const names = namesOf(name).filter((each) => cookies.has(each));
-      this.#lines = names.map((each) => goneLine(each, session));
+      this.#lines = this.#goneLines();
       return;
     }
     if (held.text === this.#written) return;

@@ -51,8 +51,7 @@ export function sharedStore(): TokenStore {
   const seen = new Map<string, Entry>();
   const look = async (key: string): Promise<Entry> => {
     const cursor = await inValues("readonly", (values) => values.openCursor(upTo(key), "prev"));
-    const number = (cursor?.key as [string, number] | undefined)?.[1] ?? 0;
-    const entry = { number, text: (cursor?.value ?? "") as string };
+    const entry = { number: numberOf(cursor), text: (cursor?.value ?? "") as string };
     seen.set(key, entry);
     return entry;
   };
@@ -77,21 +76,30 @@ export function sharedStore(): TokenStore {
   };
 }
 
+const numberOf = (cursor: IDBCursor | null | undefined): number =>
+  (cursor?.key as [string, number] | undefined)?.[1] ?? 0;
+
 const upTo = (key: string, number = Infinity): IDBKeyRange =>
   IDBKeyRange.bound([key, 0], [key, number]);
 
 /** Writes what takes the place of all before; not when another page has taken the number. */
 async function add(key: string, number: number, text: string): Promise<boolean> {
+  let last: IDBRequest<IDBCursorWithValue | null> | undefined;
   try {
     await inValues("readwrite", (values) => {
       values.delete(upTo(key, number - 1));
-      return values.add(text, [key, number]);
+      const added = values.add(text, [key, number]);
+      last = values.openCursor(upTo(key), "prev");
+      return added;
     });
-    return true;
   } catch (cause) {
     if ((cause as Partial<DOMException> | null)?.name === "ConstraintError") return false;
     throw cause;
   }
+  if (numberOf(last?.result) === number) return true;
+  // Others were faster by two changes or more: the number was free again and counts for nothing.
+  await inValues("readwrite", (values) => values.delete([key, number]));
+  return false;
 }
 
 const CHANNEL = "gatepass";

@@ -4,13 +4,14 @@ use crate::client::callback::Callback;
 use crate::client::dpop::AskProven;
 #[cfg(feature = "backend")]
 use crate::client::machine::signed_response;
+use crate::client::revocation::Revocation;
 use crate::client::{
     CallbackCode, Client, FedCmRequest, IdToken, IdTokenChecks, PendingLogin, PendingLogins,
     Session, Tokens, exchange,
 };
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
-use crate::issuer::{Discover, KeyTrials, Provider, Verify};
+use crate::issuer::{Discover, KeyTrials, Provider, Renew, Verify};
 use crate::jose::{Algorithms, Unverified, Verified};
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -31,11 +32,18 @@ pub struct SignedIn {
 }
 
 /// The flow from a callback, or from a token of the browser, to a session.
+///
+/// Keys that will be needed are fetched before the code is sent, which is good once: until then a
+/// network that fails costs nothing. When somebody signs out while the answer is under way, what it
+/// brings is ended at the provider (RFC 7009).
 #[derive(Debug)]
 pub struct Completion {
     stage: Stage,
-    /// The login as it was taken, to be given back when the network failed.
+    /// The login as it was taken, to be given back when the network failed; none once the code is used
+    /// up.
     login: Option<PendingLogin>,
+    /// How often somebody had signed out when this began.
+    departures: Option<u32>,
 }
 
 enum Stage {
@@ -43,8 +51,11 @@ enum Stage {
     /// The response is a JWT (JARM).
     #[cfg(feature = "backend")]
     Opening(Box<Verify>, Box<(Callback, PendingLogin)>),
+    FetchingKeys(Renew, Box<CallbackCode>),
     Exchanging(Box<AskProven>, Box<CallbackCode>),
     Verifying(Box<Verify>, Given),
+    /// Somebody signed out meanwhile, and what came does not count.
+    Revoking(Revocation),
     Over,
 }
 
@@ -67,8 +78,10 @@ impl core::fmt::Debug for Stage {
             Self::Discovering(..) => "Discovering",
             #[cfg(feature = "backend")]
             Self::Opening(..) => "Opening",
+            Self::FetchingKeys(..) => "FetchingKeys",
             Self::Exchanging(..) => "Exchanging",
             Self::Verifying(..) => "Verifying",
+            Self::Revoking(..) => "Revoking",
             Self::Over => "Over",
         })
     }
@@ -112,6 +125,7 @@ impl Completion {
     pub fn fedcm(token: Secret<String>, request: FedCmRequest) -> Self {
         Self {
             login: None,
+            departures: None,
             stage: Stage::Discovering(Discover::new(), Came::FedCm(request, token)),
         }
     }
@@ -128,6 +142,7 @@ impl Completion {
             let login = callback.claim(logins, client, now)?;
             Ok(Self {
                 login: Some(login.clone()),
+                departures: Some(client.departures),
                 stage: Stage::Discovering(
                     Discover::new(),
                     Came::Callback(Box::new((callback, login))),
@@ -148,6 +163,10 @@ impl Flow for Completion {
         now: Timestamp,
         event: Event,
     ) -> Result<Step<SignedIn>, Error> {
+        if *self.departures.get_or_insert(client.departures) != client.departures {
+            let dropped = self.drop_answer(client, now, event);
+            return dropped.map_err(|error| error.during(Phase::SignIn));
+        }
         match core::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Discovering(mut discover, came) => {
                 match discover.step(&mut client.provider, now, event)? {
@@ -179,18 +198,45 @@ impl Flow for Completion {
             }
             #[cfg(feature = "backend")]
             Stage::Opening(verify, came) => self.open(client, now, verify, event, came),
+            Stage::FetchingKeys(renew, code) => self.fetch_keys(client, now, renew, event, code),
             Stage::Exchanging(ask, code) => self.exchange(client, now, ask, event, code),
             Stage::Verifying(verify, given) => self.verify(client, now, verify, event, given),
-            Stage::Over => Err(ErrorKind::FlowMisused.into()),
+            // Only once somebody signed out.
+            Stage::Revoking(_) | Stage::Over => Err(ErrorKind::FlowMisused.into()),
         }
     }
 }
 
 impl Completion {
     /// The login that this flow took, for [`PendingLogins::give_back`]; none for a token of the
-    /// browser.
+    /// browser, and once the code is used up.
     pub fn login(&self) -> Option<&PendingLogin> {
         self.login.as_ref()
+    }
+
+    /// Somebody signed out while the answer was under way: it is dropped.
+    fn drop_answer(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<SignedIn>, Error> {
+        let stage = core::mem::replace(&mut self.stage, Stage::Over);
+        let (revocation, event) = match (stage, event) {
+            (Stage::Revoking(revocation), event) => (Some(revocation), event),
+            (Stage::Exchanging(ask, _), event @ Event::Answer(_)) if !client.keeps_tokens => (
+                Revocation::of_answer(*ask, client, now, event),
+                Event::Start,
+            ),
+            (Stage::Verifying(_, Given::Tokens(given)), _) if !client.keeps_tokens => {
+                (Some(Revocation::of_new(&given.1)), Event::Start)
+            }
+            _ => (None, Event::Start),
+        };
+        let revocation = revocation.ok_or(ErrorKind::LoginRequired)?;
+        let (revocation, step) = revocation.drop_answer(client, now, event)?;
+        self.stage = Stage::Revoking(revocation);
+        Ok(step)
     }
 
     /// Has the response verified that is a JWT.
@@ -230,9 +276,48 @@ impl Completion {
         let code = CallbackCode::check(callback, login, client)
             .map_err(|error| error.during(Phase::Callback))?;
         client.provider.report("callback", code.checked().to_vec());
+        let code = Box::new(code);
+        let needs_keys = code.login().nonce.is_some();
+        if needs_keys && client.provider.keys().is_due(now) {
+            return self.fetch_keys(client, now, Renew::default(), Event::Start, code);
+        }
+        if needs_keys && !client.provider.keys().is_usable(now) {
+            return Err(Error::from(ErrorKind::KeysUnavailable).during(Phase::Keys));
+        }
+        self.ask(client, now, code)
+    }
+
+    fn fetch_keys(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        mut renew: Renew,
+        event: Event,
+        code: Box<CallbackCode>,
+    ) -> Result<Step<SignedIn>, Error> {
+        match renew
+            .step(&mut client.provider, now, event)
+            .map(Step::split)
+        {
+            Ok(Err(step)) => {
+                self.stage = Stage::FetchingKeys(renew, code);
+                Ok(step)
+            }
+            Err(error) if !client.provider.keys().is_usable(now) => Err(error.during(Phase::Keys)),
+            // Older ones may do.
+            _ => self.ask(client, now, code),
+        }
+    }
+
+    fn ask(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        code: Box<CallbackCode>,
+    ) -> Result<Step<SignedIn>, Error> {
         let ask =
             exchange::exchange(client, &code).map_err(|error| error.during(Phase::Exchange))?;
-        self.exchange(client, now, Box::new(ask), Event::Start, Box::new(code))
+        self.exchange(client, now, Box::new(ask), Event::Start, code)
     }
 
     fn exchange(
@@ -251,9 +336,11 @@ impl Completion {
                 return Ok(step);
             }
         };
-        let tokens = exchange::read(&response, &client.config, now)
-            .and_then(|tokens| tokens.check_details(&code.login().details))
-            .map_err(during)?;
+        let tokens = exchange::read(&response, &client.config, now).map_err(during)?;
+        // RFC 6749 section 4.1.2: the code was good once.
+        self.login = None;
+        let details = &code.login().details;
+        let tokens = tokens.check_details(details).map_err(during)?;
         client
             .provider
             .report("token_response", tokens.checked.clone());
@@ -278,7 +365,7 @@ impl Completion {
         given: Given,
     ) -> Result<Step<SignedIn>, Error> {
         let step = verify.step(&mut client.provider, now, event);
-        match step.map_err(|error| error.during(Phase::IdToken))? {
+        match step.map_err(|error| error.during(Phase::IdToken).for_good())? {
             Step::Done(verified) => {
                 let (nonce, code, tokens) = match &given {
                     Given::Tokens(given) => {

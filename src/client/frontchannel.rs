@@ -17,7 +17,7 @@ impl Client {
     pub fn frontchannel_logout(&mut self, url: &str) -> bool {
         let is_ours = self.is_about_us(url).unwrap_or(false);
         if is_ours {
-            self.forget_session();
+            self.leave();
         }
         is_ours
     }

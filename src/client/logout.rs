@@ -119,7 +119,11 @@ impl SignOut {
             id_token: None,
             revocation: None,
         };
-        flow.take_session(client);
+        if let Some(session) = client.session() {
+            flow.take(session);
+        }
+        client.leave();
+        client.keeps_tokens = !flow.options.revoke;
         flow
     }
 
@@ -141,14 +145,10 @@ impl SignOut {
 
     /// Ends the session that another tab put in the place of the one that ended, before the first
     /// step: it is the same one, renewed, and its tokens are the ones that live.
-    pub fn take_session(&mut self, client: &mut Client) {
-        if let Some(session) = client.session() {
-            self.id_token = session.id_token().cloned();
-            let revokes = self.options.revoke;
-            self.revocation = revokes.then(|| Revocation::of(session));
-        }
-        client.forget_session();
-        client.keeps_tokens = !self.options.revoke;
+    pub fn take(&mut self, session: &Session) {
+        self.id_token = session.id_token().cloned();
+        let revokes = self.options.revoke;
+        self.revocation = revokes.then(|| Revocation::of(session));
     }
 
     fn advance(

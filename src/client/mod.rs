@@ -87,6 +87,8 @@ pub struct Client {
     dpop: Option<DpopKey>,
     /// Counts sessions, so that an answer that was under way when one ended is not stored.
     generation: u64,
+    /// Counts sign-outs, so that a sign-in that was under way when somebody left comes to nothing.
+    departures: u32,
     /// Whether the last sign-out was to leave the tokens alive at the provider.
     keeps_tokens: bool,
     /// What the program should know and nobody waits for.
@@ -116,6 +118,7 @@ impl Client {
             session: None,
             dpop: None,
             generation: 0,
+            departures: 0,
             keeps_tokens: false,
             alerts: Vec::new(),
         }
@@ -178,17 +181,25 @@ impl Client {
     }
 
     /// Ends the session here because somebody signed out where another session is kept, and says
-    /// whether it did: that of another user goes on, where both are known.
+    /// whether it did: that of another user goes on, where both are known and no key is shared that
+    /// ended there (`dpop`).
     pub fn signed_out_elsewhere(&mut self, subject: Option<&str>) -> bool {
         let Some(session) = self.session() else {
             return false;
         };
         let own = session.user().and_then(|user| user.string("sub").ok());
         let is_other = matches!((own.flatten(), subject), (Some(own), Some(other)) if own != other);
-        if !is_other {
-            self.forget_session();
+        let is_over = !is_other || self.config.dpop.is_some();
+        if is_over {
+            self.leave();
         }
-        !is_other
+        is_over
+    }
+
+    /// Ends the session here: somebody signed out.
+    fn leave(&mut self) {
+        self.forget_session();
+        self.departures = self.departures.wrapping_add(1);
     }
 
     fn set_session(&mut self, session: Option<Session>) {

@@ -117,35 +117,23 @@ impl Refresh {
         now: Timestamp,
         event: Event,
     ) -> Result<Step<()>, Error> {
-        let over = Err(ErrorKind::LoginRequired.into());
         let is_unclaimed = client.session().is_none() && !client.keeps_tokens;
         let stage = core::mem::replace(&mut self.stage, Stage::Over);
-        let (mut revocation, event) = match (stage, event) {
-            (Stage::Revoking(revocation), event) => (revocation, event),
-            (Stage::Exchanging(mut ask), event @ Event::Answer(_)) if is_unclaimed => {
-                let Ok(Step::Done(response)) = ask.step(client, now, event) else {
-                    return over;
-                };
-                let Ok(tokens) = exchange::read(&response, &client.config, now) else {
-                    return over;
-                };
-                (Revocation::of_new(&tokens), Event::Start)
-            }
+        let (revocation, event) = match (stage, event) {
+            (Stage::Revoking(revocation), event) => (Some(revocation), event),
+            (Stage::Exchanging(ask), event @ Event::Answer(_)) if is_unclaimed => (
+                Revocation::of_answer(*ask, client, now, event),
+                Event::Start,
+            ),
             (Stage::Verifying(_, tokens), _) if is_unclaimed => {
-                (Revocation::of_new(&tokens), Event::Start)
+                (Some(Revocation::of_new(&tokens)), Event::Start)
             }
-            _ => return over,
+            _ => (None, Event::Start),
         };
-        match revocation.step(client, now, event)?.split() {
-            Ok(revoked) => {
-                client.alerts.extend(revoked.failure);
-                over
-            }
-            Err(step) => {
-                self.stage = Stage::Revoking(revocation);
-                Ok(step)
-            }
-        }
+        let revocation = revocation.ok_or(ErrorKind::LoginRequired)?;
+        let (revocation, step) = revocation.drop_answer(client, now, event)?;
+        self.stage = Stage::Revoking(revocation);
+        Ok(step)
     }
 
     fn fetch_keys(

@@ -1,7 +1,7 @@
 //! Ending tokens at the provider (RFC 7009).
 
 use crate::client::dpop::AskProven;
-use crate::client::{Client, Session, Tokens};
+use crate::client::{Client, Session, Tokens, exchange};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
 use crate::http::form::Form;
@@ -42,6 +42,37 @@ impl Revocation {
     /// A flow for tokens that just came.
     pub(super) fn of_new(tokens: &Tokens) -> Self {
         Self::begin(Some(&tokens.access_token), tokens.refresh_token.as_ref())
+    }
+
+    /// A flow for the tokens of an answer that nobody waits for any more; none where it has none.
+    pub(super) fn of_answer(
+        mut ask: AskProven,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Option<Self> {
+        let Ok(Step::Done(response)) = ask.step(client, now, event) else {
+            return None;
+        };
+        let tokens = exchange::read(&response, client.config(), now).ok()?;
+        Some(Self::of_new(&tokens))
+    }
+
+    /// Goes on with what ends an answer of before a sign-out; at its end nobody is signed in. That a
+    /// token lives on is an alert.
+    pub(super) fn drop_answer<T>(
+        mut self,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<(Self, Step<T>), Error> {
+        match self.step(client, now, event)?.split() {
+            Ok(revoked) => {
+                client.alerts.extend(revoked.failure);
+                Err(ErrorKind::LoginRequired.into())
+            }
+            Err(step) => Ok((self, step)),
+        }
     }
 
     fn begin(

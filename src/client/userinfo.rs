@@ -93,14 +93,15 @@ impl UserInfo {
                 Ok(Step::Send(request))
             }
             Stage::Asking(mut asking) => {
+                // RFC 9449 sections 8.2 and 9: the next proof has the nonce that came last.
+                if let Event::Answer(response) = &event
+                    && let Some(nonce) = response.header("dpop-nonce")
+                {
+                    client.learn_nonce(asking.request.url.as_str(), nonce);
+                }
                 if let Event::Answer(response) = &event
                     && response.status() >= 400
                 {
-                    // RFC 9449 section 9: a nonce that is demanded is learnt.
-                    let url = asking.request.url.as_str();
-                    if let Some(nonce) = response.header("dpop-nonce") {
-                        client.learn_nonce(url, nonce);
-                    }
                     let challenge = response.header("www-authenticate");
                     let remedy = remedy(client.config(), response.status(), challenge);
                     if matches!(remedy, Ok(Remedy::Prove))

@@ -20,7 +20,7 @@ use crate::time::Lifetime;
 use crate::wasm::drive::{ClientHost, Host};
 use crate::wasm::error::to_js;
 use crate::wasm::fetch::Deadline;
-use crate::wasm::keep::{FRESH, Found, Keep, Turn};
+use crate::wasm::keep::{Change, FRESH, Found, Keep, Turn};
 use crate::wasm::keyring::{JsKeyring, Keyring};
 #[cfg(feature = "backend")]
 use crate::wasm::machine::Machine;
@@ -299,7 +299,7 @@ impl JsClient {
         let begun = state.begin_sign_out(options_json);
         promise(async move {
             let url = match begun {
-                Ok(flow) => state.sign_out(flow).await,
+                Ok((flow, change)) => state.sign_out(flow, change).await,
                 Err(error) => Err(error),
             };
             // EXPOSE: the page goes there.
@@ -328,29 +328,39 @@ impl JsClient {
             state.look().await.map_err(|error| to_js(&error))?;
             let is_over = state.client.borrow_mut().frontchannel_logout(&url);
             if is_over {
+                let change = state.keep.change();
                 state.client.borrow_mut().set_dpop_key(None);
                 state.leave();
-                state.forget_all().await;
+                // The key first, as for a sign-out.
+                state.told(state.keyring.forget().await);
+                state.save(change).await;
+                state.forget_logins().await;
             }
             Ok(is_over.into())
         })
     }
 
     /// Ends the session here because the user signed out in a tab with a session of its own; that of
-    /// another user goes on, where both are known.
+    /// another user goes on, where both are known, and one that was stored since.
     #[wasm_bindgen(js_name = signedOutElsewhere, unchecked_return_type = "Promise<void>")]
     pub fn signed_out_elsewhere(&self, subject: Option<String>) -> Promise {
         let state = Rc::clone(&self.0);
         promise(async move {
-            if state
-                .client
-                .borrow_mut()
-                .signed_out_elsewhere(subject.as_deref())
-            {
+            let found = state.look().await.map_err(|error| to_js(&error))?;
+            let is_over = found == Found::Known
+                && state
+                    .client
+                    .borrow_mut()
+                    .signed_out_elsewhere(subject.as_deref());
+            if is_over {
+                let change = state.keep.change();
                 // The key that all tabs share ended there.
                 state.client.borrow_mut().set_dpop_key(None);
                 state.leave();
-                state.save().await;
+                match state.keep.save_unless_changed(&state.client, change).await {
+                    Ok(found) => state.tell(found),
+                    Err(error) => state.store_failed(&error),
+                }
                 state.forget_logins().await;
             }
             Ok(JsValue::UNDEFINED)
@@ -490,7 +500,8 @@ impl State {
             return Ok(found);
         }
         self.client.borrow_mut().forget_session();
-        match self.keep.save_unless_changed(&self.client).await? {
+        let change = self.keep.change();
+        match self.keep.save_unless_changed(&self.client, change).await? {
             Found::Known => Ok(Found::Foreign),
             found => Ok(found),
         }
@@ -509,8 +520,8 @@ impl State {
     }
 
     /// Stores the session. Where that fails it goes on in this page, and the program is told.
-    pub(super) async fn save(&self) {
-        self.told(self.keep.save(&self.client).await);
+    pub(super) async fn save(&self, change: Change) {
+        self.told(self.keep.save(&self.client, change).await);
     }
 
     /// Tells the program that something could not be stored.
@@ -585,8 +596,7 @@ impl State {
             }
             Err(error) => return Err(error),
         };
-        self.save().await;
-        self.host.emit(Object::new().with("type", "signed_in"));
+        self.store_sign_in().await?;
         let checks = [signed_in.callback_checked, signed_in.id_token_checked].concat();
         let client = self.client.borrow();
         let user = client.session().and_then(|session| session.user());
@@ -595,6 +605,17 @@ impl State {
             .with_some("returnTo", signed_in.return_to)
             .with("checks", checks);
         Ok(Value::from(result).to_json())
+    }
+
+    /// Stores the session that just began, and tells of it.
+    pub(super) async fn store_sign_in(&self) -> Result<(), Error> {
+        let change = self.keep.change();
+        self.save(change).await;
+        if self.client.borrow().session().is_none() {
+            return Err(Error::from(ErrorKind::LoginRequired).during(Phase::SignIn));
+        }
+        self.host.emit(Object::new().with("type", "signed_in"));
+        Ok(())
     }
 
     /// Takes the login that waits for a callback out of the store.
@@ -616,7 +637,7 @@ impl State {
         flow
     }
 
-    fn begin_sign_out(&self, options_json: &str) -> Result<SignOut, Error> {
+    fn begin_sign_out(&self, options_json: &str) -> Result<(SignOut, Change), Error> {
         let options = json::read_object(options_json.as_bytes(), MAX_OPTIONS)
             .map_err(|_| Error::new(ErrorKind::ConfigInvalid, "options"))?;
         let options = SignOutOptions::from_options(&options)?;
@@ -624,8 +645,9 @@ impl State {
         self.need_seed()?;
         let flow = SignOut::new(&mut self.client.borrow_mut(), options, ambient::entropy()?);
         self.client.borrow_mut().set_dpop_key(None);
+        let change = self.keep.change();
         self.leave();
-        Ok(flow)
+        Ok((flow, change))
     }
 
     /// Forgets what belonged to the session that just ended.
@@ -634,18 +656,18 @@ impl State {
         self.host.emit(Object::new().with("type", "signed_out"));
     }
 
-    /// The key first, as for a sign-out.
-    async fn forget_all(&self) {
-        self.told(self.keyring.forget().await);
-        self.save().await;
-        self.forget_logins().await;
-    }
-
-    async fn sign_out(&self, mut flow: SignOut) -> Result<Option<Secret<String>>, Error> {
+    async fn sign_out(
+        &self,
+        mut flow: SignOut,
+        change: Change,
+    ) -> Result<Option<Secret<String>>, Error> {
         // Also where the provider cannot be reached, and before it is asked. The key first: who hears
         // that the session is gone finds no key of it.
         self.told(self.keyring.forget().await);
-        self.end_stored(&mut flow).await;
+        // Another tab may have renewed the session meanwhile: then its tokens are those that live, and
+        // end.
+        let other = |session: &_| flow.take(session);
+        self.told(self.keep.save_over(&self.client, change, other).await);
         self.forget_logins().await;
         let revokes = flow.revokes();
         let signed_out = self.host.run(&self.client, &mut flow).await?;
@@ -664,20 +686,6 @@ impl State {
             self.told(self.logouts.write(&logouts.to_json()).await);
         }
         Ok(signed_out.url)
-    }
-
-    /// Removes the session from the store. Another tab may renew it meanwhile: then its tokens are
-    /// those that live, and end.
-    async fn end_stored(&self, flow: &mut SignOut) {
-        for _ in 0..MOST_TRIES {
-            match self.keep.save_unless_changed(&self.client).await {
-                Ok(Found::Other) => flow.take_session(&mut self.client.borrow_mut()),
-                Ok(_) => return,
-                // What cannot be read is removed all the same.
-                Err(_) => break,
-            }
-        }
-        self.save().await;
     }
 
     fn told_revoked(&self, failure: Option<Error>) {
@@ -875,14 +883,18 @@ impl State {
         }
         let result = self.host.run(&self.client, &mut flow).await;
         // The new refresh token is stored before anybody gets the new access token; a session that
-        // the provider ended is removed. After a network failure nothing has changed.
+        // the provider ended is removed. After a network failure nothing has changed, and who signed
+        // out meanwhile sees to what is stored.
         let has_ended = had_session && self.client.borrow().session().is_none();
-        if result.is_err() && !has_ended {
+        if let Err(error) = &result
+            && (!has_ended || error.kind() == ErrorKind::LoginRequired)
+        {
             return result.map(|()| false);
         }
+        let change = self.keep.change();
         let renewed = self.client.borrow().session().map(SignOut::of_tokens);
         self.is_saving.set(result.is_ok());
-        let saved = self.keep.save_unless_changed(&self.client).await;
+        let saved = self.keep.save_unless_changed(&self.client, change).await;
         self.is_saving.set(false);
         match saved {
             Ok(Found::Known) => {}
@@ -902,10 +914,7 @@ impl State {
             }
             Err(error) => self.store_failed(&error),
         }
-        // Who signed out meanwhile knows.
-        if let Err(error) = &result
-            && error.kind() != ErrorKind::LoginRequired
-        {
+        if result.is_err() {
             self.host.emit(Object::new().with("type", "expired"));
         }
         result.map(|()| true)

@@ -1,6 +1,7 @@
 //! Keeps a client's session in a store, so that it outlives the page and other tabs see it.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
@@ -34,6 +35,18 @@ pub(super) struct Keep {
     changes: Cell<u32>,
     /// A look and a save never overlap: one would take the other's text for another tab's.
     turns: Turns,
+    /// How many changes were made here that are not stored yet.
+    pending: Rc<Cell<u32>>,
+}
+
+/// A change that was made here and is not stored yet: until it is dropped nothing of another tab is
+/// taken over in its place.
+pub(super) struct Change(Rc<Cell<u32>>);
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
 }
 
 /// What a look into the store found.
@@ -76,7 +89,14 @@ impl Keep {
             seen: RefCell::default(),
             changes: Cell::default(),
             turns: Turns::default(),
+            pending: Rc::default(),
         }
+    }
+
+    /// Notes that the session was changed here, before anything is awaited.
+    pub(super) fn change(&self) -> Change {
+        self.pending.set(self.pending.get().saturating_add(1));
+        Change(Rc::clone(&self.pending))
     }
 
     /// How many changes of other tabs were taken over so far.
@@ -94,6 +114,10 @@ impl Keep {
         let Some(text) = self.unknown().await? else {
             return Ok(Found::Known);
         };
+        // Whoever changed the session here meanwhile sees to what is there.
+        if self.pending.get() > 0 {
+            return Ok(Found::Known);
+        }
         let found = self.take_over(text, client);
         if found == Found::Foreign {
             client.borrow_mut().forget_session();
@@ -107,14 +131,48 @@ impl Keep {
     /// # Errors
     ///
     /// `storage_unavailable`.
-    pub(super) async fn save(&self, client: &RefCell<Client>) -> Result<(), Error> {
+    pub(super) async fn save(
+        &self,
+        client: &RefCell<Client>,
+        _change: Change,
+    ) -> Result<(), Error> {
         let _turn = self.turns.take().await;
+        self.write(client, Over::Anything).await.map(|_| ())
+    }
+
+    /// As [`Keep::save`], and hands over what another tab stored meanwhile, which is written over.
+    ///
+    /// # Errors
+    ///
+    /// `storage_unavailable`; what cannot be read is written over all the same.
+    pub(super) async fn save_over(
+        &self,
+        client: &RefCell<Client>,
+        _change: Change,
+        mut other: impl FnMut(&Session),
+    ) -> Result<(), Error> {
+        let _turn = self.turns.take().await;
+        for _ in 1..MOST_READS {
+            match self.unknown().await {
+                Ok(None) => {}
+                Ok(Some(text)) => {
+                    if let Some(session) = text.as_deref().and_then(|text| read(text, client)) {
+                        other(&session);
+                    }
+                    self.seen.replace(text.map(Secret::new));
+                }
+                Err(_) => break,
+            }
+            if self.write(client, Over::Seen).await? {
+                return Ok(());
+            }
+        }
         self.write(client, Over::Anything).await.map(|_| ())
     }
 
     /// As [`Keep::save`], unless another tab did something to the session meanwhile: that is taken
     /// over instead, so that nobody is signed in again who has just signed out, and no newer refresh
-    /// token is lost.
+    /// token is lost. Where the session was changed here once more meanwhile, that change sees to it.
     ///
     /// # Errors
     ///
@@ -122,13 +180,17 @@ impl Keep {
     pub(super) async fn save_unless_changed(
         &self,
         client: &RefCell<Client>,
+        _change: Change,
     ) -> Result<Found, Error> {
         let _turn = self.turns.take().await;
         for tries in 1.. {
-            if let Some(text) = self.unknown().await?
-                && let found @ (Found::Other | Found::Gone) = self.take_over(text, client)
-            {
-                return Ok(found);
+            if let Some(text) = self.unknown().await? {
+                if self.pending.get() > 1 {
+                    break;
+                }
+                if let found @ (Found::Other | Found::Gone) = self.take_over(text, client) {
+                    return Ok(found);
+                }
             }
             // Another tab may write between this look and the write; then it looks again.
             let over = match tries < MOST_READS {
@@ -167,17 +229,16 @@ impl Keep {
 
     fn take_over(&self, text: Option<String>, client: &RefCell<Client>) -> Found {
         self.changes.set(self.changes.get().wrapping_add(1));
-        let mut client = client.borrow_mut();
         let Some(text) = text else {
             self.seen.replace(None);
-            client.forget_session();
+            client.borrow_mut().forget_session();
             return Found::Gone;
         };
-        let session = Session::read(&text, client.config(), client.provider().issuer());
+        let session = read(&text, client);
         self.seen.replace(Some(Secret::new(text)));
         match session {
             Some(session) => {
-                client.restore_session(session);
+                client.borrow_mut().restore_session(session);
                 Found::Other
             }
             None => Found::Foreign,
@@ -231,4 +292,10 @@ impl Keep {
         };
         JsFuture::from(promise).await
     }
+}
+
+/// The session in a text of the store; none where it is no session of this client.
+fn read(text: &str, client: &RefCell<Client>) -> Option<Session> {
+    let client = client.borrow();
+    Session::read(text, client.config(), client.provider().issuer())
 }

@@ -458,8 +458,7 @@ impl State {
             }
         }
         let signed_in = result.map_err(|error| error.during(Phase::SignIn))?;
-        self.save().await;
-        self.host.emit(Object::new().with("type", "signed_in"));
+        self.store_sign_in().await?;
         let client = self.client.borrow();
         let user = client.session().and_then(|session| session.user());
         let result = Object::new()

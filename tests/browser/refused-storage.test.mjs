@@ -193,4 +193,22 @@ test("brw_04 a user who blocks site data can sign in, in memory and with stores 
     window.client = await window.make("memory", { transactionStore: window.memory() });
   });
   assert.equal(await signIn(page, provider), "Alice");
+  // Nor does the browser give Web Locks: a store of one's own does without, and the session goes on.
+  await page.evaluate(async () => {
+    const values = new Map();
+    const store = {
+      get: (key) => values.get(key),
+      set: (key, text) => void values.set(key, text),
+      remove: (key) => void values.delete(key),
+    };
+    window.client = await window.make(store, { transactionStore: window.memory() });
+  });
+  assert.equal(
+    await page.evaluate(() => navigator.locks.request("x", () => {}).catch(({ name }) => name)),
+    "SecurityError",
+  );
+  assert.equal(await signIn(page, provider), "Alice");
+  const asked = provider.count("/token");
+  await page.evaluate(() => window.client.refresh());
+  assert.equal(provider.count("/token"), asked + 1);
 });

@@ -3,10 +3,10 @@
 use gatepass::Error;
 use gatepass::client::{Completion, PendingLogins, SignedIn};
 use gatepass::error::Phase;
-use gatepass::http::{Purpose, form};
+use gatepass::http::{Purpose, Unreachable, form};
 use serde_json::{Value, json};
 
-use crate::support::{Reply, World, code, code_at};
+use crate::support::{Key, Reply, World, code, code_at};
 
 /// A world in which a user stands at the provider, and the callback that would be right.
 fn at_the_provider() -> (World, String) {
@@ -156,10 +156,8 @@ fn cbk_05_a_callback_whose_exchange_failed_is_used_too() {
 #[test]
 fn a_login_that_was_given_back_can_be_finished() {
     let (mut world, callback) = at_the_provider();
-    world.idp().reply(
-        Purpose::Token,
-        Reply::none(gatepass::http::Unreachable::Network),
-    );
+    let failure = Reply::none(Unreachable::Network);
+    world.idp().reply(Purpose::Token, failure);
     let now = world.net.now;
     let mut flow = Completion::new(&callback, &mut world.logins, &world.client, now).unwrap();
     assert_eq!(
@@ -534,6 +532,52 @@ fn a_callback_that_needs_discovery_fetches_it_first() {
     let purposes: Vec<_> = page.net.sent.iter().map(|sent| sent.purpose).collect();
     assert_eq!(
         purposes,
-        [Purpose::Discovery, Purpose::Token, Purpose::Keys]
+        [Purpose::Discovery, Purpose::Keys, Purpose::Token]
     );
+}
+
+#[test]
+fn a_code_is_not_sent_before_the_keys_are_there() {
+    for reply in [Reply::none(Unreachable::Network), Reply::status(503)] {
+        let (mut world, callback) = at_the_provider();
+        world.idp().reply(Purpose::Keys, reply);
+        let now = world.net.now;
+        let mut flow = Completion::new(&callback, &mut world.logins, &world.client, now).unwrap();
+        let error = world.net.run(&mut flow, &mut world.client).unwrap_err();
+        assert_eq!(
+            (error.code(), error.phase(), error.retryable()),
+            ("keys_unavailable", Some(Phase::Keys), true)
+        );
+        // While the endpoint is given its pause, the code stays where it is as well.
+        world.logins.give_back(flow.login().unwrap(), now);
+        let mut flow = Completion::new(&callback, &mut world.logins, &world.client, now).unwrap();
+        let error = world.net.run(&mut flow, &mut world.client).unwrap_err();
+        assert_eq!(
+            (error.code(), error.retryable()),
+            ("keys_unavailable", true)
+        );
+        assert_eq!(world.net.count(Purpose::Token), 0);
+        world.logins.give_back(flow.login().unwrap(), now);
+        world.net.pass(60);
+        assert_eq!(code(world.finish(&callback)), "accepted");
+    }
+}
+
+#[test]
+fn a_code_that_was_used_up_is_not_tried_again() {
+    let mut world = World::new();
+    world.sign_in().unwrap();
+    // The key is a new one, and cannot be had once the tokens are there.
+    world.idp().rotate_to(Key::new("k2", "ES256", 8));
+    world.idp().always(Purpose::Keys, Reply::status(503));
+    let url = world.begin().unwrap();
+    let callback = world.agree(&url);
+    let now = world.net.now;
+    let mut flow = Completion::new(&callback, &mut world.logins, &world.client, now).unwrap();
+    let error = world.net.run(&mut flow, &mut world.client).unwrap_err();
+    assert_eq!(
+        (error.code(), error.retryable()),
+        ("keys_unavailable", false)
+    );
+    assert!(flow.login().is_none());
 }

@@ -404,6 +404,14 @@ fn userinfo_is_asked_for_with_a_proof_for_the_token() {
     assert_eq!(nonces(&mut world), [Value::Null, json!("me-nonce")]);
     let sent = world.net.sent.last().unwrap();
     assert!(sent.authorization.as_deref().unwrap().starts_with("DPoP "));
+    // DPP-27: one that comes with a good answer is that of the next question.
+    let user = Reply::json(json!({"sub": "user-1"})).with_header("dpop-nonce", "next");
+    world.idp().reply(Purpose::UserInfo, user);
+    world.userinfo().unwrap();
+    world.idp().dpop_nonce = Some("next".into());
+    world.idp().proofs.clear();
+    world.userinfo().unwrap();
+    assert_eq!(nonces(&mut world), [json!("next")]);
     // A provider that is never content is not asked for ever.
     let refusal = Reply::body("")
         .with_status(401)
@@ -413,6 +421,14 @@ fn userinfo_is_asked_for_with_a_proof_for_the_token() {
     world.net.clear();
     assert_eq!(code(world.userinfo()), "server_error_response");
     assert_eq!(world.net.count(Purpose::UserInfo), 2);
+}
+
+#[test]
+fn a_sign_out_elsewhere_ends_every_session_that_is_bound_to_the_key() {
+    let mut world = world();
+    world.sign_in().unwrap();
+    assert!(world.client.signed_out_elsewhere(Some("user-2")));
+    assert!(world.client.session().is_none());
 }
 
 #[test]

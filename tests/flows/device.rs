@@ -56,6 +56,29 @@ fn waits(replies: Vec<Reply>) -> Vec<u32> {
 }
 
 #[test]
+fn the_code_of_a_device_is_not_sent_before_the_keys_are_there() {
+    let mut world = World::new();
+    let login = start_with(&mut world, json!({"scope": "openid"})).unwrap();
+    world.idp().reply(Purpose::Keys, Reply::status(503));
+    finish(&mut world, login).unwrap();
+    let purposes: Vec<_> = world.net.sent.iter().map(|sent| sent.purpose).collect();
+    let last = purposes.len() - 3;
+    assert_eq!(
+        purposes[last..],
+        [Purpose::Keys, Purpose::Keys, Purpose::Token]
+    );
+    // Twice as long after the failure.
+    let slept = world.net.slept.iter().map(|pause| pause.whole_seconds());
+    assert_eq!(slept.collect::<Vec<_>>(), [5, 10]);
+    // Without openid nobody knows that there will be an ID token.
+    let mut world = World::new();
+    let login = start_with(&mut world, json!({"scope": "read"})).unwrap();
+    world.net.clear();
+    finish(&mut world, login).unwrap();
+    assert_eq!(world.net.sent[0].purpose, Purpose::Token);
+}
+
+#[test]
 fn a_device_login_makes_a_session() {
     let mut world = World::new();
     let login = start_with(&mut world, json!({"scope": "openid email"})).unwrap();

@@ -427,8 +427,8 @@ fn the_endpoints_come_from_the_metadata_and_are_not_guessed() {
     assert_eq!(
         urls(&world)[1..],
         [
-            "https://as.example/x7Gh/t?tenant=1",
-            "https://as.example/x7Gh/keys"
+            "https://as.example/x7Gh/keys",
+            "https://as.example/x7Gh/t?tenant=1"
         ]
     );
 }

@@ -322,7 +322,7 @@ fn leak_04_no_hint_and_no_code_has_room_for_input() {
 #[test]
 fn leak_06_a_request_prints_no_query() {
     let mut world = World::new();
-    world.idp().metadata["token_endpoint"] = json!("https://as.example/token?api-key=S3CRET");
+    world.idp().metadata["jwks_uri"] = json!("https://as.example/jwks?api-key=S3CRET");
     let url = world.begin().unwrap();
     let callback = world.agree(&url);
     let now = world.net.now;
@@ -332,7 +332,7 @@ fn leak_06_a_request_prints_no_query() {
         panic!("nothing was sent");
     };
     assert_eq!(request.url.query(), Some("api-key=S3CRET"));
-    assert_eq!(format!("{request:?}"), "POST https://as.example/token");
+    assert_eq!(format!("{request:?}"), "GET https://as.example/jwks");
 }
 
 #[test]

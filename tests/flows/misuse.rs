@@ -200,7 +200,7 @@ fn a_flow_that_failed_is_over() {
     advance(&mut flow, &mut world.client, &mut world.net, 1);
     let failed = Event::Unreachable(Unreachable::Network);
     let result = world.net.step(&mut flow, &mut world.client, failed);
-    assert_eq!(code(result), "upstream_unreachable");
+    assert_eq!(code(result), "keys_unavailable");
     let again = world.net.step(&mut flow, &mut world.client, Event::Start);
     assert_eq!(code(again), "flow_misused");
 }

@@ -1,8 +1,10 @@
 //! Signing out.
 
-use gatepass::client::{PendingLogouts, Refresh, SignOut, SignOutOptions};
+use std::fmt::Debug;
+
+use gatepass::client::{Client, Completion, PendingLogouts, Refresh, SignOut, SignOutOptions};
 use gatepass::error::Phase;
-use gatepass::flow::{Event, Reports as _, Step};
+use gatepass::flow::{Event, Flow, Reports as _, Step};
 use gatepass::http::{Purpose, Unreachable, form};
 use gatepass::time::Lifetime;
 use serde_json::json;
@@ -226,10 +228,14 @@ fn answered(world: &mut World) -> (Refresh, Event) {
     (refresh, answer)
 }
 
-/// Steps a renewal that came too late to its end.
-fn goes_on(world: &mut World, refresh: &mut Refresh, mut event: Event) -> &'static str {
+/// Steps what came too late to its end.
+fn goes_on<F>(world: &mut World, flow: &mut F, mut event: Event) -> &'static str
+where
+    F: Flow<Shared = Client> + Debug,
+    F::Output: Debug,
+{
     loop {
-        match world.net.step(refresh, &mut world.client, event) {
+        match world.net.step(flow, &mut world.client, event) {
             Ok(Step::Send(request)) => event = world.net.answer(&request),
             Ok(step) => panic!("{step:?}"),
             Err(error) => return error.code(),
@@ -251,6 +257,52 @@ fn tokens_that_come_after_a_sign_out_end_too() {
     assert!(new.iter().all(|token| !known.contains(token)));
     assert!(world.client.session().is_none());
     assert!(world.client.take_alerts().is_empty());
+}
+
+#[test]
+fn a_sign_in_that_was_under_way_at_a_sign_out_comes_to_nothing() {
+    // After so many answers somebody signs out; what had come by then ends.
+    for (answers, given, tokens) in [
+        (0, json!({}), 0),
+        (1, json!({}), 2),
+        (1, json!({"revoke": false}), 0),
+    ] {
+        let mut world = World::new();
+        let url = world.begin().unwrap();
+        let callback = world.agree(&url);
+        let now = world.net.now;
+        let mut flow = Completion::new(&callback, &mut world.logins, &world.client, now).unwrap();
+        let mut event = Event::Start;
+        for _ in 0..=answers {
+            let step = world.net.step(&mut flow, &mut world.client, event);
+            let Ok(Step::Send(request)) = step else {
+                panic!("{step:?}");
+            };
+            event = world.net.answer(&request);
+        }
+        world.sign_out_with(given).unwrap();
+        assert_eq!(goes_on(&mut world, &mut flow, event), "login_required");
+        assert_eq!(ended(&world).len(), tokens, "{answers}");
+        assert!(world.client.session().is_none());
+    }
+}
+
+#[test]
+fn tokens_whose_signature_was_being_checked_at_a_sign_out_end() {
+    let mut world = World::new();
+    let url = world.begin().unwrap();
+    let callback = world.agree(&url);
+    let now = world.net.now;
+    let mut flow = Completion::new(&callback, &mut world.logins, &world.client, now).unwrap();
+    let mut event = Event::Start;
+    while let Step::Send(request) = world.net.step(&mut flow, &mut world.client, event).unwrap() {
+        event = world.net.answer(&request);
+    }
+    world.sign_out_with(json!({})).unwrap();
+    let event = Event::Signature(true);
+    assert_eq!(goes_on(&mut world, &mut flow, event), "login_required");
+    let hints: Vec<_> = ended(&world).into_iter().map(|(hint, _)| hint).collect();
+    assert_eq!(hints, ["refresh_token", "access_token"]);
 }
 
 #[test]
@@ -373,8 +425,8 @@ fn the_tokens_that_another_tab_renewed_are_the_ones_that_end() {
     assert!(world.client.session().is_none());
     // What the other tab stored.
     world.sign_in().unwrap();
-    flow.take_session(&mut world.client);
-    assert!(world.client.session().is_none());
+    flow.take(world.client.session().unwrap());
+    world.client.forget_session();
     world.net.run(&mut flow, &mut world.client).unwrap();
     let ended = ended(&world);
     assert_eq!(ended.len(), 2);
@@ -544,7 +596,7 @@ fn the_way_back_has_another_name_where_the_provider_has_one() {
             "clientId": "spa",
             "postLogoutRedirectParameter": name,
         }));
-        let refused = code_at(gatepass::client::Client::from_options(&given));
+        let refused = code_at(Client::from_options(&given));
         assert_eq!(
             refused,
             ("config_invalid", "postLogoutRedirectParameter".into())

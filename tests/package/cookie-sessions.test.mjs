@@ -6,6 +6,7 @@ import { before, test } from "node:test";
 import { makeCookieBrowser } from "../support/cookie-browser.mjs";
 import { importInstalled, installPackage } from "../support/installed.mjs";
 import { makeProvider } from "../support/provider.mjs";
+import { until } from "../support/until.mjs";
 
 const APP = "https://app.example";
 const SESSION = "__Host-gatepass";
@@ -569,6 +570,86 @@ test("rfr_01_requests_that_come_together_renew_once", async (t) => {
   // Who signed out is not signed in again by it.
   await all.browser.submit("/logout");
   await isSignedOut(all, old);
+});
+
+test("a renewal that comes while the user signs out signs nobody in", async (t) => {
+  const holds = { token: undefined, revocation: undefined };
+  const asked = [];
+  let brought;
+  const hold = (name) => {
+    let goOn;
+    holds[name] = new Promise((resolve) => (goOn = resolve));
+    return () => {
+      holds[name] = undefined;
+      goOn();
+    };
+  };
+  const provider = await makeProvider();
+  const all = {
+    provider,
+    browser: makeCookieBrowser(
+      APP,
+      makeApp(
+        await makeSessions(provider, {
+          refreshSkew: 3600,
+          fetch: async (url, init) => {
+            const answer = await provider.fetch(url, init);
+            asked.push(new URL(url).pathname);
+            if (url.endsWith("/token") && holds.token) {
+              brought = await answer.clone().json();
+              await holds.token;
+            }
+            if (url.endsWith("/revoke")) await holds.revocation;
+            return answer;
+          },
+        }),
+      ),
+    ),
+  };
+  await signIn(all);
+  const old = new Map(all.browser.jar);
+  later(t, 200);
+  const [renew, revoke] = [hold("token"), hold("revocation")];
+  const renewing = all.browser.send("/token", { cookies: old });
+  await until("the token endpoint was asked", () => brought);
+  const leaving = all.browser.submit("/logout");
+  await until("the tokens are being ended", () => asked.includes("/revoke"));
+  renew();
+  revoke();
+  const [late] = await Promise.all([renewing, leaving]);
+  assert.equal(late.status, 401);
+  assert.ok(!hasSession(late.headers));
+  const ended = provider.requests
+    .filter(({ url }) => url.endsWith("/revoke"))
+    .map(({ init }) => new URLSearchParams(init.body).get("token"));
+  for (const token of [brought.refresh_token, brought.access_token]) {
+    assert.ok(ended.includes(token));
+  }
+});
+
+test("an answer that is slow brings nobody back who signed out meanwhile", async (t) => {
+  const provider = await makeProvider();
+  let isDone;
+  let goOn;
+  const slow = new Promise((resolve) => (goOn = resolve));
+  const sessions = await makeSessions(provider, { refreshSkew: 3600 });
+  const app = sessions.protect(async (_request, session) => {
+    await session.accessToken();
+    isDone = true;
+    await slow;
+    return new Response("ok");
+  });
+  const all = { provider, browser: makeCookieBrowser(APP, app) };
+  await signIn(all);
+  const old = new Map(all.browser.jar);
+  later(t, 200);
+  const answer = all.browser.send("/", { cookies: old });
+  await until("the session was renewed", () => isDone);
+  await all.browser.submit("/logout");
+  goOn();
+  const { headers } = await answer;
+  assert.ok(!hasSession(headers));
+  assert.ok(headers.getSetCookie().some((line) => line.startsWith(`${SESSION}=;`)));
 });
 
 test("a refresh token that another isolate used leaves the cookie while the access token lives", async (t) => {

@@ -438,6 +438,53 @@ test("options of a sign-out that are wrong end nothing", () => {
   ]);
 });
 
+test("a page that hears late of a sign-out leaves the session alone that was stored since", () => {
+  const result = run(
+    "{}",
+    `
+      // Pages of a browser that hear of each other, one of them late.
+      const channels = new Set();
+      const late = [];
+      let frozen;
+      let last;
+      globalThis.document = { visibilityState: "visible", addEventListener() {}, removeEventListener() {} };
+      globalThis.addEventListener ??= () => {};
+      globalThis.BroadcastChannel = class {
+        constructor() {
+          channels.add((last = this));
+        }
+        postMessage(data) {
+          for (const channel of channels) {
+            const tell = () => channel.onmessage?.({ data });
+            if (channel === frozen) late.push(tell);
+            else if (channel !== this) tell();
+          }
+        }
+        close() {
+          channels.delete(this);
+        }
+      };
+      const quiet = { autoRefresh: false };
+      const first = await make(quiet);
+      await signIn(first);
+      const second = await make(quiet);
+      await second.accessToken();
+      frozen = last;
+      await first.signOutUrl();
+      await signIn(first);
+      for (const tell of late.splice(0)) tell();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const went = [first.state().signedIn, await codeOf(second.accessToken()), store.keys().length];
+      // One that hears of it in time is signed out.
+      frozen = undefined;
+      await first.signOutUrl();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return [...went, second.state().signedIn];
+    `,
+  );
+  assert.deepEqual(result, [true, "no error", 1, false]);
+});
+
 /** A fetch that keeps the answer to a renewal until it is told to go on. */
 const HELD = `
   let goOn;

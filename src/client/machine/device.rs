@@ -12,7 +12,7 @@ use crate::flow::{Event, Flow, Step};
 use crate::http::form::Form;
 use crate::http::json::{Object, Value};
 use crate::http::{HttpResponse, Purpose, Transport, Url};
-use crate::issuer::{Ask, Metadata, Retry, Verify};
+use crate::issuer::{Ask, Metadata, Renew, Retry, Verify};
 use crate::jose::{Claims, TokenNames};
 use crate::secret::Secret;
 use crate::time::{Lifetime, Timestamp};
@@ -158,6 +158,7 @@ pub struct DeviceLogin {
 enum Stage {
     Ready,
     Waiting,
+    FetchingKeys(Renew),
     Asking(Box<AskBound>),
     Verifying(Box<Verify>, Box<Tokens>),
     Over,
@@ -186,20 +187,61 @@ impl DeviceLogin {
         match (core::mem::replace(&mut self.stage, Stage::Over), event) {
             (Stage::Ready, Event::Start) => self.wait(None, now),
             (Stage::Waiting, Event::Woke) => {
-                let mut form = Form::new();
-                form.push("grant_type", DEVICE_CODE);
-                // EXPOSE: it goes to the token endpoint of the provider that issued it.
-                form.push("device_code", self.device_code.expose());
-                let endpoint = Metadata::token_endpoint;
-                let ask = Ask::new(Purpose::Token, endpoint, form, Retry::Never);
-                self.ask(Box::new(AskBound::new(ask)), client, now, Event::Start)
+                let keys = client.provider.keys();
+                match self.is_openid() {
+                    true if keys.is_due(now) => {
+                        self.fetch_keys(Renew::default(), client, now, Event::Start)
+                    }
+                    true if !keys.is_usable(now) => self.wait(None, now),
+                    _ => self.ask_now(client, now),
+                }
             }
+            (Stage::FetchingKeys(renew), event) => self.fetch_keys(renew, client, now, event),
             (Stage::Asking(ask), event) => self.ask(ask, client, now, event),
             (Stage::Verifying(verify, tokens), event) => {
                 self.verify(verify, *tokens, client, now, event)
             }
             _ => Err(ErrorKind::FlowMisused.into()),
         }
+    }
+
+    /// Fetches the keys that the answer will need: a code is good once.
+    fn fetch_keys(
+        &mut self,
+        mut renew: Renew,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<SignedIn>, Error> {
+        match renew
+            .step(&mut client.provider, now, event)
+            .map(Step::split)
+        {
+            Ok(Err(step)) => {
+                self.stage = Stage::FetchingKeys(renew);
+                Ok(step)
+            }
+            // Without any the code is not sent yet.
+            Err(error) if error.retryable() && !client.provider.keys().is_usable(now) => {
+                self.slower(self.interval.millis());
+                self.wait(None, now)
+            }
+            _ => self.ask_now(client, now),
+        }
+    }
+
+    fn ask_now(&mut self, client: &mut Client, now: Timestamp) -> Result<Step<SignedIn>, Error> {
+        let mut form = Form::new();
+        form.push("grant_type", DEVICE_CODE);
+        // EXPOSE: it goes to the token endpoint of the provider that issued it.
+        form.push("device_code", self.device_code.expose());
+        let endpoint = Metadata::token_endpoint;
+        let ask = Ask::new(Purpose::Token, endpoint, form, Retry::Never);
+        self.ask(Box::new(AskBound::new(ask)), client, now, Event::Start)
+    }
+
+    fn is_openid(&self) -> bool {
+        self.scope.split(' ').any(|scope| scope == "openid")
     }
 
     /// Waits for the interval, or for as long as the provider says, but not beyond the end.
@@ -265,9 +307,8 @@ impl DeviceLogin {
         client
             .provider
             .report("token_response", tokens.checked.clone());
-        let asks_for_it = self.scope.split(' ').any(|scope| scope == "openid");
         match &tokens.id_token {
-            None if asks_for_it => {
+            None if self.is_openid() => {
                 Err(Error::new(ErrorKind::ClaimMissing, "id_token").during(Phase::IdToken))
             }
             None => Ok(Step::Done(self.finish(tokens, None, client, now))),
@@ -288,7 +329,7 @@ impl DeviceLogin {
     ) -> Result<Step<SignedIn>, Error> {
         let step = verify
             .step(&mut client.provider, now, event)
-            .map_err(|error| error.during(Phase::IdToken))?;
+            .map_err(|error| error.during(Phase::IdToken).for_good())?;
         match step.split() {
             Err(step) => {
                 self.stage = Stage::Verifying(verify, Box::new(tokens));

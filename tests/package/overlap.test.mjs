@@ -1,0 +1,202 @@
+// What is done to one session in two pages at the same moment, over a store of one's own that compares
+// before it writes. Each page is slow where a test wants it to be.
+
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+
+import { importInstalled, installPackage } from "../support/installed.mjs";
+import { makeProvider } from "../support/provider.mjs";
+import { until } from "../support/until.mjs";
+
+let createClient;
+before(async () => {
+  const { project } = installPackage("overlap");
+  ({ createClient } = await importInstalled(project, "gatepass"));
+});
+
+const nap = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const codeOf = (promise) =>
+  promise.then(
+    () => "no error",
+    ({ code }) => code,
+  );
+
+async function world(more = {}) {
+  let subject = "alice";
+  const provider = await makeProvider({
+    // Who signs in, or whose session is renewed, when the token is asked for.
+    idToken: {
+      get sub() {
+        return subject;
+      },
+    },
+    ...more,
+  });
+  const kept = new Map();
+  const logins = new Map();
+  const transactionStore = {
+    get: (key) => logins.get(key),
+    set: (key, text) => void logins.set(key, text),
+  };
+  const events = [];
+  /** A page: its client, and how it is slowed down. */
+  const page = async (name) => {
+    const slow = { look: 0, token: undefined, brought: undefined };
+    const isThere = (key, expected) =>
+      expected === undefined || (kept.get(key) ?? null) === (expected || null);
+    const store = {
+      get: async (key) => {
+        const text = kept.get(key);
+        await nap(slow.look);
+        return text;
+      },
+      set: async (key, text, expected) => isThere(key, expected) && void kept.set(key, text),
+      remove: async (key, expected) => isThere(key, expected) && void kept.delete(key),
+    };
+    const client = await createClient({
+      issuer: provider.issuer,
+      clientId: provider.clientId,
+      redirectUri: provider.redirectUri,
+      store,
+      transactionStore,
+      fetch: async (url, init) => {
+        const isHeld = url.endsWith("/token");
+        if (isHeld) await slow.request?.();
+        const answer = await provider.fetch(url, init);
+        if (isHeld && slow.token) {
+          slow.brought = await answer.clone().json();
+          await slow.token;
+        }
+        return answer;
+      },
+      onEvent: ({ type }) => {
+        if (type !== "request" && type !== "checked") events.push(`${name} ${type}`);
+      },
+    });
+    /** The next answers of the token endpoint come when this is called. */
+    const holdTokens = () => {
+      let goOn;
+      slow.token = new Promise((resolve) => (goOn = resolve));
+      return () => {
+        slow.token = undefined;
+        goOn();
+      };
+    };
+    const whileLooking = () => {
+      slow.look = 60;
+      const call = codeOf(client.accessToken());
+      slow.look = 0;
+      return call;
+    };
+    const asked = () => until("the token endpoint was asked", () => slow.brought);
+    const signIn = async (options) =>
+      client.handleCallback(provider.signInAt(await client.signInUrl(options)));
+    return { client, slow, holdTokens, whileLooking, asked, signIn };
+  };
+  const revoked = () =>
+    provider.requests
+      .filter(({ url }) => url.endsWith("/revoke"))
+      .map(({ init }) => new URLSearchParams(init.body).get("token"));
+  const stored = () => [...kept.values()].filter((text) => text !== "");
+  const become = (name) => void (subject = name);
+  const tokensOf = ({ access_token, refresh_token }) => [refresh_token, access_token];
+  return { provider, page, events, revoked, stored, become, tokensOf };
+}
+
+test("a look that is under way does not undo a sign-out, and what it would have brought back ends", async () => {
+  const { page, events, revoked, stored, tokensOf } = await world();
+  const a = await page("A");
+  await a.signIn();
+  const b = await page("B");
+  const goOn = b.holdTokens();
+  const renewed = b.client.refresh();
+  await b.asked();
+  goOn();
+  await renewed;
+  const call = a.whileLooking();
+  await a.client.signOutUrl();
+  assert.equal(await call, "login_required");
+  assert.deepEqual([a.client.state().signedIn, stored()], [false, []]);
+  for (const token of tokensOf(b.slow.brought)) assert.ok(revoked().includes(token));
+  assert.ok(!events.includes("A session_changed"), events.join());
+  assert.equal(await codeOf(b.client.accessToken()), "login_required");
+});
+
+for (const [what, act] of [
+  ["renews the session", ({ client }) => client.refresh()],
+  ["signs out", ({ client }) => client.signOutUrl()],
+]) {
+  test(`a sign-in that is completed while another page ${what} is the one that counts`, async () => {
+    const { page, stored, become } = await world({ forgives: () => true });
+    const a = await page("A");
+    await a.signIn();
+    const b = await page("B");
+    await b.client.accessToken();
+    let goOn;
+    b.slow.request = () => new Promise((resolve) => (goOn = resolve));
+    const signedIn = b.signIn({ prompt: "login" });
+    await until("the code is on its way", () => goOn);
+    await act(a);
+    const call = b.whileLooking();
+    become("bob");
+    goOn();
+    assert.equal((await signedIn).user.sub, "bob");
+    await call;
+    assert.equal(b.client.user().sub, "bob");
+    assert.equal(JSON.parse(stored()[0]).user.sub, "bob");
+  });
+}
+
+test("tokens that a renewal brings during the look that hears of a sign-out end", async () => {
+  const { page, events, revoked, tokensOf } = await world();
+  const a = await page("A");
+  await a.signIn();
+  const b = await page("B");
+  await b.client.accessToken();
+  const goOn = b.holdTokens();
+  const renewed = codeOf(b.client.refresh());
+  await b.asked();
+  await a.client.signOutUrl();
+  const call = b.whileLooking();
+  goOn();
+  assert.equal(await renewed, "login_required");
+  await call;
+  for (const token of tokensOf(b.slow.brought)) assert.ok(revoked().includes(token));
+  assert.ok(!events.includes("B refreshed"), events.join());
+});
+
+test("a sign-in whose code is being exchanged comes to nothing when its user signs out", async () => {
+  const { page, events, revoked, stored, tokensOf } = await world();
+  const { client, slow, holdTokens, asked, signIn } = await page("A");
+  await signIn();
+  const goOn = holdTokens();
+  const again = codeOf(signIn({ prompt: "login" }));
+  await asked();
+  await client.signOutUrl();
+  goOn();
+  assert.equal(await again, "login_required");
+  for (const token of tokensOf(slow.brought)) assert.ok(revoked().includes(token));
+  assert.deepEqual([client.state().signedIn, stored()], [false, []]);
+  assert.deepEqual(events.slice(-1), ["A signed_out"]);
+});
+
+test("a code is sent once: keys that cannot be had come before it", async () => {
+  let isDown = true;
+  const { page, provider } = await world({
+    answer: (url) => (isDown && url.endsWith("/jwks") ? Response.error() : undefined),
+  });
+  const { client } = await page("A");
+  const callback = provider.signInAt(await client.signInUrl());
+  const { code, retryable } = await client.handleCallback(callback).catch((error) => error);
+  assert.deepEqual([code, retryable], ["keys_unavailable", true]);
+  assert.equal(provider.count("/token"), 0);
+  isDown = false;
+  const { now } = Date;
+  Date.now = () => now() + 90_000;
+  try {
+    assert.equal((await client.handleCallback(callback)).user.sub, "alice");
+  } finally {
+    Date.now = now;
+  }
+  assert.equal(provider.count("/token"), 1);
+});
