@@ -1,7 +1,9 @@
 // Tabs of one origin in bad weather: they are closed, crash, are reloaded, frozen and cut off while
-// they renew one session, whose refresh tokens are good once.
+// they renew one session, whose refresh tokens are good once. Now and then somebody signs out in the
+// middle of it, and in again.
 
 import { nap, openTabs } from "../support/tabs.mjs";
+import { until } from "../support/until.mjs";
 
 const TABS = 6;
 /** Longer than any way out that the client has: a hanging tab loses its lock after 17 s and a bit. */
@@ -12,8 +14,8 @@ const TIMEOUT_S = 3;
 const WEATHER = ["upstream_timeout", "upstream_unreachable"];
 /** One in fifteen fails: ten in a row are not the weather. */
 const MOST_TRIES = 10;
-/** The round in which a tab hangs and the one in which one crashes, whatever the dice say. */
-const [HANGS, CRASHES] = [20, 40];
+/** The rounds in which a tab hangs, one crashes and somebody signs out, whatever the dice say. */
+const [HANGS, CRASHES, LEAVES] = [20, 40, 30];
 /** How much of what happened last is told when the session is lost. */
 const TRAIL = 60;
 
@@ -46,7 +48,8 @@ function makeDice(seed) {
 export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
   const dice = makeDice(seed);
   const counts = { rounds: 0, refreshes: 0, closed: 0, crashed: 0, reloaded: 0, frozen: 0 };
-  Object.assign(counts, { hung: 0, offline: 0, failed: 0, lost: 0, forgiven: 0, reuses: 0 });
+  Object.assign(counts, { hung: 0, offline: 0, left: 0 });
+  Object.assign(counts, { failed: 0, lost: 0, forgiven: 0, reuses: 0 });
 
   const trail = [];
   const tellTrail = () => trail.forEach((line) => tell?.(line));
@@ -117,7 +120,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
     // What a page sent just before it hung comes after it was given up.
     const use = {
       ...{ token: nameOf(refreshToken), page, before },
-      ...{ isLost: isLost || hanging.has(page), isKept: false },
+      ...{ isLost: isLost || hanging.has(page), isKept: false, round: counts.rounds },
     };
     uses.set(refreshToken, use);
     note(before ? "uses again" : "uses", page, use);
@@ -211,6 +214,36 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
     }
   };
 
+  /** After a sign-out every tab is signed out, and no token of before lives; then somebody comes back. */
+  const checkLeft = async (page) => {
+    for (const [index, each] of tabs.entries()) {
+      const found = await within(
+        each.evaluate(async () => {
+          const code = await window.client.accessToken().then(
+            () => "a token",
+            ({ code }) => code,
+          );
+          return { code, signedIn: window.client.state().signedIn, seen: window.seen.slice(-8) };
+        }),
+        `tab ${index}`,
+      );
+      if (found.signedIn || found.code !== "login_required") {
+        throw new Error(`tab ${index} was not signed out: ${JSON.stringify(found)}`);
+      }
+    }
+    // What the network lost nobody could end.
+    const isLost = [...uses.values()].some((use) => use.round === counts.rounds && use.isLost);
+    if (!isLost) {
+      await until("the tokens of before have ended", () => !opened.provider.isAlive(), 10);
+    }
+    const url = await page.evaluate(() => window.client.signInUrl().then(String));
+    const callback = opened.provider.signInAt(url);
+    await within(
+      page.evaluate((at) => window.client.handleCallback(at).then(() => {}), callback),
+      "the sign-in",
+    );
+  };
+
   tabs.push(first);
   while (tabs.length < TABS) tabs.push(await tab());
   // The page of the sign-in cannot be loaded again.
@@ -249,6 +282,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
     });
     // What happens to them meanwhile.
     const after = [];
+    let isLeft = false;
     const victim = dice.upTo(TABS);
     const page = tabs[victim];
     const isRefreshing = new Promise((resolve) => page.once("gatepass:refresh", resolve));
@@ -262,7 +296,9 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
       ? "hung"
       : rare(CRASHES, 150)
         ? "crashed"
-        : dice.one(["closed", "reloaded", "frozen", "offline", "calm", "calm", "calm", "calm"]);
+        : rare(LEAVES, 40)
+          ? "left"
+          : dice.one(["closed", "reloaded", "frozen", "offline", "calm", "calm", "calm", "calm"]);
     note(trouble, page);
     if (trouble === "offline") {
       counts.offline++;
@@ -309,6 +345,12 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
       await nap(50 + dice.upTo(300));
       await thaw(page);
     }
+    if (trouble === "left") {
+      counts.left++;
+      isLeft = true;
+      const leaving = page.evaluate(() => window.client.signOutUrl().then(() => {}));
+      await within(leaving, `tab ${victim}, which signs out,`);
+    }
     if (trouble === "hung") {
       // It hangs with the lock for longer than the others wait, and wakes up when all is over.
       counts.hung++;
@@ -331,6 +373,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
     note("is well again", page);
     for (const restore of after) await within(restore(), `tab ${victim}, which came back,`);
     await within(Promise.all(busy), "the round");
+    if (isLeft) await checkLeft(page);
     await Promise.all(tabs.map(check));
   }
 }

@@ -339,6 +339,8 @@ export async function makeProvider(options = {}) {
     },
     /** How often a refresh token came that had been used before. */
     reuses: () => reuses,
+    /** Whether the refresh token that was issued last is good. */
+    isAlive: () => refreshToken !== undefined,
     count: (path) => requests.filter((request) => request.url === issuer + path).length,
   };
 }
