@@ -17,15 +17,35 @@ export function matches(pattern: string, url: string): boolean {
   return wanted.pathname === "/" || pathMatcher(wanted.pathname)(given.pathname);
 }
 
-/** The same for a path alone. It is compared letter by letter. */
+/**
+ * The same for a path alone. It is compared letter by letter, in one way through it: whoever sends the
+ * path chooses how long it is.
+ */
 export function pathMatcher(pattern: string): (path: string) => boolean {
-  const source = pattern
-    .split("*")
-    .map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/gu, "\\$&"))
-    .reduce((all, text, at, parts) => {
-      const isLast = at === parts.length - 1 && text === "";
-      return `${all}${isLast ? ".*" : "[^\\/]+"}${text}`;
-    });
-  const expression = new RegExp(`^${source}$`, "su");
-  return (path) => expression.test(path);
+  const [begin = "", ...texts] = pattern.split("*");
+  const end = texts.pop();
+  return (path) => {
+    if (end === undefined) return path === begin;
+    if (!path.startsWith(begin)) return false;
+    let from = begin.length;
+    for (const text of texts) {
+      const at = behindStar(path, from, text);
+      if (at < 0) return false;
+      from = at + text.length;
+    }
+    if (end === "") return true;
+    const at = path.length - end.length;
+    const slash = path.indexOf("/", from);
+    return at > from && (slash < 0 || slash >= at) && path.endsWith(end);
+  };
+}
+
+/** Where a text first stands behind something of the segment that is there, or -1. */
+function behindStar(path: string, from: number, text: string): number {
+  const slash = path.indexOf("/", from);
+  const own = text.indexOf("/");
+  // No star goes over a slash, so the first one of both is the same.
+  const at = own < 0 ? path.indexOf(text, from + 1) : slash - own;
+  const isThere = at > from && (slash < 0 || at <= slash) && path.startsWith(text, at);
+  return isThere ? at : -1;
 }

@@ -18,7 +18,7 @@ import { explain, guardSource, modeOf, publicOriginOf, routesOf } from "./checke
 import type { Command } from "./command.js";
 import { CONFIG_TEST, configTest } from "./config-test.js";
 import type { Configuration } from "./configuration.js";
-import { EXIT, Failure } from "./failure.js";
+import { EXIT, Failure, misconfigured } from "./failure.js";
 import { RedisTier, testRedis } from "./redis.js";
 import { fallbackOf, settingNamed } from "./setting.js";
 import type { SettingName } from "./setting.js";
@@ -101,12 +101,21 @@ export const serve: Command = {
     });
 
     const drainMs = 1000 * (configuration.integer("drainTimeout") ?? fallbackOf("drainTimeout"));
+    let isStopping = false;
+    let { file } = configuration;
     const renew = async (): Promise<void> => {
+      if (isStopping) return;
       try {
         const next = configure();
+        // Its rules may be all that keeps requests out, and an editor takes it away for a moment.
+        if (file && !next.file) {
+          throw misconfigured(`${file.name} is not there; put it back, or start anew without it.`);
+        }
         const nextPlan = planOf(next);
         await test(next, nextPlan);
         const cache = await redis.use(next, GRACE_MS);
+        if (isStopping) return;
+        file = next.file;
         warn(next, nextPlan, log);
         warnOfFixed(configuration, next, log);
         service.replace(rulesOf(nextPlan, metrics, log, cache), GRACE_MS);
@@ -139,9 +148,12 @@ export const serve: Command = {
     });
     warn(configuration, plan, log);
     await stopped;
-    process.off("SIGHUP", reload);
+    // The signal is listened to as before: it would end the process in the middle of its requests.
+    isStopping = true;
     log({ level: "INFO", message: "Draining" });
     await service.drain(drainMs);
+    // A Redis may be on its way, and would be there behind its end.
+    await last;
     redis.close();
     log({ level: "INFO", message: "Stopped" });
     return 0;

@@ -117,11 +117,7 @@ export function guardDecider(
       asked = await ready();
     } catch (error) {
       if (!(error instanceof Unreachable)) throw error;
-      return {
-        status: 503,
-        code: "upstream_unreachable",
-        headers: { "retry-after": "1" },
-      };
+      return AWAY;
     }
     const { method, url } = shown;
     const checked = await asked.check({ headers: headersOf(shown), method, url }, need);
@@ -176,7 +172,13 @@ export function guardDecider(
     decide: shared,
     async metadata(method, url) {
       if (options.resource === undefined) return null;
-      return (await ready()).metadata({ method, url });
+      try {
+        return (await ready()).metadata({ method, url });
+      } catch (error) {
+        if (!(error instanceof Unreachable)) throw error;
+        const { status, headers } = AWAY;
+        return new Response(null, { status, headers: { ...headers, "cache-control": "no-store" } });
+      }
     },
     tally: () => guard?.tally(),
     isReady() {
@@ -208,6 +210,12 @@ const READY_FOR = 1000;
 
 /** The provider did not say whether it publishes metadata. */
 class Unreachable extends Error {}
+
+const AWAY: Decision = {
+  status: 503,
+  code: "upstream_unreachable",
+  headers: { "retry-after": "1" },
+};
 
 /** Where an issuer's metadata is: OpenID Connect Discovery 4, RFC 8414 section 3. */
 function metadataUrls(issuer: string): readonly string[] {

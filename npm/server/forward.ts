@@ -4,6 +4,17 @@
 
 import type { IncomingMessage } from "node:http";
 
+import { METHOD } from "../cli/pattern.js";
+
+/** The headers that say who a request is from. */
+export const IDENTITY = [
+  "x-auth-subject",
+  "x-auth-client",
+  "x-auth-issuer",
+  "x-auth-scopes",
+  "x-auth-roles",
+] as const;
+
 /** The request that a proxy asks about; nothing where the proxy did not say it exactly once. */
 export interface Asked {
   readonly method: string;
@@ -23,9 +34,25 @@ export const PROXIES: Readonly<Record<string, Reader>> = {
     rest.startsWith("/") ? { method: request.method ?? "GET", target: rest } : undefined,
 };
 
+/**
+ * What an answer says to a proxy besides who it is: Envoy replaces the headers that are in the answer, and
+ * leaves what a client sent under the other names.
+ */
+export function clearing(
+  proxy: string,
+  identity: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const unset = IDENTITY.filter((name) => identity[name] === undefined);
+  return proxy === "envoy" && unset.length > 0
+    ? { "x-envoy-auth-headers-to-remove": unset.join(",") }
+    : {};
+}
+
 function fromHeaders(request: IncomingMessage, method: string, uri: string): Asked | undefined {
   const [methods = [], targets = []] = [method, uri].map((name) => request.headersDistinct[name]);
   const [[wanted, ...more], [target, ...others]] = [methods, targets];
   const isOnce = more.length === 0 && others.length === 0;
-  return isOnce && wanted && target ? { method: wanted, target } : undefined;
+  // There are servers to which `get` is GET, and no rule is about it.
+  const isMethod = wanted !== undefined && METHOD.test(wanted);
+  return isOnce && isMethod && target ? { method: wanted, target } : undefined;
 }

@@ -13,25 +13,82 @@ export interface Route {
   readonly need: Need;
 }
 
-/** The first route that fits; what fits none is refused. */
+/** What has to hold for a request; what fits no route is refused. */
 export type Router = (method: string, path: string) => Route | undefined;
 
+/**
+ * The first route that fits counts. Servers read paths more loosely than routes compare them: in capital
+ * letters, with or without a slash at the end, without what stands behind a semicolon; and to HEAD they
+ * answer what GET would tell. So a route that stands before and fits one of these readings holds too: both
+ * must let the request through. One that stands behind does not, or `/login` could not be open before
+ * `/*`; and `/users`, where it has a route, is not what stands under `/users/*`.
+ */
 export function makeRouter(routes: readonly Route[]): Router {
-  const matchers = routes.map((route) => ({
+  const rules = routes.map((route) => ({
     route,
     matches: pathMatcher(route.path),
+    matchesFolded: pathMatcher(fold(route.path)),
   }));
-  return (method, path) =>
-    matchers.find(
-      ({ route, matches }) => (route.methods?.includes(method) ?? true) && matches(path),
-    )?.route;
+  const find = (method: string, path: string): Route | undefined => {
+    const at = rules.findIndex(({ route, matches }) => isFor(route, method) && matches(path));
+    const first = rules[at]?.route;
+    if (first === undefined || at === 0) return first;
+    const folded = fold(path);
+    const other = folded.endsWith("/") ? folded.slice(0, -1) : `${folded}/`;
+    const isHead = method === "HEAD";
+    let all: Route | undefined = first;
+    for (const { route, matchesFolded } of rules) {
+      if (route === first || all === undefined) break;
+      if (!isFor(route, method) && !(isHead && isFor(route, "GET"))) continue;
+      const isUnder = route.path === `${first.path}/*`;
+      if (matchesFolded(folded) || (!isUnder && matchesFolded(other))) all = both(all, route);
+    }
+    return all;
+  };
+  return (method, path) => {
+    const route = find(method, path);
+    if (route === undefined || !path.includes(";")) return route;
+    // Here the one behind counts too: `/secret;.png` is not what `/*.png` is about.
+    const cut = find(method, path.replace(/;[^/]*/gu, ""));
+    return cut && both(route, cut);
+  };
+}
+
+const isFor = ({ methods }: Route, method: string): boolean => methods?.includes(method) ?? true;
+
+/** Without capital letters, also for servers that compare as if all were some. */
+const fold = (path: string): string => path.toUpperCase().toLowerCase();
+
+/** The members of a need of which one is enough. */
+const ONE_OF: readonly string[] = ["anyScopes", "anyRoles", "acr"];
+
+/** What both routes let through; nothing where one thing would have to be enough for both and none is. */
+function both(one: Route, other: Route): Route | undefined {
+  if (one === other) return one;
+  const need: Record<string, unknown> = { ...one.need };
+  for (const [name, value] of Object.entries(other.need)) {
+    const [own, more] = [[need[name] ?? value].flat(), [value].flat()];
+    if (name === "maxAge") need[name] = Math.min(...own.map(Number), ...more.map(Number));
+    else if (!ONE_OF.includes(name)) need[name] = [...new Set([...own, ...more])];
+    else if (!own.some((item) => more.includes(item))) return undefined;
+    else need[name] = own.filter((item) => more.includes(item));
+  }
+  return { path: one.path, required: one.required || other.required, need };
 }
 
 /** What holds without any routes: each request needs a token, and nothing more. */
 export const EVERYTHING: Route = { path: "/*", required: true, need: {} };
 
-/** What servers read differently from each other: they would serve another path than was judged. */
-const AMBIGUOUS = /[^\x21-\x7e]|[\\#]|\/\/|%(?:2e|2f|5c|[01]|7f|25[\da-f]{2})/iu;
+/**
+ * What servers read differently from each other: they would serve another path than was judged. Letters,
+ * digits and the like are encoded by nobody (RFC 3986 section 2.3), and many servers compare what was sent.
+ */
+const AMBIGUOUS =
+  /[^\x21-\x7e]|[\\#]|\/\/|%(?:[01]|2[def]|3\d|[46][1-9a-f]|[57][\da]|5[cf]|7[ef])/iu;
+/** What would be decoded once more. */
+const ENCODED = /%(?:[\da-f]{2}|u[\da-f]{4})/iu;
+/** A segment of parameters alone: without them there are two slashes. */
+const NAMELESS = /\/;[^/]*\//u;
 
 /**
  * The path of a request target, decoded once, as rules compare it. `undefined` for one that another
@@ -40,12 +97,15 @@ const AMBIGUOUS = /[^\x21-\x7e]|[\\#]|\/\/|%(?:2e|2f|5c|[01]|7f|25[\da-f]{2})/iu
 export function pathOf(target: string): string | undefined {
   const [path = ""] = target.split("?", 1);
   if (!path.startsWith("/") || AMBIGUOUS.test(path)) return undefined;
+  // Some servers know both as the begin of parameters, and some only the plain one.
+  if (path.includes(";") && /%3b/iu.test(path)) return undefined;
   let decoded: string;
   try {
     decoded = decodeURIComponent(path);
   } catch {
     return undefined;
   }
+  if (ENCODED.test(decoded) || NAMELESS.test(decoded)) return undefined;
   // Some servers cut a segment at a semicolon before they look whether it is a dot segment.
   const isDots = (segment: string): boolean => /^\.{1,2}(?:;|$)/u.test(segment);
   return decoded.split("/").some(isDots) ? undefined : decoded;

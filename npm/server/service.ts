@@ -9,7 +9,7 @@ import type { Duplex } from "node:stream";
 
 import type { Need } from "gatepass/guard";
 import type { Decider, Decision } from "./decide.js";
-import { PROXIES } from "./forward.js";
+import { IDENTITY, PROXIES, clearing } from "./forward.js";
 import type { Log } from "./log.js";
 import { Metrics } from "./metrics.js";
 import { authResult, readQuestion } from "./plugin.js";
@@ -177,7 +177,8 @@ export class Service {
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     // Whoever comes over a connection that is kept alive is asked to come back elsewhere.
-    if (this.#isDraining) response.setHeader("connection", "close");
+    // Not as a header that is set: Node would keep the last one of each that the upstream repeats.
+    if (this.#isDraining) response.shouldKeepAlive = false;
     const { basePath, proxy } = this.#options;
     const [path = ""] = (request.url ?? "/").split("?", 1);
     if (path.startsWith(`${basePath}/`)) {
@@ -286,12 +287,13 @@ export class Service {
       method,
       url,
     });
-    const headers = decision.status === 200 ? identityOf(decision) : {};
+    const identity = decision.status === 200 ? identityOf(decision) : {};
     response
       .writeHead(decision.status, {
         ...NO_STORE,
         ...decision.headers,
-        ...headers,
+        ...identity,
+        ...(decision.status === 200 && clearing(name, identity)),
       })
       .end();
   }
@@ -459,19 +461,18 @@ function shownBy(request: IncomingMessage): {
 function identityOf({ principal }: Decision): Record<string, string> {
   if (!principal) return {};
   const { subject, clientId, issuer, scopes, roles } = principal;
-  const named = {
-    "x-auth-subject": subject,
-    "x-auth-client": clientId,
-    "x-auth-issuer": issuer,
-    "x-auth-scopes": scopes.join(" "),
+  // Names are the provider's to choose; what a header cannot carry is percent-encoded.
+  const encode = (text = ""): string =>
+    text.replace(/^ +|[^\x20-\x7e]|%| +$/gu, encodeURIComponent);
+  const named: Record<(typeof IDENTITY)[number], string> = {
+    "x-auth-subject": encode(subject),
+    "x-auth-client": encode(clientId),
+    "x-auth-issuer": encode(issuer),
+    "x-auth-scopes": encode(scopes.join(" ")),
+    // A role may have spaces in it.
     "x-auth-roles": roles.map(encodeURIComponent).join(" "),
   };
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(named)) {
-    // Names are the provider's to choose; what a header cannot carry is percent-encoded.
-    if (value) headers[name] = value.replace(/[^\x20-\x7e]|%/gu, encodeURIComponent);
-  }
-  return headers;
+  return Object.fromEntries(Object.entries(named).filter(([, value]) => value !== ""));
 }
 
 /** The body as text, or nothing when it is longer; the rest of it is thrown away. */

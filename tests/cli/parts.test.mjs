@@ -151,6 +151,100 @@ test("S4-39 a bucket holds what comes in two seconds, for each address its own, 
   for (let at = 0; at < 10; at++) assert.equal(take("a", 300), 0);
 });
 
+test("S4-16 of two routes that a request could be about both hold, and what has a route of its own is not asked for another one's", async () => {
+  const { makeRouter } = await load("server/route.js");
+  const find = (routes, method, path) => {
+    const route = makeRouter(routes.map((one) => ({ required: true, need: {}, ...one })))(
+      method,
+      path,
+    );
+    return route && { required: route.required, ...route.need };
+  };
+  const admin = { path: "/admin/*", need: { roles: "admin", anyScopes: ["a", "b"], maxAge: 60 } };
+  const of = (need, path = "/*") => [admin, { path, required: false, need }];
+  const all = { required: true, roles: ["admin"], anyScopes: ["a", "b"], maxAge: 60 };
+  assert.deepEqual(find(of({}), "GET", "/admin"), all);
+  assert.deepEqual(find(of({ maxAge: 30, roles: ["x", "admin"] }), "GET", "/ADMIN/x"), {
+    ...all,
+    ...{ maxAge: 30, roles: ["x", "admin"] },
+  });
+  assert.deepEqual(find(of({ anyScopes: ["b", "c"] }), "GET", "/Admin/x"), {
+    ...all,
+    anyScopes: ["b"],
+  });
+  // Nobody has what is enough for both.
+  assert.equal(find(of({ anyScopes: "c" }), "GET", "/Admin/x"), undefined);
+  // What fits no route as it is written is refused, and so is what fits none without its parameters.
+  assert.equal(find([admin], "GET", "/admin"), undefined);
+  assert.equal(find([admin], "GET", "/ADMIN/x"), undefined);
+  assert.equal(find([{ path: "/x/*.png" }], "GET", "/x/secret;.png"), undefined);
+  assert.deepEqual(find([{ path: "/x" }], "GET", "/x"), { required: true });
+  assert.equal(find([{ path: "/x" }], "GET", "/x/"), undefined);
+  assert.equal(find([{ path: "/x", methods: ["GET"] }], "HEAD", "/x"), undefined);
+  // A list of things and the things in it.
+  assert.deepEqual(find(of({}, "/admin"), "GET", "/admin"), { required: false });
+  assert.deepEqual(find([...of({}, "/admin"), { path: "/*" }], "GET", "/Admin").roles, ["admin"]);
+  // Patterns with capital letters are for paths with capital letters.
+  const users = [{ path: "/Users/*", need: { scopes: "users" } }, { path: "/*" }];
+  assert.deepEqual(find(users, "GET", "/Users/1"), { required: true, scopes: "users" });
+  assert.deepEqual(find(users, "GET", "/users/1"), { required: true, scopes: ["users"] });
+});
+
+/** How often something looks into a text: whatever compares with it can do so in no other way. */
+function counted(text) {
+  let looks = 0;
+  const look =
+    (name) =>
+    (...args) => (looks++, text[name](...args));
+  const names = ["startsWith", "endsWith", "indexOf"].map((name) => [name, look(name)]);
+  return { ...Object.fromEntries(names), length: text.length, looks: () => looks };
+}
+
+test("however long a path is, a pattern looks into it a few times for each of its stars", async () => {
+  const { pathMatcher } = await load("cli/pattern.js");
+  for (const [pattern, path] of [
+    ["/api/**/x", `/api/${"a".repeat(30_000)}`],
+    ["/**/admin", `/${"a".repeat(30_000)}`],
+    ["/files/*-*.json", `/files/${"-".repeat(30_000)}`],
+    ["/files/*-*-*.json", `/files/${"-".repeat(4000)}`],
+    ["/v*/*_*/x", `/v1/${"_".repeat(30_000)}`],
+    ["/*a*a*a*a*b", `/${"a".repeat(30_000)}`],
+  ]) {
+    const text = counted(path);
+    assert.equal(pathMatcher(pattern)(text), false, pattern);
+    const most = 4 * pattern.split("*").length;
+    assert.ok(text.looks() > 0 && text.looks() <= most, `${pattern}: ${text.looks()}`);
+  }
+});
+
+test("a star is something in a segment, and anything at the end", async () => {
+  const { pathMatcher } = await load("cli/pattern.js");
+  // The same in the words of an expression.
+  const expression = (pattern) => {
+    const source = pattern.replace(/\*$/, "?").replaceAll("*", "[^/]+").replace("?", ".*");
+    return new RegExp(`^${source}$`, "s");
+  };
+  /** All texts of so many of these letters behind a slash. */
+  const texts = (letters, most) => {
+    const all = ["/"];
+    for (const text of all) {
+      if (text.length <= most) for (const letter of letters) all.push(text + letter);
+    }
+    return all;
+  };
+  const paths = texts(["a", "b", "/"], 6);
+  let fits = 0;
+  for (const pattern of texts(["a", "*", "/"], 5)) {
+    const [matches, wanted] = [pathMatcher(pattern), expression(pattern)];
+    for (const path of paths) {
+      const isWanted = wanted.test(path);
+      if (isWanted) fits++;
+      if (matches(path) !== isWanted) assert.fail(`${pattern} and ${path}: not ${isWanted}`);
+    }
+  }
+  assert.ok(fits > 1000, String(fits));
+});
+
 test("S2-09 S2-10 S2-11 S2-12 the issuer of an endpoint is looked for where providers have it", async () => {
   const { issuersNear } = await load("cli/provider.js");
   for (const [endpoint, issuer] of [

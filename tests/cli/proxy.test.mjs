@@ -615,6 +615,42 @@ test("connections that were refused another protocol end, and draining waits for
   assert.ok(Date.now() - started < 8000);
 });
 
+test("while draining, an answer has all headers that the upstream repeats", async (t) => {
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  const asked = [];
+  const upstream = await listen(t, async (request, response) => {
+    asked.push(request.url);
+    if (request.url === "/first") await held;
+    response.setHeader("set-cookie", ["session=1; HttpOnly", "csrf=2"]);
+    response.setHeader("www-authenticate", ["Basic", "Bearer"]);
+    response.end("told");
+  });
+  const { origin, authorization, child, exited, logged } = await guarded(t, upstream.origin);
+  let received = "";
+  const socket = connect(Number(new URL(origin).port), "127.0.0.1");
+  t.after(() => socket.destroy());
+  socket.on("data", (data) => (received += data));
+  const ask = (path) =>
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: h\r\nAuthorization: ${authorization}\r\n\r\n`);
+  ask("/first");
+  await until("the first one is asked for", () => asked.includes("/first"));
+  child.kill("SIGTERM");
+  await logged(/Draining/);
+  ask("/second");
+  await until("the second one is asked for", () => asked.includes("/second"));
+  release();
+  await once(socket, "close");
+  assert.equal(await exited, 0);
+  const [, first, second] = received.split("HTTP/1.1 200 OK");
+  for (const answer of [first, second]) {
+    assert.deepEqual(answer.match(/(?<=^set-cookie: ).*/gim), ["session=1; HttpOnly", "csrf=2"]);
+    assert.deepEqual(answer.match(/(?<=^www-authenticate: ).*/gim), ["Basic", "Bearer"]);
+  }
+  // Whoever comes back is to do so elsewhere.
+  assert.match(second, /^connection: close\r$/im);
+});
+
 test("who sends many requests ahead and leaves, leaves nothing open at the upstream", async (t) => {
   // It never answers.
   const held = new Set();

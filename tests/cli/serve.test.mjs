@@ -1,7 +1,7 @@
 // The guard as a service: what it answers, what it logs and how it ends.
 
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
@@ -9,9 +9,11 @@ import { before, test } from "node:test";
 
 import parsePrometheus from "parse-prometheus-text-format";
 
+import { makeFolder } from "../support/folder.mjs";
 import { assertGolden, showRequests } from "../support/golden.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 import { makeProver } from "../support/prover.mjs";
+import { until } from "../support/until.mjs";
 
 let gatepass;
 before(() => {
@@ -281,6 +283,25 @@ test("S4-30 a provider that is away is 503 with Retry-After, not a verdict on th
   assert.equal((await (await ask(origin, token)).json()).authenticated, true);
 });
 
+test("S4-30 the metadata of an API whose provider is away is 503 with Retry-After too", async (t) => {
+  let isAway = true;
+  const provider = await startProvider(t, {
+    answer: () => (isAway ? new Response(null, { status: 503 }) : undefined),
+  });
+  const { origin, output } = await gatepass.serve(t, ["--resource", `${AUDIENCE}/mcp`], {
+    env: sidecar(provider),
+  });
+  const ask = () => raw(origin, "/.well-known/oauth-protected-resource/mcp");
+  const away = await ask();
+  assert.equal(away.status, 503);
+  assert.equal(away.headers["retry-after"], "1");
+  assert.equal(away.headers["cache-control"], "no-store");
+  assert.doesNotMatch(output(), /failed inside/);
+  isAway = false;
+  const { status, text } = await ask();
+  assert.deepEqual([status, JSON.parse(text).resource], [200, `${AUDIENCE}/mcp`]);
+});
+
 test("S4-30 a provider that hangs is 503 once the timeout is over, and a bad token is 401", async (t) => {
   let isHanging = true;
   const provider = await startProvider(t, {
@@ -345,9 +366,9 @@ test("S4-03 an answer is kept as long as is said, and one that refuses for a sho
   const verdict = async () => (await (await ask(origin, token)).json()).authenticated;
   assert.equal(await verdict(), true);
   provider.revokeOpaque(token);
-  const until = Date.now() + 20_000;
+  const end = Date.now() + 20_000;
   let isGood = true;
-  while (isGood && Date.now() < until) {
+  while (isGood && Date.now() < end) {
     await new Promise((resolve) => setTimeout(resolve, 200));
     isGood = await verdict();
   }
@@ -567,6 +588,79 @@ test("S4-32 SIGHUP reads secrets anew, and a mistake leaves the old ones in plac
   assert.doesNotMatch(service.output(), /(?:old|new)-secret/);
 });
 
+test("S4-14 S4-32 SIGHUP while requests finish ends none of them", async (t) => {
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  const provider = await startProvider(t, {
+    before: (url) => (url.endsWith("/introspect") ? held : undefined),
+  });
+  const service = await gatepass.serve(t, [], { env: sidecar(provider) });
+  const answer = ask(service.origin, provider.opaqueToken({ aud: undefined }));
+  await until("it is asked", () => provider.connections.size > 0);
+  service.child.kill("SIGTERM");
+  await service.logged(/Draining/);
+  service.child.kill("SIGHUP");
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  release();
+  assert.equal((await (await answer).json()).authenticated, true);
+  assert.equal(await service.exited, 0);
+  assert.doesNotMatch(service.output(), /read anew/);
+});
+
+test("S4-14 S4-31 S4-32 SIGTERM while SIGHUP looks for another Redis leaves nothing open", async (t) => {
+  const provider = await startProvider(t);
+  // It takes connections and is silent.
+  const redis = createServer((socket) => void socket.on("error", () => {}).resume());
+  const asked = new Promise((resolve) => redis.once("connection", resolve));
+  await new Promise((resolve) => redis.listen(0, "127.0.0.1", resolve));
+  t.after(() => redis.close());
+  const file = join(makeFolder("redis"), "redis-url");
+  const config = writeConfig("stopping.json", { issuer: provider.issuer, audience: AUDIENCE });
+  const service = await gatepass.serve(t, ["--config", config]);
+  writeFileSync(file, `redis://127.0.0.1:${redis.address().port}\n`);
+  const base = { issuer: provider.issuer, audience: AUDIENCE };
+  writeConfig("stopping.json", { ...base, redis: { file } });
+  service.child.kill("SIGHUP");
+  await asked;
+  service.child.kill("SIGTERM");
+  await until("it ends", () => service.child.exitCode !== null);
+  assert.equal(await service.exited, 0);
+  assert.doesNotMatch(service.output(), /read anew/);
+});
+
+test("S4-16 S4-32 SIGHUP that does not find the file any more leaves its rules in place", async (t) => {
+  const provider = await startProvider(t);
+  const authorization = `Bearer ${await provider.accessToken()}`;
+  const home = makeFolder("home");
+  const file = join(home, ".config/gatepass/config.json");
+  mkdirSync(join(file, ".."), { recursive: true });
+  const write = (roles) =>
+    writeFileSync(file, JSON.stringify({ routes: [{ path: "/admin/*", roles }] }));
+  write("admin");
+  const service = await gatepass.serve(t, ["--issuer", provider.issuer, "--audience", AUDIENCE], {
+    env: { HOME: home },
+  });
+  const status = async (path) =>
+    (await raw(service.origin, `/auth/envoy${path}`, { headers: { authorization } })).status;
+  assert.deepEqual([await status("/admin/x"), await status("/other")], [403, 403]);
+  rmSync(file);
+  service.child.kill("SIGHUP");
+  const { level, message } = await service.logged(/old configuration stays|read anew/);
+  assert.equal(level, "ERROR");
+  assert.equal(
+    message,
+    `The old configuration stays: ${file} is not there; put it back, or start anew without it.`,
+  );
+  assert.deepEqual([await status("/admin/x"), await status("/other")], [403, 403]);
+  write([]);
+  service.child.kill("SIGHUP");
+  await until("its mistake is told", () => /config\.json:1:/.test(service.output()));
+  writeFileSync(file, JSON.stringify({ routes: [{ path: "/admin/*" }] }));
+  service.child.kill("SIGHUP");
+  await service.logged(/read anew/);
+  assert.deepEqual([await status("/admin/x"), await status("/other")], [200, 403]);
+});
+
 test("S4-32 SIGHUP names what holds from the start, and the help names the same", async (t) => {
   const provider = await startProvider(t);
   const file = join(gatepass.project, "reloaded.json");
@@ -671,6 +765,17 @@ test("S4-16 rules by path and method: the first that fits counts, and what fits 
     "/public/%5c..%5cadmin",
     "/public//admin",
     "/public/%252e%252e/admin",
+    "/public/%25%32%65%25%32%65/admin",
+    "/public/%252%65%252%65%252%66admin",
+    "/public/%25u002e%25u002e/admin",
+    "/;x/admin/x",
+    "/public/;/admin/x",
+    "/public/%3bx/admin",
+    "/public;x/%3b",
+    "/%61dmin/x",
+    "/%41dmin/x",
+    "/publi%63/x",
+    "/public/%2d%5f%7E%30%39%5a",
     "/public/\u0007",
     "/public/%00",
     "/public/%e0%80",
@@ -680,7 +785,70 @@ test("S4-16 rules by path and method: the first that fits counts, and what fits 
     if (/[\u0000-\u001f]/.test(path)) continue; // Node's own client does not send these.
     assert.equal(await status("GET", path, ""), 400, path);
   }
-  assert.equal(await status("GET", "/%61dmin/x", ""), 401, "compared as it is decoded");
+  // Compared as it is decoded, which is said of characters that have to be encoded.
+  assert.equal(await status("GET", "/public/%C3%BC%20%25%40%28", ""), 200);
+});
+
+test("S4-16 a rule before a broader one holds however the server behind reads the path", async (t) => {
+  const provider = await startProvider(t);
+  const config = writeConfig("readings.json", {
+    issuer: provider.issuer,
+    audience: AUDIENCE,
+    routes: [
+      { path: "/login", required: false },
+      { path: "/admin/*", roles: "admin" },
+      { path: "/report", methods: ["GET"], scopes: "read" },
+      { path: "/public/*.png", required: false },
+      { path: "/public/*", scopes: "read" },
+      { path: "/*", required: false },
+    ],
+  });
+  const { origin } = await gatepass.serve(t, ["--config", config]);
+  const bearer = async (claims) => `Bearer ${await provider.accessToken(claims)}`;
+  const [plain, admin] = [await bearer({ scope: "read" }), await bearer({ roles: ["admin"] })];
+  const status = async (method, uri, authorization) => {
+    const headers = { "x-forwarded-method": method, "x-forwarded-uri": uri };
+    if (authorization) headers.authorization = authorization;
+    return (await raw(origin, "/auth/traefik", { headers })).status;
+  };
+  for (const path of [
+    "/admin",
+    "/admin/",
+    "/Admin",
+    "/ADMIN/x",
+    "/adm%C4%B1n/x",
+    "/admin;x/secret",
+    "/admin;/secret",
+    "/admin%3bx/secret",
+    "/Admin;x",
+  ]) {
+    assert.equal(await status("GET", path), 401, path);
+    assert.equal(await status("GET", path, plain), 403, path);
+    assert.equal(await status("GET", path, admin), 200, path);
+  }
+  for (const path of ["/report", "/report/", "/Report", "/REPORT/", "/report;v=1", "/Report/;x"]) {
+    for (const method of ["GET", "HEAD"]) {
+      assert.equal(await status(method, path), 401, `${method} ${path}`);
+      assert.equal(await status(method, path, plain), 200, `${method} ${path}`);
+    }
+    assert.equal(await status("POST", path), 200, `POST ${path}`);
+  }
+  // Without its parameters it is another file.
+  assert.equal(await status("GET", "/public/a.png"), 200);
+  assert.equal(await status("GET", "/public/a;x.png"), 401);
+  // What nobody protects needs nothing.
+  for (const path of [
+    "/",
+    "/x",
+    "/X/",
+    "/x;v=1",
+    "/login",
+    "/login/",
+    "/Login",
+    "/administration",
+  ]) {
+    assert.equal(await status("GET", path), 200, path);
+  }
 });
 
 test("S4-16 a rule asks for roles, one of several scopes, or permissions, and who lacks them is refused", async (t) => {
@@ -778,6 +946,75 @@ test("each proxy asks at its own endpoint, and the headers of the others are not
   });
   assert.equal(status, 400);
   assert.equal((await raw(origin, "/auth/other", {})).status, 404);
+  // No rule is about a method that is written in another way, and some servers read it as if one were.
+  for (const method of ["get", "Get", "delete", "GET,POST", "GET GET", "\u00e9", ""]) {
+    for (const [path, headers] of [
+      ["/auth/nginx", { ...nginx, "x-original-method": method }],
+      ["/auth/traefik", { ...traefik, "x-forwarded-method": method }],
+    ]) {
+      const strange = await raw(origin, path, { headers: { ...headers, authorization } });
+      assert.equal(strange.status, 400, `${path} ${method}`);
+      assert.deepEqual(JSON.parse(strange.text), { error: "request_invalid", at: path });
+    }
+  }
+});
+
+test("Envoy is told to remove what a client says of itself and the answer does not", async (t) => {
+  const provider = await startProvider(t);
+  const config = writeConfig("clearing.json", {
+    issuer: provider.issuer,
+    audience: AUDIENCE,
+    routes: [{ path: "/public", required: false }, { path: "/api" }],
+  });
+  const { origin } = await gatepass.serve(t, ["--config", config]);
+  const removed = async (path, claims) => {
+    const headers = claims && {
+      authorization: `Bearer ${await provider.accessToken(claims)}`,
+    };
+    const answer = await raw(origin, path, { headers });
+    const own = Object.keys(answer.headers).filter((name) => name.startsWith("x-auth-"));
+    const named = answer.headers["x-envoy-auth-headers-to-remove"]?.split(",") ?? [];
+    // What is both set and removed would be gone.
+    assert.deepEqual(
+      own.filter((name) => named.includes(name)),
+      [],
+    );
+    return [answer.status, own.length + named.length, named];
+  };
+  const all = ["subject", "client", "issuer", "scopes", "roles"].map((name) => `x-auth-${name}`);
+  assert.deepEqual(await removed("/auth/envoy/public"), [200, 5, all]);
+  assert.deepEqual(await removed("/auth/envoy/api", {}), [200, 5, ["x-auth-roles"]]);
+  assert.deepEqual(await removed("/auth/envoy/api", { roles: ["admin"] }), [200, 5, []]);
+  assert.deepEqual(await removed("/auth/envoy/api"), [401, 0, []]);
+  const headers = { "x-original-method": "GET", "x-original-uri": "/public" };
+  const nginx = await raw(origin, "/auth/nginx", { headers });
+  assert.deepEqual(
+    [nginx.status, nginx.headers["x-envoy-auth-headers-to-remove"]],
+    [200, undefined],
+  );
+});
+
+test("subjects and roles arrive as they are, with the spaces at their ends, once they are decoded", async (t) => {
+  const provider = await startProvider(t);
+  const { origin } = await gatepass.serve(t, [
+    ...["--issuer", provider.issuer, "--audience", AUDIENCE],
+  ]);
+  for (const [sub, subject] of [
+    ["admin", "admin"],
+    [" admin", "%20admin"],
+    ["admin  ", "admin%20%20"],
+    ["two words", "two words"],
+    [" ", "%20"],
+    ["50%20", "50%2520"],
+  ]) {
+    const roles = ["ops admin", "50%", "\u00fc", " x "];
+    const authorization = `Bearer ${await provider.accessToken({ sub, roles })}`;
+    const { status, headers } = await raw(origin, "/auth/envoy/x", { headers: { authorization } });
+    assert.deepEqual([status, headers["x-auth-subject"]], [200, subject]);
+    assert.equal(decodeURIComponent(subject), sub);
+    assert.equal(headers["x-auth-roles"], "ops%20admin 50%25 %C3%BC %20x%20");
+    assert.deepEqual(headers["x-auth-roles"].split(" ").map(decodeURIComponent), roles);
+  }
 });
 
 test("S4-28 two instances behind one balancer give the same answers", async (t) => {
