@@ -60,7 +60,7 @@ const isFor = ({ methods }: Route, method: string): boolean => methods?.includes
 const fold = (path: string): string => path.toUpperCase().toLowerCase();
 
 /** The members of a need of which one is enough. */
-const ONE_OF: readonly string[] = ["anyScopes", "anyRoles", "acr"];
+const ONE_OF: readonly string[] = ["anyScopes", "anyRoles", "anyPermissions", "acr"];
 
 /** What both routes let through; nothing where one thing would have to be enough for both and none is. */
 function both(one: Route, other: Route): Route | undefined {
