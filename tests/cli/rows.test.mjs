@@ -855,8 +855,9 @@ test("S2-09 S2-10 S2-11 S2-12 a login at a provider that everybody knows asks at
       `import { appendFileSync } from "node:fs";
       globalThis.fetch = async (url, init) => {
         appendFileSync(${JSON.stringify(log)}, (init?.method ?? "GET") + " " + url + "\\n");
-        return String(url).includes("/.well-known/")
-          ? Response.json(${JSON.stringify(document)})
+        if (String(url).includes("/.well-known/")) return Response.json(${JSON.stringify(document)});
+        return String(url).endsWith("/keys")
+          ? Response.json({ keys: [] })
           : Response.json({ error: "invalid_grant" }, { status: 400 });
       };`,
     );
@@ -875,7 +876,7 @@ test("S2-09 S2-10 S2-11 S2-12 a login at a provider that everybody knows asks at
     );
     // The same addresses as those documents have them.
     assert.equal(origin + pathname, endpoints[0]);
-    assert.deepEqual(rest, [`POST ${endpoints[1]}`]);
+    assert.deepEqual(rest, [`GET ${document.jwks_uri}`, `POST ${endpoints[1]}`]);
   }
   assertGolden("wire-providers", `${seen.join("\n\n")}\n`);
 });
