@@ -57,7 +57,10 @@ async function webLock(
       if (running) return running;
       isStolen = false;
       // The browser gives none, as where the user blocks site data.
-      if (!waiting.signal.aborted) return await without(name, work, seconds);
+      if (!waiting.signal.aborted) {
+        stop();
+        return await without(name, work, seconds);
+      }
     } finally {
       stop();
     }

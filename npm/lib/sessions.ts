@@ -196,12 +196,14 @@ export async function createCookieSessions(options: CookieSessionOptions): Promi
 const LOGIN_SECONDS = 900;
 /** The most logins of one browser that wait: a cookie each. */
 const MOST_LOGINS = 5;
+/** What no renewal of a session that ended is later than. */
+const ENDED = Infinity;
 /** For how long, in milliseconds, an isolate knows what became of a session. */
 const RECENT_MILLIS = 60_000;
 /** Of how many sessions, which bounds it to some ten megabytes. */
 const MOST_RECENT = 1000;
 /** For how long, in seconds, a callback waits for the same one: a browser that left may have ended it. */
-const CALLBACK_PATIENCE = 3;
+const CALLBACK_PATIENCE = 10;
 /** Between two looks at what another request does, in milliseconds. */
 const LOOK_MILLIS = 20;
 
@@ -606,8 +608,9 @@ class Sessions implements CookieSessions {
     let url: string | undefined;
     if (held?.text !== undefined) {
       // Before anything is awaited: what another request renews from now on ends as well.
-      held.serial += 1;
-      this.note(held.id, { serial: held.serial, text: undefined, isLate: false });
+      this.catchUp(held);
+      held.serial = ENDED;
+      this.note(held.id, { serial: ENDED, text: undefined, isLate: false });
       try {
         url = await this.use(held, waiting, (core) => core.signOut("{}"));
       } catch (thrown) {
@@ -706,7 +709,9 @@ class Sessions implements CookieSessions {
         await core.sync();
         return await work(core);
       } finally {
-        if (!parent.life.isOver) parent.core.learnFrom(core);
+        // What was disposed of meanwhile learns nothing.
+        if (this.#parent === parent && !parent.life.isOver) parent.core.learnFrom(core);
+        else if (!parent.life.isOver) core.free();
       }
     });
   }
@@ -869,7 +874,7 @@ class Browser implements CookieSession {
       if (!opened.isOld) this.#written = text;
       await this.#look(held);
       if (this.#user && (await isEnded?.(this.#user))) {
-        this.#sessions.note(id, { serial: held.serial + 1, text: undefined, isLate: false });
+        this.#sessions.note(id, { serial: ENDED, text: undefined, isLate: false });
         this.#forget();
       }
     } else {
@@ -954,7 +959,7 @@ class Browser implements CookieSession {
         }
       }
       held.text = undefined;
-      sessions.note(held.id, { serial: held.serial + 1, text: undefined, isLate: false });
+      sessions.note(held.id, { serial: ENDED, text: undefined, isLate: false });
       throw thrown;
     }
   }

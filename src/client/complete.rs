@@ -7,7 +7,7 @@ use crate::client::machine::signed_response;
 use crate::client::revocation::Revocation;
 use crate::client::{
     CallbackCode, Client, FedCmRequest, IdToken, IdTokenChecks, PendingLogin, PendingLogins,
-    Session, Tokens, exchange,
+    Session, Standing, Tokens, exchange,
 };
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
@@ -42,8 +42,8 @@ pub struct Completion {
     /// The login as it was taken, to be given back when the network failed; none once the code is used
     /// up.
     login: Option<PendingLogin>,
-    /// How often somebody had signed out when this began.
-    departures: Option<u32>,
+    /// As whom this began.
+    standing: Option<Standing>,
 }
 
 enum Stage {
@@ -125,7 +125,7 @@ impl Completion {
     pub fn fedcm(token: Secret<String>, request: FedCmRequest) -> Self {
         Self {
             login: None,
-            departures: None,
+            standing: None,
             stage: Stage::Discovering(Discover::new(), Came::FedCm(request, token)),
         }
     }
@@ -142,7 +142,7 @@ impl Completion {
             let login = callback.claim(logins, client, now)?;
             Ok(Self {
                 login: Some(login.clone()),
-                departures: Some(client.departures),
+                standing: Some(client.standing()),
                 stage: Stage::Discovering(
                     Discover::new(),
                     Came::Callback(Box::new((callback, login))),
@@ -163,7 +163,8 @@ impl Flow for Completion {
         now: Timestamp,
         event: Event,
     ) -> Result<Step<SignedIn>, Error> {
-        if *self.departures.get_or_insert(client.departures) != client.departures {
+        let standing = client.standing();
+        if *self.standing.get_or_insert_with(|| standing.clone()) != standing {
             let dropped = self.drop_answer(client, now, event);
             return dropped.map_err(|error| error.during(Phase::SignIn));
         }
@@ -214,7 +215,8 @@ impl Completion {
         self.login.as_ref()
     }
 
-    /// Somebody signed out while the answer was under way: it is dropped.
+    /// Somebody signed out while the answer was under way, which may have ended the key as well: it is
+    /// dropped.
     fn drop_answer(
         &mut self,
         client: &mut Client,
@@ -365,7 +367,11 @@ impl Completion {
         given: Given,
     ) -> Result<Step<SignedIn>, Error> {
         let step = verify.step(&mut client.provider, now, event);
-        match step.map_err(|error| error.during(Phase::IdToken).for_good())? {
+        let failed = |error: Error| match &given {
+            Given::Tokens(_) => error.during(Phase::IdToken).for_good(),
+            Given::FedCm(..) => error.during(Phase::IdToken),
+        };
+        match step.map_err(failed)? {
             Step::Done(verified) => {
                 let (nonce, code, tokens) = match &given {
                     Given::Tokens(given) => {

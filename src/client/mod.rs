@@ -97,6 +97,14 @@ pub struct Client {
     machine: machine::Machine,
 }
 
+/// As whom a sign-in begins: it comes to nothing when somebody signs out meanwhile, or when the key is
+/// another one that its tokens are bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    departures: u32,
+    key: Option<String>,
+}
+
 impl Reports for Client {
     fn take_reports(&mut self) -> Vec<Checked> {
         self.provider.take_reports()
@@ -194,6 +202,15 @@ impl Client {
             self.leave();
         }
         is_over
+    }
+
+    /// As whom something begins now.
+    pub(crate) fn standing(&self) -> Standing {
+        let key = self.dpop.as_ref().map(|key| key.thumbprint().as_str());
+        Standing {
+            departures: self.departures,
+            key: key.map(String::from),
+        }
     }
 
     /// Ends the session here: somebody signed out.

@@ -37,6 +37,8 @@ struct Asking {
     request: HttpRequest,
     ask: AskUserInfo,
     has_retried: bool,
+    /// What comes from now on are keys.
+    is_answered: bool,
 }
 
 impl UserInfo {
@@ -83,6 +85,7 @@ impl UserInfo {
                     request,
                     ask,
                     has_retried: false,
+                    is_answered: false,
                 });
                 self.send(asking, client, now)
             }
@@ -95,11 +98,13 @@ impl UserInfo {
             Stage::Asking(mut asking) => {
                 // RFC 9449 sections 8.2 and 9: the next proof has the nonce that came last.
                 if let Event::Answer(response) = &event
+                    && !asking.is_answered
                     && let Some(nonce) = response.header("dpop-nonce")
                 {
                     client.learn_nonce(asking.request.url.as_str(), nonce);
                 }
                 if let Event::Answer(response) = &event
+                    && !asking.is_answered
                     && response.status() >= 400
                 {
                     let challenge = response.header("www-authenticate");
@@ -117,6 +122,7 @@ impl UserInfo {
                     );
                     return Err(refusal.unwrap_or_else(|| response.refusal()));
                 }
+                asking.is_answered = true;
                 match asking.ask.step(&mut client.provider, now, event)?.split() {
                     Ok(object) => of_user(client, object).map(Step::Done),
                     Err(step) => {

@@ -16,7 +16,7 @@ use crate::http::Unreachable;
 use crate::http::json::{self, Object, Value};
 use crate::jose::{KeyName, TokenNames};
 use crate::secret::Secret;
-use crate::time::Lifetime;
+use crate::time::{Lifetime, Timestamp};
 use crate::wasm::drive::{ClientHost, Host};
 use crate::wasm::error::to_js;
 use crate::wasm::fetch::Deadline;
@@ -47,6 +47,8 @@ pub(super) struct State {
     refresh: Shared,
     /// Whether a session that was renewed is not stored yet.
     is_saving: Cell<bool>,
+    /// Counts sign-outs, so that a sign-in that was only being looked up is stopped by one.
+    departures: Cell<u32>,
     /// How many renewals failed since the last that did not.
     failures: Cell<u32>,
     #[cfg(feature = "backend")]
@@ -299,7 +301,7 @@ impl JsClient {
         let begun = state.begin_sign_out(options_json);
         promise(async move {
             let url = match begun {
-                Ok((flow, change)) => state.sign_out(flow, change).await,
+                Ok((flow, change, moment)) => state.sign_out(flow, change, moment).await,
                 Err(error) => Err(error),
             };
             // EXPOSE: the page goes there.
@@ -325,16 +327,17 @@ impl JsClient {
     pub fn frontchannel_logout(&self, url: String) -> Promise {
         let state = Rc::clone(&self.0);
         promise(async move {
-            state.look().await.map_err(|error| to_js(&error))?;
+            let moment = ambient::now().map_err(|error| to_js(&error))?;
+            // Where the store cannot be read, what is known here counts.
+            let _ = state.look().await;
             let is_over = state.client.borrow_mut().frontchannel_logout(&url);
             if is_over {
                 let change = state.keep.change();
-                state.client.borrow_mut().set_dpop_key(None);
                 state.leave();
                 // The key first, as for a sign-out.
                 state.told(state.keyring.forget().await);
                 state.save(change).await;
-                state.forget_logins().await;
+                state.left(moment).await;
             }
             Ok(is_over.into())
         })
@@ -346,8 +349,10 @@ impl JsClient {
     pub fn signed_out_elsewhere(&self, subject: Option<String>) -> Promise {
         let state = Rc::clone(&self.0);
         promise(async move {
-            let found = state.look().await.map_err(|error| to_js(&error))?;
-            let is_over = found == Found::Known
+            let moment = ambient::now().map_err(|error| to_js(&error))?;
+            // Where the store cannot be read, what is known here counts.
+            let is_known = matches!(state.look().await, Ok(Found::Known) | Err(_));
+            let is_over = is_known
                 && state
                     .client
                     .borrow_mut()
@@ -355,13 +360,12 @@ impl JsClient {
             if is_over {
                 let change = state.keep.change();
                 // The key that all tabs share ended there.
-                state.client.borrow_mut().set_dpop_key(None);
                 state.leave();
                 match state.keep.save_unless_changed(&state.client, change).await {
                     Ok(found) => state.tell(found),
                     Err(error) => state.store_failed(&error),
                 }
-                state.forget_logins().await;
+                state.left(moment).await;
             }
             Ok(JsValue::UNDEFINED)
         })
@@ -438,6 +442,7 @@ impl JsClient {
             completion: Shared::default(),
             refresh: Shared::default(),
             is_saving: Cell::default(),
+            departures: Cell::default(),
             #[cfg(feature = "backend")]
             machine: Machine::default(),
             failures: Cell::default(),
@@ -578,6 +583,7 @@ impl State {
     }
 
     async fn complete(&self, came: Came) -> Result<String, Error> {
+        let departures = self.departures.get();
         self.need_key().await?;
         let mut flow = match came {
             Came::Callback(url, form) => self.claim(&url, form.as_deref()).await?,
@@ -588,6 +594,9 @@ impl State {
                 Completion::fedcm(Secret::new(token), FedCmRequest::read(&request)?)
             }
         };
+        if self.departures.get() != departures {
+            return Err(Error::from(ErrorKind::LoginRequired).during(Phase::SignIn));
+        }
         let signed_in = match self.host.run(&self.client, &mut flow).await {
             Ok(signed_in) => signed_in,
             Err(error) if error.retryable() => {
@@ -637,22 +646,31 @@ impl State {
         flow
     }
 
-    fn begin_sign_out(&self, options_json: &str) -> Result<(SignOut, Change), Error> {
+    fn begin_sign_out(&self, options_json: &str) -> Result<(SignOut, Change, Timestamp), Error> {
         let options = json::read_object(options_json.as_bytes(), MAX_OPTIONS)
             .map_err(|_| Error::new(ErrorKind::ConfigInvalid, "options"))?;
         let options = SignOutOptions::from_options(&options)?;
         #[cfg(feature = "backend")]
         self.need_seed()?;
+        let moment = ambient::now()?;
         let flow = SignOut::new(&mut self.client.borrow_mut(), options, ambient::entropy()?);
-        self.client.borrow_mut().set_dpop_key(None);
         let change = self.keep.change();
         self.leave();
-        Ok((flow, change))
+        Ok((flow, change, moment))
     }
 
     /// Forgets what belonged to the session that just ended.
     fn leave(&self) {
+        self.client.borrow_mut().set_dpop_key(None);
         self.completion.clear();
+        let departures = self.departures.get();
+        self.departures.set(departures.wrapping_add(1));
+    }
+
+    /// Forgets the sign-ins of before, and tells of the sign-out: whoever signs in because of it begins
+    /// anew.
+    async fn left(&self, moment: Timestamp) {
+        self.told(self.forget_logins(moment).await);
         self.host.emit(Object::new().with("type", "signed_out"));
     }
 
@@ -660,6 +678,7 @@ impl State {
         &self,
         mut flow: SignOut,
         change: Change,
+        moment: Timestamp,
     ) -> Result<Option<Secret<String>>, Error> {
         // Also where the provider cannot be reached, and before it is asked. The key first: who hears
         // that the session is gone finds no key of it.
@@ -668,7 +687,7 @@ impl State {
         // end.
         let other = |session: &_| flow.take(session);
         self.told(self.keep.save_over(&self.client, change, other).await);
-        self.forget_logins().await;
+        self.left(moment).await;
         let revokes = flow.revokes();
         let signed_out = self.host.run(&self.client, &mut flow).await?;
         self.told_revoked(signed_out.revocation_failure);
@@ -704,10 +723,11 @@ impl State {
     }
 
     /// Sign-ins that wait in this tab belong to whoever just left.
-    async fn forget_logins(&self) {
+    async fn forget_logins(&self, moment: Timestamp) -> Result<(), Error> {
         let _turn = self.logins_turns.take().await;
-        let nothing = PendingLogins::default();
-        self.told(self.save_logins(&nothing).await);
+        let mut logins = self.load_logins().await.unwrap_or_default();
+        logins.forget_before(moment);
+        self.save_logins(&logins).await
     }
 
     async fn give_back(&self, flow: &Completion) -> Result<(), Error> {
@@ -734,6 +754,7 @@ impl State {
     }
 
     async fn ask_userinfo(&self) -> Result<String, Error> {
+        self.need_key().await?;
         let mut flow = UserInfo::new(&self.client.borrow());
         let claims = self.host.run(&self.client, &mut flow).await?;
         Ok(Value::from(claims.as_object().clone()).to_json())
@@ -749,6 +770,8 @@ impl State {
     ) -> Result<JsValue, Error> {
         let scheme = self.client.borrow().config().token_type();
         let token = Secret::new(token);
+        // Another call may just be asking for another one.
+        self.need_key().await?;
         let proof = if self.client.borrow().config().dpop.is_some() {
             let mut flow = Prove::new(method, url, &token);
             Some(self.host.run(&self.client, &mut flow).await?)
@@ -876,6 +899,7 @@ impl State {
     async fn renew_now(&self, soon: bool) -> Result<bool, Error> {
         #[cfg(feature = "backend")]
         self.need_seed()?;
+        self.need_key().await?;
         let had_session = self.client.borrow().session().is_some();
         let mut flow = Refresh::new(&self.client.borrow());
         if soon {

@@ -68,6 +68,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
    * tab that is gone, or an answer that never arrived. Everything else is reuse.
    */
   const uses = new Map();
+  let latest;
   const offline = new Set();
   /** Whose answer comes late enough to be frozen before. */
   const slow = new Set();
@@ -123,6 +124,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
       ...{ isLost: isLost || hanging.has(page), isKept: false, round: counts.rounds },
     };
     uses.set(refreshToken, use);
+    latest = use;
     note(before ? "uses again" : "uses", page, use);
     page.emit("gatepass:refresh");
     const answered = await opened.provider.fetch(url.href, { body: request.postData() });
@@ -231,8 +233,10 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
         throw new Error(`tab ${index} was not signed out: ${JSON.stringify(found)}`);
       }
     }
-    // What the network lost nobody could end.
-    const isLost = [...uses.values()].some((use) => use.round === counts.rounds && use.isLost);
+    // What the network lost, now or the last time before, nobody could end.
+    const isLost =
+      latest?.isLost ||
+      [...uses.values()].some((use) => use.round === counts.rounds && use.isLost);
     if (!isLost) {
       await until("the tokens of before have ended", () => !opened.provider.isAlive(), 10);
     }

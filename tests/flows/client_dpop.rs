@@ -1,7 +1,7 @@
 //! Tokens that are bound to the client's key (RFC 9449), from the client's side.
 
 use gatepass::client::machine::DeviceStart;
-use gatepass::client::{DpopKey, Prove};
+use gatepass::client::{Completion, DpopKey, Prove};
 use gatepass::flow::{Event, Flow, Reports as _, Step};
 use gatepass::http::Purpose;
 use gatepass::jose::rust_crypto::PrivateKey;
@@ -421,6 +421,33 @@ fn userinfo_is_asked_for_with_a_proof_for_the_token() {
     world.net.clear();
     assert_eq!(code(world.userinfo()), "server_error_response");
     assert_eq!(world.net.count(Purpose::UserInfo), 2);
+}
+
+#[test]
+fn a_sign_in_whose_key_is_gone_when_its_tokens_come_ends_them() {
+    let mut world = world();
+    let url = world.begin().unwrap();
+    let callback = world.agree(&url);
+    let now = world.net.now;
+    let mut flow = Completion::new(&callback, &mut world.logins, &world.client, now).unwrap();
+    let mut event = Event::Start;
+    let error = loop {
+        event = match world.net.step(&mut flow, &mut world.client, event) {
+            Ok(Step::Send(request)) => {
+                let answer = world.net.answer(&request);
+                if request.purpose == Purpose::Token {
+                    // Somebody signed out in another tab.
+                    world.client.set_dpop_key(None);
+                }
+                answer
+            }
+            Ok(Step::Sign(request)) => world.net.sign(&request),
+            Ok(step) => panic!("{step:?}"),
+            Err(error) => break error,
+        };
+    };
+    assert_eq!(error.code(), "login_required");
+    assert!(world.client.session().is_none());
 }
 
 #[test]

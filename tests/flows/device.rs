@@ -3,6 +3,7 @@
 use gatepass::Error;
 use gatepass::client::SignedIn;
 use gatepass::client::machine::{DeviceLogin, DeviceStart};
+use gatepass::flow::{Event, Step};
 use gatepass::http::{Purpose, Unreachable};
 use serde_json::{Value, json};
 
@@ -76,6 +77,43 @@ fn the_code_of_a_device_is_not_sent_before_the_keys_are_there() {
     world.net.clear();
     finish(&mut world, login).unwrap();
     assert_eq!(world.net.sent[0].purpose, Purpose::Token);
+}
+
+#[test]
+fn a_device_login_that_somebody_signed_out_of_comes_to_nothing() {
+    // While it waits nothing more is asked; what was granted ends.
+    for is_asked in [false, true] {
+        let mut world = World::new();
+        let mut login = start_with(&mut world, json!({"scope": "openid"})).unwrap();
+        let mut event = Event::Start;
+        let mut late = loop {
+            let step = world.net.step(&mut login, &mut world.client, event);
+            event = match step.unwrap() {
+                Step::Sleep(_) if !is_asked => break Event::Woke,
+                Step::Sleep(_) => Event::Woke,
+                Step::Send(request) => {
+                    let answer = world.net.answer(&request);
+                    if request.purpose == Purpose::Token {
+                        break answer;
+                    }
+                    answer
+                }
+                step => panic!("{step:?}"),
+            };
+        };
+        world.sign_out_with(json!({})).unwrap();
+        let error = loop {
+            match world.net.step(&mut login, &mut world.client, late) {
+                Ok(Step::Send(request)) => late = world.net.answer(&request),
+                Ok(step) => panic!("{step:?}"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.code(), "login_required");
+        assert!(world.client.session().is_none());
+        let ended = world.net.count(Purpose::Revocation);
+        assert_eq!(ended, if is_asked { 2 } else { 0 });
+    }
 }
 
 #[test]
@@ -270,7 +308,7 @@ fn polling_does_not_outlive_the_code() {
         .always(Purpose::Token, refusal("authorization_pending"));
     let begun = world.net.now;
     let mut login = login;
-    let mut event = gatepass::flow::Event::Start;
+    let mut event = Event::Start;
     let error = loop {
         use gatepass::flow::{Event, Step};
         event = match world.net.step(&mut login, &mut world.client, event) {

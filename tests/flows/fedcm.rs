@@ -3,10 +3,11 @@
 use gatepass::Error;
 use gatepass::client::{Attach, Completion, FedCmRequest, SignedIn, fedcm_error};
 use gatepass::error::Phase;
+use gatepass::http::Purpose;
 use gatepass::secret::Secret;
 use serde_json::{Value, json};
 
-use crate::support::{Token, World, code, code_at, options};
+use crate::support::{Reply, Token, World, code, code_at, options};
 
 const CONFIG: &str = "https://as.example/fedcm.json";
 
@@ -163,6 +164,22 @@ fn a_token_of_another_request_is_nonce_mismatch() {
     let token = token(&mut world, &first, |_| {});
     let second = request(&mut world, json!({"configUrl": CONFIG})).unwrap();
     assert_eq!(code(complete(&mut world, second, &token)), "nonce_mismatch");
+}
+
+#[test]
+fn a_token_whose_key_could_not_be_had_can_be_tried_again() {
+    let mut world = World::new();
+    let request = request(&mut world, json!({"configUrl": CONFIG})).unwrap();
+    let text = token(&mut world, &request, |_| {});
+    world.idp().reply(Purpose::Keys, Reply::status(503));
+    let again = FedCmRequest::read(&request.to_json()).unwrap();
+    let error = complete(&mut world, request, &text).unwrap_err();
+    assert_eq!(
+        (error.code(), error.retryable()),
+        ("keys_unavailable", true)
+    );
+    world.net.pass(60);
+    assert_eq!(code(complete(&mut world, again, &text)), "accepted");
 }
 
 #[test]

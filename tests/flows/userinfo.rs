@@ -244,6 +244,23 @@ fn a_key_that_is_new_is_fetched_once() {
 }
 
 #[test]
+fn what_keys_are_refused_with_is_no_word_of_the_userinfo_endpoint() {
+    let mut world = signed(|_| {});
+    world.net.pass(60);
+    world.idp().rotate_to(Key::new("k2", "ES256", 21));
+    let refusal = Reply::body("")
+        .with_status(401)
+        .with_header("www-authenticate", "Bearer error=\"invalid_token\"");
+    world.idp().reply(Purpose::Keys, refusal);
+    let error = world.userinfo().unwrap_err();
+    assert_eq!(error.code(), "keys_unavailable");
+    assert_eq!(
+        error.details().and_then(|details| details.error.as_deref()),
+        None
+    );
+}
+
+#[test]
 fn who_has_no_id_token_cannot_ask() {
     let mut world = World::with(json!({"scope": "profile"}));
     world.sign_in().unwrap();

@@ -284,7 +284,7 @@ for (const [name, expected] of Object.entries(PROVIDERS)) {
     assert.equal(client.state().signedIn, true);
     await client.refresh();
     assert.equal(user.iss, expected.issuer);
-    assert.deepEqual(asked.slice(1), [token, keys, token]);
+    assert.deepEqual(asked.slice(1), [keys, token, token]);
 
     const end = await client.signOutUrl();
     const revoked = asked.slice(4);

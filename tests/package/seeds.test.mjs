@@ -158,7 +158,7 @@ test("S1-18 S1-20 state and events tell everything but tokens", async () => {
   const told = JSON.stringify([client.state(), events]);
   assert.ok(!told.includes(await client.accessToken()));
   const purposes = events.filter(({ type }) => type === "request").map(({ purpose }) => purpose);
-  assert.deepEqual(purposes, ["discovery", "token", "keys"]);
+  assert.deepEqual(purposes, ["discovery", "keys", "token"]);
   assert.ok(events.some(({ type }) => type === "signed_in"));
   client.dispose();
 });

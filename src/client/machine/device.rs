@@ -6,7 +6,8 @@ use crate::client::exchange;
 use crate::client::machine::Grant;
 use crate::client::machine::bound::AskBound;
 use crate::client::machine::request::read;
-use crate::client::{Client, Session, SignedIn, Tokens, complete};
+use crate::client::revocation::Revocation;
+use crate::client::{Client, Session, SignedIn, Standing, Tokens, complete};
 use crate::error::{Error, ErrorKind, Phase, clean};
 use crate::flow::{Event, Flow, Step};
 use crate::http::form::Form;
@@ -121,6 +122,7 @@ impl DeviceStart {
             interval,
             scope: core::mem::take(&mut self.scope),
             names,
+            standing: client.standing(),
             stage: Stage::Ready,
         }))
     }
@@ -152,6 +154,8 @@ pub struct DeviceLogin {
     interval: Lifetime,
     scope: String,
     names: TokenNames,
+    /// As whom this began.
+    standing: Standing,
     stage: Stage,
 }
 
@@ -161,6 +165,8 @@ enum Stage {
     FetchingKeys(Renew),
     Asking(Box<AskBound>),
     Verifying(Box<Verify>, Box<Tokens>),
+    /// Somebody signed out meanwhile, and what came does not count.
+    Revoking(Revocation),
     Over,
 }
 
@@ -184,6 +190,9 @@ impl DeviceLogin {
         now: Timestamp,
         event: Event,
     ) -> Result<Step<SignedIn>, Error> {
+        if self.standing != client.standing() {
+            return self.drop_answer(client, now, event);
+        }
         match (core::mem::replace(&mut self.stage, Stage::Over), event) {
             (Stage::Ready, Event::Start) => self.wait(None, now),
             (Stage::Waiting, Event::Woke) => {
@@ -203,6 +212,35 @@ impl DeviceLogin {
             }
             _ => Err(ErrorKind::FlowMisused.into()),
         }
+    }
+
+    /// Somebody signed out while the answer was under way: it is dropped.
+    fn drop_answer(
+        &mut self,
+        client: &mut Client,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<SignedIn>, Error> {
+        let stage = core::mem::replace(&mut self.stage, Stage::Over);
+        let (revocation, event) = match (stage, event) {
+            (Stage::Revoking(revocation), event) => (Some(revocation), event),
+            (Stage::Asking(mut ask), event @ Event::Answer(_)) if !client.keeps_tokens => {
+                let step = ask.step(client, &mut self.names, now, event);
+                let response = step.ok().and_then(|step| step.split::<SignedIn>().ok());
+                let accepts = [client.config().token_type()];
+                let tokens = response.and_then(|response| read(&response, &accepts, now).ok());
+                let revocation = tokens.map(|tokens| Revocation::of_new(&tokens));
+                (revocation, Event::Start)
+            }
+            (Stage::Verifying(_, tokens), _) if !client.keeps_tokens => {
+                (Some(Revocation::of_new(&tokens)), Event::Start)
+            }
+            _ => (None, Event::Start),
+        };
+        let revocation = revocation.ok_or(ErrorKind::LoginRequired)?;
+        let (revocation, step) = revocation.drop_answer(client, now, event)?;
+        self.stage = Stage::Revoking(revocation);
+        Ok(step)
     }
 
     /// Fetches the keys that the answer will need: a code is good once.

@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use gatepass::Error;
 use gatepass::flow::{Event, Flow, ProofUse, Step};
 use gatepass::http::{HttpRequest, Method, Purpose, Unreachable};
-use gatepass::jose::KeyName;
 use gatepass::jose::rust_crypto::{self, PrivateKey};
+use gatepass::jose::{KeyName, SigningRequest};
 use gatepass::time::{Lifetime, Timestamp};
 
 use super::Idp;
@@ -208,6 +208,16 @@ impl Net {
         step
     }
 
+    /// What comes of a wish for a signature.
+    pub(crate) fn sign(&self, request: &SigningRequest) -> Event {
+        let mut keys = self.signing_keys.iter();
+        let key = keys.find(|(name, _)| *name == request.key());
+        match key.map(|(_, key)| key.sign(request, [9; 32])) {
+            Some(Ok(signature)) => Event::Signed(signature),
+            _ => Event::SignFailed,
+        }
+    }
+
     /// Steps a flow to its end.
     pub(crate) fn run<F>(
         &mut self,
@@ -230,16 +240,7 @@ impl Net {
                     self.remembered.push(proof);
                     Event::Remembered(self.replay_store)
                 }
-                Step::Sign(request) => {
-                    let key = self
-                        .signing_keys
-                        .iter()
-                        .find(|(name, _)| *name == request.key());
-                    match key.map(|(_, key)| key.sign(&request, [9; 32])) {
-                        Some(Ok(signature)) => Event::Signed(signature),
-                        _ => Event::SignFailed,
-                    }
-                }
+                Step::Sign(request) => self.sign(&request),
                 Step::Sleep(lifetime) => {
                     self.slept.push(lifetime);
                     self.now = self.now.after(lifetime);
