@@ -29,7 +29,7 @@ const WASM_PACK_VERSION = "0.15.1";
  * @typedef {object} SetupOptions
  * @property {boolean} [browser] also Chromium and chromedriver
  * @property {boolean} [lint] also rustfmt and clippy
- * @property {boolean} [python] also the providers in Python, where CI is set
+ * @property {boolean} [python] also the programs from Python's registry, where CI is set
  * @property {boolean} [programs] also the servers and browsers that some tests need, where CI is set
  *
  * @typedef {object} Tools
@@ -132,7 +132,7 @@ export async function setup({
   if (programs) await step("Programs for the tests", (it) => ensurePrograms(process.env, it));
 
   const interpreter = python
-    ? await step("Providers in Python", (it) => ensurePython(process.env, it))
+    ? await step("Programs in Python", (it) => ensurePython(process.env, it))
     : undefined;
   if (interpreter !== undefined) {
     env["GATEPASS_PYTHON"] = interpreter;
@@ -312,7 +312,8 @@ async function ensureNodeModules(it) {
  * @param {readonly string[]} args
  */
 async function runWithTools(command, args) {
-  const { env } = await setup();
+  // A test by its file may need what they bring.
+  const { env } = await setup({ python: true });
   const child = spawn(command, args, { env, stdio: "inherit" });
   const signals = /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"]);
   for (const signal of signals) process.on(signal, () => signal !== "SIGINT" && child.kill(signal));

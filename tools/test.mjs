@@ -36,7 +36,7 @@ const SHOWN_ON_FAILURE = 80;
  * @property {boolean} [built] needs dist/
  * @property {boolean} [browser] needs Chromium
  * @property {boolean} [programs] needs Redis, nginx, a keyring, Firefox or WebKitGTK
- * @property {boolean} [python] uses the providers in Python
+ * @property {boolean} [python] uses programs from Python's registry
  * @property {boolean} [onlyByName] does not run when no suite is named
  * @property {(tools: import("./setup.mjs").Tools) => Command[]} commands run one after the other, until one fails
  *

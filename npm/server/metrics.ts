@@ -48,8 +48,9 @@ export class Metrics {
     this.#decisions.observe(milliseconds / 1000);
   }
 
-  proxied(status: number): void {
-    add(this.#proxied, `${Math.floor(status / 100)}xx`);
+  /** Whoever left without an answer counts for nothing. */
+  proxied(status: number | undefined): void {
+    if (status !== undefined) add(this.#proxied, `${Math.floor(status / 100)}xx`);
   }
 
   /** An answer that another instance had got; the guard takes it for one of the provider. */

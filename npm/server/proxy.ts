@@ -3,6 +3,7 @@
 
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import type { ClientRequest, IncomingMessage, RequestOptions, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { pipeline } from "node:stream";
@@ -24,10 +25,19 @@ const OF_CONNECTION = new Set([
 const OWN = new Set(["content-length", "expect", "host"]);
 /**
  * What other proxies say, and what has some servers take a request for another one than was judged: for
- * another path, method or user.
+ * another path, host, method or user, or for one from elsewhere. CGI makes of `Proxy` the variable by
+ * which programs are told theirs.
  */
-const OF_PROXIES =
-  /^(?:forwarded|x-(?:auth-.+|forwarded(?:-.+)?|original-.+|real-ip|rewrite-url|script-name|http-method(?:-override)?|method-override))$/u;
+const OF_PROXIES = new RegExp(
+  `^(?:${[
+    ...["forwarded", "x-forward(?:ed)?(?:-.+)?", "x-original-.+", "x-rewrite-url", "x-script-name"],
+    ...["x-(?:http-)?method(?:-override)?", "x-(?:http-)?host(?:-override)?"],
+    ...["x-(?:url-)?scheme", "front-end-https", "proxy"],
+    ...["(?:.+-)?client-ip", "cf-connecting-ip(?:v6)?", "x-real-ip"],
+    ...["x-auth-.+", "(?:x-)?remote-.+"],
+  ].join("|")})$`,
+  "u",
+);
 /**
  * The names that all servers read alike. Those that make variables of headers take `_`, `.` or any other
  * character for `-`, and some take the path from `SCRIPT_NAME`.
@@ -86,19 +96,19 @@ export interface Forwarding {
 }
 
 export interface Proxy {
-  /** Answers the status that the client was given. */
+  /** Answers the status that the client was given; nothing where it left before there was one. */
   forward(
     request: IncomingMessage,
     response: ServerResponse,
     forwarding: Forwarding,
-  ): Promise<number>;
+  ): Promise<number | undefined>;
   /** The same for a connection that is to change its protocol, such as to WebSocket. */
   upgrade(
     request: IncomingMessage,
     socket: Duplex,
     head: Buffer,
     forwarding: Forwarding,
-  ): Promise<number>;
+  ): Promise<number | undefined>;
   close(): void;
 }
 
@@ -106,6 +116,7 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
   const { protocol, hostname, port, host, pathname } = new URL(upstream);
   const isSecure = protocol === "https:";
   const agent = isSecure ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true });
+  endWhatSpeaksUnasked(agent);
   const send = isSecure ? httpsRequest : httpRequest;
   const base = pathname.replace(/\/$/u, "");
 
@@ -139,7 +150,7 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
   return {
     forward(request, response, forwarding) {
       // Whoever asked went away while it was decided.
-      if (response.destroyed) return Promise.resolve(GONE);
+      if (response.destroyed) return Promise.resolve(undefined);
       const { headers } = forwarding;
       // Where a body ends is said anew: as its length, or chunk by chunk.
       const length = request.headers["content-length"];
@@ -156,10 +167,17 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
         const refuse = (onward: ClientRequest, status: 408 | 502): void => {
           if (isOver) return;
           isOver = true;
+          stopUpload();
           onward.destroy();
-          if (response.headersSent || response.destroyed) response.destroy();
+          const isGone = response.destroyed;
+          if (response.headersSent || isGone) response.destroy();
           else response.writeHead(status, { "cache-control": "no-store" }).end();
-          resolve(status);
+          resolve(isGone ? undefined : status);
+        };
+        /** What is still to come of the body is thrown away: who is sending it may read nothing before. */
+        const stopUpload = (): void => {
+          request.unpipe();
+          request.resume();
         };
         const ask = (connections: HttpAgent | false): ClientRequest => {
           let isAnswered = false;
@@ -183,31 +201,44 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
             pipeline(answer, response, () => resolve(status));
           });
           // Whoever went away need not be served, at either end.
-          response.once("close", () => onward.destroy());
+          response.once("close", () => {
+            stopUpload();
+            onward.destroy();
+          });
           // Nobody asked for another protocol.
           onward.once("upgrade", (_, socket: Duplex) => {
             socket.destroy();
             fail();
           });
-          onward.once("error", () => {
+          onward.on("error", () => {
+            // The answer has an end of its own: it is whole, or breaks off.
+            if (isAnswered) return;
             // The upstream closed a connection that was kept just as it was used again.
-            const isStale = onward.reusedSocket && !isAnswered && !response.destroyed;
+            const isStale = onward.reusedSocket && !response.destroyed;
             if (isRepeatable && isStale && !isOver) ask(false).end();
             else fail();
           });
           return onward;
         };
-        const onward = ask(agent);
+        // Some upstreams have a body behind the head after all: it must not be the next one's answer.
+        const onward = ask(forwarded.method === "HEAD" ? false : agent);
         if (more.length === 0) {
           onward.end();
         } else {
-          pipeline(request, onward, () => {});
+          readToEnd(onward, () => {
+            stopUpload();
+            // There is an end to be read where nothing can be written; and if not, here is one.
+            const giveUp = (): void => void (response.headersSent || refuse(onward, 502));
+            setTimeout(giveUp, LAST_WORDS_MILLIS).unref();
+          });
+          endLate(request);
+          request.pipe(onward);
           watchUpload(request, response, onward, () => refuse(onward, 408));
         }
       });
     },
     upgrade(request, socket, head, forwarding) {
-      if (socket.destroyed) return Promise.resolve(GONE);
+      if (socket.destroyed) return Promise.resolve(undefined);
       // Two streams and a request listen to it.
       socket.setMaxListeners(0);
       const { headers } = forwarding;
@@ -230,10 +261,11 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
       };
       return new Promise((resolve) => {
         const fail = (): void => {
+          const isGone = socket.destroyed;
           onward.destroy();
           if (hasBegun) socket.destroy();
           else endSocket(socket, "HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\r\n");
-          resolve(502);
+          resolve(isGone ? undefined : 502);
         };
         // A connection of its own: it will carry something else.
         const onward = send({
@@ -283,6 +315,58 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
   };
 }
 
+/** A connection that is kept and over which something comes would give it to the next request. */
+function endWhatSpeaksUnasked(agent: HttpAgent): void {
+  const end = function (this: Duplex): void {
+    this.destroy();
+  };
+  const { keepSocketAlive, reuseSocket } = agent;
+  agent.keepSocketAlive = (socket) => {
+    socket.on("data", end);
+    return keepSocketAlive.call(agent, socket);
+  };
+  agent.reuseSocket = (socket, request) => {
+    socket.off("data", end);
+    reuseSocket.call(agent, socket, request);
+  };
+}
+
+/**
+ * Has a connection that takes no more of an upload be read to its end, because the answer may stand there:
+ * upstreams answer what is too long before they have read it, and hang up. Node would close it at once,
+ * so it is not told.
+ */
+function readToEnd(onward: ClientRequest, stop: () => void): void {
+  onward.once("socket", (socket: Socket) => {
+    const { _write: write, _writev: writev } = socket;
+    type Done = (error?: Error | null) => void;
+    const holdBack =
+      (done: Done): Done =>
+      (error) => {
+        const { code } = (error ?? {}) as NodeJS.ErrnoException;
+        if (code !== "EPIPE" && code !== "ECONNRESET") return done(error);
+        stop();
+      };
+    socket._write = (chunk, encoding, done) => write.call(socket, chunk, encoding, holdBack(done));
+    if (writev) socket._writev = (chunks, done) => writev.call(socket, chunks, holdBack(done));
+    onward.once("close", () => {
+      // The socket's class has its own.
+      Reflect.deleteProperty(socket, "_write");
+      Reflect.deleteProperty(socket, "_writev");
+    });
+  });
+}
+
+/** Has a connection that ends with its answer be read on for a moment: who is still sending may lose it else. */
+function endLate(request: IncomingMessage): void {
+  const { socket } = request;
+  socket.destroySoon = () => {
+    Reflect.deleteProperty(socket, "destroySoon");
+    if (request.complete) socket.destroySoon();
+    else endSocket(socket);
+  };
+}
+
 /** Ends an upload that stands still, unless it is the upstream that does not read. */
 function watchUpload(
   request: IncomingMessage,
@@ -314,11 +398,9 @@ function forwardedFor(origin: string): string[] {
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 /** For how long an upload may bring nothing, in milliseconds; twice as long at most. */
 const STILL_MILLIS = 60_000;
-/** What counts for a request whose client went away. */
-const GONE = 502;
 /** How long an upstream may take to become a WebSocket, in milliseconds: its client may have left. */
 const HANDSHAKE_MILLIS = 10_000;
-/** How long a client is given to read the last words, in milliseconds. */
+/** How long the last words of a connection may take to be read, in milliseconds. */
 const LAST_WORDS_MILLIS = 2000;
 
 /** Ends a connection: what its client still sends is thrown away, for a moment and no longer. */

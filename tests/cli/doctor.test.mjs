@@ -1,12 +1,13 @@
 // gatepass doctor: what it looks at, what it says of each fault, and what it never shows.
 
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createServer as createTlsServer } from "node:https";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
+import { makeCertificate } from "../support/certificate.mjs";
 import { makeFolder } from "../support/folder.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 
@@ -43,14 +44,7 @@ async function gone(t) {
 
 /** A server of https with a certificate that it signed itself. */
 async function selfSigned(t) {
-  const folder = makeFolder("certificate");
-  const [key, cert] = ["key.pem", "cert.pem"].map((name) => join(folder, name));
-  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  const name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
-  execFileSync("openssl", ["req", "-x509", ...curve, ...name, "-keyout", key, "-out", cert], {
-    stdio: "pipe",
-  });
-  const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) });
+  const server = createTlsServer(makeCertificate());
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.after(() => server.close());
   return `https://localhost:${server.address().port}`;

@@ -12,6 +12,7 @@ import { makeFolder } from "../support/folder.mjs";
 import { lacks } from "../support/needed.mjs";
 import { freePort } from "../support/port.mjs";
 import { authenticate, installProgram, listen, startProvider } from "../support/program.mjs";
+import { besidePython, lacksBesidePython } from "../support/python.mjs";
 import { lacksRedis, startRedis } from "../support/redis.mjs";
 
 let gatepass;
@@ -477,7 +478,7 @@ test("Traefik asks the service about each request (ForwardAuth)", async (t) => {
 });
 
 test("Envoy asks the service about each request (ext_authz)", async (t) => {
-  const missing = lacks("envoy");
+  const missing = lacksBesidePython("envoy");
   if (missing) return t.skip(missing);
   const { service, upstream, authorization } = await startBehind(t);
   const folder = makeFolder("envoy");
@@ -549,5 +550,5 @@ test("Envoy asks the service about each request (ext_authz)", async (t) => {
   const file = join(folder, "envoy.json");
   writeFileSync(file, JSON.stringify(config));
   const args = ["-c", file, "--use-dynamic-base-id", "--log-level", "off"];
-  await assertGuarded(await startProxy(t, "envoy", args, port), authorization);
+  await assertGuarded(await startProxy(t, besidePython("envoy"), args, port), authorization);
 });

@@ -4,14 +4,17 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
-import { request as httpRequest } from "node:http";
+import { createServer as createHttpServer, request as httpRequest } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 
+import { makeCertificate } from "../support/certificate.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 import { until } from "../support/until.mjs";
+import { listenRaw, sendRaw, startTeller, statuses } from "../support/upstream.mjs";
 
 let gatepass;
 before(() => {
@@ -313,44 +316,6 @@ test("S4-16 S2-16 routes ask for roles, one of several scopes, or permissions be
   }
 });
 
-/** A server that tells what came to it, read as strictly as HTTP/1.1 is written. */
-async function startTeller(t) {
-  const seen = [];
-  const { origin } = await listen(t, async (request, response) => {
-    const chunks = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const { method, url, headers } = request;
-    seen.push({ method, url, headers, body: Buffer.concat(chunks).toString() });
-    response.setHeader("content-length", 4).end("told");
-  });
-  return { origin, seen };
-}
-
-/** Sends bytes as they are, one piece after each answer; what comes back until nothing does. */
-const sendRaw = (origin, ...pieces) =>
-  new Promise((resolve, reject) => {
-    const { port } = new URL(origin);
-    const next = () => {
-      const piece = pieces.shift();
-      if (piece !== undefined) socket.write(piece, "latin1");
-    };
-    let received = "";
-    const socket = connect(Number(port), "127.0.0.1", next);
-    socket.setTimeout(10_000, () => socket.destroy());
-    socket.on("data", (data) => {
-      // Whatever else there is comes at once.
-      socket.setTimeout(200);
-      received += data.toString("latin1");
-      // Each answer here has a body of four bytes, and is there at once.
-      if (received.endsWith("told")) next();
-    });
-    socket.once("error", reject);
-    socket.once("close", () => resolve(received));
-  });
-
-/** The statuses of the answers in what came back. */
-const statuses = (received) => [...received.matchAll(/HTTP\/1\.1 (\d{3}) /gu)].map(([, it]) => it);
-
 test("a request that tears its length off is refused, and none comes through inside another", async (t) => {
   const teller = await startTeller(t);
   const { origin, authorization } = await guarded(t, teller.origin);
@@ -548,6 +513,86 @@ test("an upload that stands still ends, and no other", async (t) => {
   }
 });
 
+test("an upstream that answers an upload before it has read it, and hangs up, is heard", async (t) => {
+  const { key, cert, file } = makeCertificate();
+  const answer = (_request, response) =>
+    response.writeHead(413, { connection: "close" }).end("long");
+  const bytes = randomBytes(4_000_000);
+  for (const [protocol, server] of [
+    ["http", createHttpServer(answer)],
+    ["https", createTlsServer({ key, cert }, answer)],
+  ]) {
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    t.after(() => server.close());
+    const upstream = `${protocol}://localhost:${server.address().port}`;
+    const env = { NODE_EXTRA_CA_CERTS: file };
+    const args = ["--mode", "none", "--upstream", upstream];
+    const { origin } = await gatepass.serve(t, args, { env });
+    // One way or the other by chance, so often that chance has no say in it.
+    for (let time = 0; time < 20; time++) {
+      const connection = time % 2 === 0 ? "close" : "keep-alive";
+      const headers = { connection };
+      const request = httpRequest(origin, { method: "POST", agent: false, headers });
+      request.end(bytes);
+      const [response] = await once(request, "response");
+      assert.equal(response.statusCode, 413, `${protocol}, ${connection}`);
+      assert.equal(String(await response.toArray()), "long");
+      request.destroy();
+    }
+  }
+});
+
+test("what an upstream sends besides its answer is nobody's answer", async (t) => {
+  const FAKE = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfake";
+  const seen = [];
+  const { origin: upstream, held } = await listenRaw(t, (socket) => {
+    let hasAnswered = false;
+    socket.on("data", (data) => {
+      seen.push(String(data).split(" ", 2).join(" "));
+      // The body of an answer to HEAD, which is read when somebody else has asked.
+      if (hasAnswered) socket.write(FAKE);
+      hasAnswered = true;
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+      if (!String(data).startsWith("HEAD")) socket.write("true");
+    });
+  });
+  const { origin } = await gatepass.serve(t, ["--mode", "none", "--upstream", upstream]);
+  const ask = async (method) => (await fetch(origin, { method })).text();
+  assert.equal(await ask("HEAD"), "");
+  assert.equal(await ask("GET"), "true");
+  // A connection that is kept, and over which something comes that nobody asked for.
+  await until("one is kept", () => held.size === 1);
+  for (const socket of held) socket.write(FAKE);
+  await until("it ends", () => held.size === 0);
+  assert.equal(await ask("GET"), "true");
+  assert.deepEqual(seen, ["HEAD /", "GET /", "GET /"]);
+});
+
+test("who leaves before there is an answer counts for none of the upstream's", async (t) => {
+  const { origin: upstream, held } = await listenRaw(t, (socket) => {
+    socket.on("data", (data) => {
+      if (!String(data).includes("/silent")) socket.end("HTTP/1.1 204 No Content\r\n\r\n");
+    });
+  });
+  const args = ["--mode", "none", "--metrics", "--upstream", upstream];
+  const { origin } = await gatepass.serve(t, args);
+  for (const [method, more] of [
+    ["GET", ""],
+    ["HEAD", ""],
+    ["POST", "Content-Length: 9\r\n"],
+  ]) {
+    const socket = connect(Number(new URL(origin).port), "127.0.0.1");
+    socket.write(`${method} /silent HTTP/1.1\r\nHost: h\r\n${more}\r\n`);
+    await until("it is asked", () => held.size === 1);
+    socket.destroy();
+    await until("nobody is", () => held.size === 0);
+  }
+  assert.equal((await fetch(`${origin}/x`)).status, 204);
+  const metrics = await (await fetch(`${origin}/metrics`)).text();
+  const counted = metrics.match(/^gatepass_upstream_responses_total.*$/gmu);
+  assert.deepEqual(counted, ['gatepass_upstream_responses_total{class="2xx"} 1']);
+});
+
 test("an answer that breaks off in the middle is not followed by another head", async (t) => {
   const upstream = createServer((socket) => {
     socket.on("error", () => {});
@@ -700,6 +745,9 @@ test("what other proxies say, and what makes another request of one, ends at the
     ],
     ...["X-Real-IP", "X-Original-URL", "X-Original-Method", "X-Rewrite-URL", "X_Auth_Subject"],
     ...["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Script-Name"],
+    ...["X-Client-IP", "Client-IP", "True-Client-IP", "X-Cluster-Client-IP", "Fastly-Client-IP"],
+    ...["CF-Connecting-IP", "X-Forward-For", "X-Host", "X-HTTP-Host-Override", "Front-End-Https"],
+    ...["X-Scheme", "X-URL-Scheme", "Remote-User", "X-Remote-User", "Remote-Addr", "Proxy"],
     // Some servers take the path from it, and others any character for a dash.
     ...["SCRIPT_NAME", "X.Auth.Subject", "X-Auth.Roles", "X~Auth~Subject", "any_other"],
   ];

@@ -1,9 +1,12 @@
-// Providers in Python, each a process of its own on 127.0.0.1. The tools say in GATEPASS_PYTHON which
-// interpreter has them.
+// What Python's registry has: providers, each a process of its own on 127.0.0.1, and other programs. The
+// tools say in GATEPASS_PYTHON which interpreter has them.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 
+import { which } from "../../tools/lib/process.mjs";
 import { testFile } from "./installed.mjs";
 import { freePort } from "./port.mjs";
 
@@ -14,6 +17,20 @@ export const obstacle =
   python || process.env["CI"] === "true"
     ? false
     : "Python providers are not installed: CI=true npm run setup installs them";
+
+/** A program that stands beside that interpreter, or on PATH; nothing where it is nowhere. */
+export function besidePython(name) {
+  const beside = python ? join(dirname(python), name) : "";
+  return existsSync(beside) ? beside : which(name, process.env);
+}
+
+/** Why what needs such a program cannot run, or `false`. In CI it has to. */
+export function lacksBesidePython(name) {
+  if (besidePython(name)) return false;
+  const reason = `not installed: ${name}`;
+  if (process.env["CI"] !== "true") return reason;
+  throw new Error(`${reason}. In CI it has to be there: run this suite by npm test`);
+}
 
 /**
  * Starts a provider and waits until it answers.

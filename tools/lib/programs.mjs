@@ -16,6 +16,7 @@ const PROGRAMS = {
   firefox: ["firefox-esr"],
   "gnome-keyring-daemon": ["gnome-keyring"],
   nginx: ["nginx"],
+  php: ["php-cli"],
   "redis-cli": ["redis-server"],
   "redis-server": ["redis-server"],
   WebKitWebDriver: ["webkit2gtk-driver"],
