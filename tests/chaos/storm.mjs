@@ -235,8 +235,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
     }
     // What the network lost, now or the last time before, nobody could end.
     const isLost =
-      latest?.isLost ||
-      [...uses.values()].some((use) => use.round === counts.rounds && use.isLost);
+      latest?.isLost || [...uses.values()].some((use) => use.round === counts.rounds && use.isLost);
     if (!isLost) {
       await until("the tokens of before have ended", () => !opened.provider.isAlive(), 10);
     }
