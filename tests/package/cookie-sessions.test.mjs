@@ -627,6 +627,75 @@ test("a renewal that comes while the user signs out signs nobody in", async (t) 
   }
 });
 
+test("a renewal that was done while a sign-out asked whether the session lives ends with it", async (t) => {
+  const provider = await makeProvider();
+  const issued = [];
+  let isAsked;
+  let goOn;
+  let isHeld = false;
+  const sessions = await makeSessions(provider, {
+    refreshSkew: 3600,
+    fetch: async (url, init) => {
+      const answer = await provider.fetch(url, init);
+      if (url.endsWith("/token")) issued.push(await answer.clone().json());
+      return answer;
+    },
+    isEnded: async () => {
+      if (!isHeld) return false;
+      isHeld = false;
+      isAsked = true;
+      await new Promise((resolve) => (goOn = resolve));
+      return false;
+    },
+  });
+  const all = { provider, browser: makeCookieBrowser(APP, makeApp(sessions)) };
+  await signIn(all);
+  const old = new Map(all.browser.jar);
+  later(t, 200);
+  isHeld = true;
+  const leaving = all.browser.submit("/logout");
+  await until("somebody asks whether the session lives", () => isAsked);
+  const renewed = await all.browser.send("/token", { cookies: old });
+  assert.equal(renewed.status, 200);
+  goOn();
+  await leaving;
+  const ended = provider.requests
+    .filter(({ url }) => url.endsWith("/revoke"))
+    .map(({ init }) => new URLSearchParams(init.body).get("token"));
+  assert.ok(ended.includes(issued.at(-1).refresh_token));
+  const cookies = new Map(
+    renewed.headers.getSetCookie().map((line) => line.split(";")[0].split(/=(.*)/s).slice(0, 2)),
+  );
+  assert.equal((await all.browser.send("/me", { cookies })).status, 401);
+});
+
+test("sessions that are disposed of under a request take no other client along", async () => {
+  const provider = await makeProvider();
+  let goOn;
+  const held = new Promise((resolve) => (goOn = resolve));
+  let isAsked;
+  const sessions = await makeSessions(provider, {
+    fetch: async (url, init) => {
+      if (url.endsWith("/token")) {
+        isAsked = true;
+        await held;
+      }
+      return provider.fetch(url, init);
+    },
+  });
+  const { issuer, clientId, redirectUri, fetch } = provider;
+  const other = await backend.createClient({ issuer, clientId, redirectUri, fetch });
+  await other.handleCallback(provider.signInAt(await other.signInUrl()));
+  const all = { provider, browser: makeCookieBrowser(APP, makeApp(sessions)) };
+  const answer = signIn(all);
+  await until("the code is on its way", () => isAsked);
+  sessions.dispose();
+  goOn();
+  assert.ok((await answer).status >= 400);
+  assert.equal(other.state().signedIn, true);
+  assert.match(await other.accessToken(), /^eyJ/);
+});
+
 test("an answer that is slow brings nobody back who signed out meanwhile", async (t) => {
   const provider = await makeProvider();
   let isDone;

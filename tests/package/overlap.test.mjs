@@ -34,9 +34,14 @@ async function world(more = {}) {
   });
   const kept = new Map();
   const logins = new Map();
+  const slowly = { claim: 0 };
   const transactionStore = {
-    get: (key) => logins.get(key),
-    set: (key, text) => void logins.set(key, text),
+    get: async (key) => {
+      const text = logins.get(key);
+      await nap(slowly.claim);
+      return text;
+    },
+    set: async (key, text) => void logins.set(key, text),
   };
   const events = [];
   /** A page: its client, and how it is slowed down. */
@@ -100,7 +105,7 @@ async function world(more = {}) {
   const stored = () => [...kept.values()].filter((text) => text !== "");
   const become = (name) => void (subject = name);
   const tokensOf = ({ access_token, refresh_token }) => [refresh_token, access_token];
-  return { provider, page, events, revoked, stored, become, tokensOf };
+  return { provider, page, events, revoked, slowly, stored, become, tokensOf };
 }
 
 test("a look that is under way does not undo a sign-out, and what it would have brought back ends", async () => {
@@ -178,6 +183,63 @@ test("a sign-in whose code is being exchanged comes to nothing when its user sig
   for (const token of tokensOf(slow.brought)) assert.ok(revoked().includes(token));
   assert.deepEqual([client.state().signedIn, stored()], [false, []]);
   assert.deepEqual(events.slice(-1), ["A signed_out"]);
+});
+
+test("nor does one whose callback is only being looked up", async () => {
+  const { page, provider, slowly, stored, events } = await world();
+  const { client, signIn } = await page("A");
+  await signIn();
+  const asked = provider.count("/token");
+  const callback = provider.signInAt(await client.signInUrl({ prompt: "login" }));
+  slowly.claim = 60;
+  const again = codeOf(client.handleCallback(callback));
+  await nap(20);
+  slowly.claim = 0;
+  await client.signOutUrl();
+  assert.equal(await again, "login_required");
+  assert.equal(provider.count("/token"), asked);
+  assert.deepEqual([client.state().signedIn, stored()], [false, []]);
+  assert.deepEqual(events.slice(-1), ["A signed_out"]);
+});
+
+test("a sign-in that is begun because of a sign-out, or behind it, is not taken along", async () => {
+  const { page, provider } = await world();
+  const { client, signIn } = await page("A");
+  for (const begin of [
+    async () => {
+      let url;
+      const off = client.on("signed_out", () => (url = client.signInUrl()));
+      await client.signOutUrl();
+      off();
+      return url;
+    },
+    async () => {
+      const leaving = client.signOutUrl();
+      const url = await client.signInUrl();
+      await leaving;
+      return url;
+    },
+  ]) {
+    await signIn();
+    const callback = provider.signInAt(await begin());
+    assert.equal((await client.handleCallback(callback)).user.sub, "alice");
+  }
+});
+
+test("a client that is disposed of because of a sign-out ends its tokens, and takes no other along", async () => {
+  const { page, revoked } = await world();
+  const other = await createClient({
+    issuer: "https://as.example",
+    clientId: "other",
+    redirectUri: "https://app.example/callback",
+  });
+  const { client, signIn } = await page("A");
+  await signIn();
+  client.on("signed_out", () => client.dispose());
+  await client.signOutUrl();
+  assert.equal(revoked().length, 2);
+  assert.equal(other.state().signedIn, false);
+  other.dispose();
 });
 
 test("a code is sent once: keys that cannot be had come before it", async () => {
