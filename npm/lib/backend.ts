@@ -270,8 +270,10 @@ export interface BackendClient extends Client {
  * `unsupported_host`.
  */
 export async function createClient(options: BackendOptions): Promise<BackendClient> {
-  const { rest: clientAuth, key } = takeKey(options.clientAuth);
-  const { rest: requestObject, key: requestKey } = takeKey(options.requestObject);
+  // Options that are none at all are the core's to refuse.
+  const { clientAuth: auth, requestObject: object } = (options ?? {}) as Partial<BackendOptions>;
+  const { rest: clientAuth, key } = takeKey(auth);
+  const { rest: requestObject, key: requestKey } = takeKey(object);
   const given = {
     ...options,
     ...(clientAuth !== undefined && { clientAuth }),

@@ -667,9 +667,9 @@ type HeldClient = Pick<Held<ClientGlue, Core>, "core" | "use" | "isDisposed" | "
 /** A session in memory is gone with its instance: whoever was signed in is told. */
 function tellOfLoss(listeners: Listeners<ClientEvent>): () => void {
   let isSignedIn = false;
-  listeners.on("signed_in", () => (isSignedIn = true));
+  listeners.first("signed_in", () => (isSignedIn = true));
   for (const type of ["expired", "signed_out"] as const) {
-    listeners.on(type, () => (isSignedIn = false));
+    listeners.first(type, () => (isSignedIn = false));
   }
   return () => {
     if (!isSignedIn) return;
@@ -739,7 +739,7 @@ export class PageClient implements Client {
     if (tends) {
       const tending = keepTending(() => held.use((core) => core.tend()));
       for (const type of ["signed_in", "refreshed", "session_changed"] as const) {
-        listeners.on(type, tending.again);
+        listeners.first(type, tending.again);
       }
       tending.again();
       this.#tending = tending;
@@ -814,7 +814,9 @@ export class PageClient implements Client {
   async signInFedCm(options: FedCmOptions): Promise<SignedIn | null> {
     const { host, rest } = split(options, FOR_HOST);
     const { mediation, returnTo, signal, whenUnavailable } = host;
-    const request = await this.use((core) => core.fedCmRequest(toJson(rest)));
+    const [request, departures] = await this.use(
+      (core) => [core.fedCmRequest(toJson(rest)), core.departures()] as const,
+    );
     let token;
     try {
       token = await askBrowser(JSON.parse(request), {
@@ -833,7 +835,7 @@ export class PageClient implements Client {
       });
       return null;
     }
-    const completed = await this.use((core) => core.completeFedCm(request, token));
+    const completed = await this.use((core) => core.completeFedCm(request, token, departures));
     return JSON.parse(completed) as SignedIn;
   }
 
@@ -915,19 +917,21 @@ export class PageClient implements Client {
 
   async signOutUrl(options: SignOutOptions = {}): Promise<URL | null> {
     let disconnected: Promise<boolean> | undefined;
-    const stop = this.#tellOfSignOut();
+    let stop = (): void => {};
     const url = await this.use((core) => {
       const json = toJson(options);
+      stop = this.#tellOfSignOut(core);
       this.#callback = undefined;
       const connection = core.fedCmConnection();
       const signedOut = core.signOut(json);
-      if (connection !== undefined) {
+      // With options that make no sense it goes on.
+      if (connection !== undefined && core.user() === undefined) {
         const given = JSON.parse(connection) as Connection;
         disconnected = disconnect(options.revoke === false ? undefined : given);
       }
       return signedOut;
     })
-      .finally(stop)
+      .finally(() => stop())
       .finally(() => disconnected);
     if ((await disconnected) === false) this.#listeners.receive('{"type":"disconnect_failed"}');
     return url === undefined ? null : new URL(url);
@@ -946,17 +950,20 @@ export class PageClient implements Client {
 
   async handleFrontchannelLogout(url?: string | URL): Promise<boolean> {
     const current = url === undefined ? needPage().href : String(url);
-    const stop = this.#tellOfSignOut();
-    return this.use((core) => core.frontchannelLogout(current)).finally(stop);
+    let stop = (): void => {};
+    return this.use((core) => {
+      stop = this.#tellOfSignOut(core);
+      return core.frontchannelLogout(current);
+    }).finally(() => stop());
   }
 
   /** Has other tabs hear of a sign-out that begins now, as soon as the session has ended here. */
-  #tellOfSignOut(): () => void {
+  #tellOfSignOut(core: Core): () => void {
     const name = this.#name;
     if (name === undefined) return () => {};
-    const { subject } = this.state();
+    const { subject } = JSON.parse(core.state()) as ClientState;
     const note = { signedOutOf: name, ...(subject !== undefined && { subject }) };
-    return this.#listeners.on("signed_out", () => tell(note));
+    return this.#listeners.first("signed_out", () => tell(note));
   }
 
   state(): ClientState {

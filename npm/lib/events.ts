@@ -1,29 +1,53 @@
 // Tells listeners what the core reports.
 
+type Listener = (event: never) => void;
+
 /** Listeners by the type of event, and one for all. */
 export class Listeners<E extends { readonly type: string }> {
   readonly #all: ((event: E) => void) | undefined;
-  readonly #byType = new Map<string, Set<(event: never) => void>>();
+  readonly #first = new Map<string, Set<Listener>>();
+  readonly #byType = new Map<string, Set<Listener>>();
 
   constructor(all: ((event: E) => void) | undefined) {
     this.#all = all;
   }
 
   on<T extends E["type"]>(type: T, listener: (event: Extract<E, { type: T }>) => void): () => void {
-    const listeners = this.#byType.get(type) ?? new Set();
-    this.#byType.set(type, listeners);
-    listeners.add(listener);
-    return () => void listeners.delete(listener);
+    return add(this.#byType, type, listener);
+  }
+
+  /** A listener of our own: before those of the program, whatever they do. */
+  first<T extends E["type"]>(
+    type: T,
+    listener: (event: Extract<E, { type: T }>) => void,
+  ): () => void {
+    return add(this.#first, type, listener);
   }
 
   /** Takes an event as JSON text. */
   readonly receive = (text: string): void => {
     const event = JSON.parse(text) as E;
-    this.#all?.(event);
-    for (const listener of this.#byType.get(event.type) ?? []) listener(event as never);
+    const { type } = event;
+    for (const listener of this.#first.get(type) ?? []) listener(event as never);
+    const listeners = [...(this.#byType.get(type) ?? [])] as ((event: E) => void)[];
+    for (const listener of this.#all ? [this.#all, ...listeners] : listeners) {
+      try {
+        listener(event);
+      } catch {
+        // What one does wrong is no reason for the next one to hear nothing.
+      }
+    }
   };
 
+  /** Forgets those of the program. */
   clear(): void {
     this.#byType.clear();
   }
+}
+
+function add(listeners: Map<string, Set<Listener>>, type: string, listener: Listener): () => void {
+  const all = listeners.get(type) ?? new Set();
+  listeners.set(type, all);
+  all.add(listener);
+  return () => void all.delete(listener);
 }

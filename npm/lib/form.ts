@@ -1,5 +1,7 @@
 // A callback that was posted (OAuth 2.0 Form Post Response Mode), as servers receive it.
 
+import { GatepassError } from "./errors.js";
+
 /** The longest body that is read, in bytes; the core takes no longer one apart. */
 const MAX_BODY = 64 * 1024;
 
@@ -15,6 +17,21 @@ export function isRequest(value: unknown): value is Request {
  */
 export async function formOf(request: Request): Promise<string | undefined> {
   if (request.method !== "POST") return undefined;
+  try {
+    return await read(request);
+  } catch (cause) {
+    throw new GatepassError({
+      code: "request_invalid",
+      phase: "callback",
+      retryable: false,
+      at: "body",
+      hint: "The request's body could not be read: it was read before, or whoever sent it went away.",
+      cause,
+    });
+  }
+}
+
+async function read(request: Request): Promise<string> {
   const type = request.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
   if (type !== "application/x-www-form-urlencoded" || !request.body) return "";
   const decoder = new TextDecoder();

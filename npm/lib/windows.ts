@@ -1,6 +1,7 @@
 // The waiting page's half of a sign-in in a popup or a hidden frame. It takes a URL from the callback
 // page and trusts nothing of it: the core checks it as any callback.
 
+import { GatepassError } from "./errors.js";
 import type { ErrorCode } from "./errors.js";
 import { channelOf, stateOf } from "./relay.js";
 
@@ -106,7 +107,7 @@ function hear(
     const timer = setTimeout(() => settle.fail("window_timeout"), timeout * 1000);
     addEventListener("message", hearMessage);
     signal?.addEventListener("abort", abort);
-    const stop = begin(settle);
+    let stop = (): void => {};
     function end(settled: () => void): void {
       clearTimeout(timer);
       removeEventListener("message", hearMessage);
@@ -114,7 +115,24 @@ function hear(
       stop();
       settled();
     }
+    try {
+      stop = begin(settle);
+    } catch (cause) {
+      // A browser that refuses channels, as where the user blocks site data.
+      end(() => reject(refused(cause)));
+    }
     if (signal?.aborted) abort();
+  });
+}
+
+function refused(cause: unknown): GatepassError {
+  return new GatepassError({
+    code: "unsupported_host",
+    phase: "sign_in",
+    retryable: false,
+    at: "BroadcastChannel",
+    hint: "The browser gives this page no BroadcastChannel, as where the user blocks site data; sign in by a redirect.",
+    cause,
   });
 }
 

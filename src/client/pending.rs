@@ -163,11 +163,6 @@ impl PendingLogins {
         }
     }
 
-    /// Forgets the logins that began before this moment: whoever signed out then takes them along.
-    pub fn forget_before(&mut self, moment: Timestamp) {
-        self.waiting.retain(|login| login.started_at >= moment);
-    }
-
     /// The login that waits for this state.
     pub(super) fn find(&self, state: &str) -> Option<&PendingLogin> {
         self.waiting.iter().find(|login| ct_eq(&login.state, state))

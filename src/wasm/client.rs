@@ -1,6 +1,7 @@
 //! The client for JavaScript.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::rc::Rc;
 
 use js_sys::{Function, Promise};
@@ -16,7 +17,7 @@ use crate::http::Unreachable;
 use crate::http::json::{self, Object, Value};
 use crate::jose::{KeyName, TokenNames};
 use crate::secret::Secret;
-use crate::time::{Lifetime, Timestamp};
+use crate::time::Lifetime;
 use crate::wasm::drive::{ClientHost, Host};
 use crate::wasm::error::to_js;
 use crate::wasm::fetch::Deadline;
@@ -24,7 +25,7 @@ use crate::wasm::keep::{Change, FRESH, Found, Keep, Turn};
 use crate::wasm::keyring::{JsKeyring, Keyring};
 #[cfg(feature = "backend")]
 use crate::wasm::machine::Machine;
-use crate::wasm::share::{Shared, Turns, promise};
+use crate::wasm::share::{Shared, Turn as LoginsTurn, Turns, promise};
 use crate::wasm::store::{JsStore, Place};
 use crate::wasm::{MAX_OPTIONS, ambient, options};
 
@@ -155,12 +156,23 @@ impl JsClient {
         Ok(request.to_json())
     }
 
+    /// How often somebody signed out of this client.
+    pub fn departures(&self) -> u32 {
+        self.0.departures.get()
+    }
+
     /// Completes a sign-in from the token that the browser gave: as [`Self::complete`]. Without a
-    /// token its answer was none.
+    /// token its answer was none. It comes to nothing where somebody signed out since the browser was
+    /// asked: `departures` of then.
     #[wasm_bindgen(js_name = completeFedCm, unchecked_return_type = "Promise<string>")]
-    pub fn complete_fedcm(&self, request: String, token: Option<String>) -> Promise {
-        self.0
-            .completed(request.clone(), Came::FedCm(request, token))
+    pub fn complete_fedcm(
+        &self,
+        request: String,
+        token: Option<String>,
+        departures: u32,
+    ) -> Promise {
+        let came = Came::FedCm(request.clone(), token, departures);
+        self.0.completed(request, came)
     }
 
     /// Why the browser gave no token, by the name of its exception; a provider's own refusal comes
@@ -247,7 +259,7 @@ impl JsClient {
                     tried.renewal = true;
                     // Someone may have renewed it since the request was sent.
                     state.look().await.map_err(|error| to_js(&error))?;
-                    if state.has_token(&used) {
+                    if state.is_saving.get() || state.has_token(&used) {
                         JsFuture::from(state.refresh()).await?;
                     }
                     state.token_after(Ok(()))?
@@ -269,7 +281,7 @@ impl JsClient {
             let error = asked.as_ref().err().and_then(Error::details);
             if error.and_then(|details| details.error.as_deref()) == Some("invalid_token") {
                 // As an API's refusal: renewed once, unless someone has.
-                if state.has_token(&used) {
+                if state.is_saving.get() || state.has_token(&used) {
                     JsFuture::from(state.refresh()).await?;
                 }
                 asked = state.ask_userinfo().await;
@@ -301,7 +313,7 @@ impl JsClient {
         let begun = state.begin_sign_out(options_json);
         promise(async move {
             let url = match begun {
-                Ok((flow, change, moment)) => state.sign_out(flow, change, moment).await,
+                Ok((flow, change, logins)) => state.sign_out(flow, change, logins).await,
                 Err(error) => Err(error),
             };
             // EXPOSE: the page goes there.
@@ -327,17 +339,16 @@ impl JsClient {
     pub fn frontchannel_logout(&self, url: String) -> Promise {
         let state = Rc::clone(&self.0);
         promise(async move {
-            let moment = ambient::now().map_err(|error| to_js(&error))?;
             // Where the store cannot be read, what is known here counts.
             let _ = state.look().await;
             let is_over = state.client.borrow_mut().frontchannel_logout(&url);
             if is_over {
                 let change = state.keep.change();
-                state.leave();
+                let logins = state.leave();
                 // The key first, as for a sign-out.
                 state.told(state.keyring.forget().await);
                 state.save(change).await;
-                state.left(moment).await;
+                state.left(logins).await;
             }
             Ok(is_over.into())
         })
@@ -349,7 +360,6 @@ impl JsClient {
     pub fn signed_out_elsewhere(&self, subject: Option<String>) -> Promise {
         let state = Rc::clone(&self.0);
         promise(async move {
-            let moment = ambient::now().map_err(|error| to_js(&error))?;
             // Where the store cannot be read, what is known here counts.
             let is_known = matches!(state.look().await, Ok(Found::Known) | Err(_));
             let is_over = is_known
@@ -360,12 +370,12 @@ impl JsClient {
             if is_over {
                 let change = state.keep.change();
                 // The key that all tabs share ended there.
-                state.leave();
+                let logins = state.leave();
                 match state.keep.save_unless_changed(&state.client, change).await {
                     Ok(found) => state.tell(found),
                     Err(error) => state.store_failed(&error),
                 }
-                state.left(moment).await;
+                state.left(logins).await;
             }
             Ok(JsValue::UNDEFINED)
         })
@@ -478,9 +488,27 @@ impl State {
             client.config().dpop.is_some() && client.dpop_key().is_none()
         };
         if is_missing {
-            let (key, public) = self.keyring.take().await?;
-            let names = TokenNames::new(ambient::random_key()?);
-            let public = DpopKey::new(&public, names)?;
+            self.look_for_key().await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the key that there is now: another tab may have ended the one that is known. Until it
+    /// is there, what is under way goes on with that one.
+    async fn look_for_key(&self) -> Result<(), Error> {
+        if self.client.borrow().config().dpop.is_none() {
+            return Ok(());
+        }
+        let (key, public) = self.keyring.take().await?;
+        let names = TokenNames::new(ambient::random_key()?);
+        let public = DpopKey::new(&public, names)?;
+        let is_known = {
+            let client = self.client.borrow();
+            let known = client.dpop_key();
+            known.is_some_and(|known| known.thumbprint() == public.thumbprint())
+        };
+        // The same one goes on, with what servers want to see in its proofs.
+        if !is_known {
             self.host.signing_keys.keep(KeyName::DpopProof, key);
             self.client.borrow_mut().set_dpop_key(Some(public));
         }
@@ -499,8 +527,7 @@ impl State {
             }
             _ => return Ok(found),
         }
-        self.client.borrow_mut().set_dpop_key(None);
-        self.need_key().await?;
+        self.look_for_key().await?;
         if self.client.borrow().holds_session_key() {
             return Ok(found);
         }
@@ -544,8 +571,7 @@ impl State {
     async fn sign_in(&self, options: SignInOptions) -> Result<String, Error> {
         let timeout = options.timeout.whole_seconds();
         if self.client.borrow().session().is_none() {
-            // Another tab may have ended the key.
-            self.client.borrow_mut().set_dpop_key(None);
+            self.look_for_key().await?;
         }
         self.need_key().await?;
         let mut flow = SignIn::new(options, ambient::entropy()?);
@@ -583,11 +609,14 @@ impl State {
     }
 
     async fn complete(&self, came: Came) -> Result<String, Error> {
-        let departures = self.departures.get();
+        let departures = match &came {
+            Came::Callback(..) => self.departures.get(),
+            Came::FedCm(.., departures) => *departures,
+        };
         self.need_key().await?;
         let mut flow = match came {
             Came::Callback(url, form) => self.claim(&url, form.as_deref()).await?,
-            Came::FedCm(request, token) => {
+            Came::FedCm(request, token, _) => {
                 let token = token.ok_or_else(|| {
                     Error::new(ErrorKind::ResponseMalformed, "token").during(Phase::IdToken)
                 })?;
@@ -646,31 +675,38 @@ impl State {
         flow
     }
 
-    fn begin_sign_out(&self, options_json: &str) -> Result<(SignOut, Change, Timestamp), Error> {
+    #[allow(clippy::type_complexity)]
+    fn begin_sign_out(
+        &self,
+        options_json: &str,
+    ) -> Result<(SignOut, Change, impl Future<Output = LoginsTurn> + use<>), Error> {
         let options = json::read_object(options_json.as_bytes(), MAX_OPTIONS)
             .map_err(|_| Error::new(ErrorKind::ConfigInvalid, "options"))?;
         let options = SignOutOptions::from_options(&options)?;
         #[cfg(feature = "backend")]
         self.need_seed()?;
-        let moment = ambient::now()?;
         let flow = SignOut::new(&mut self.client.borrow_mut(), options, ambient::entropy()?);
         let change = self.keep.change();
-        self.leave();
-        Ok((flow, change, moment))
+        let logins = self.leave();
+        Ok((flow, change, logins))
     }
 
-    /// Forgets what belonged to the session that just ended.
-    fn leave(&self) {
+    /// Forgets what belonged to the session that just ended; the turn is that of the sign-ins that wait.
+    fn leave(&self) -> impl Future<Output = LoginsTurn> + use<> {
         self.client.borrow_mut().set_dpop_key(None);
         self.completion.clear();
         let departures = self.departures.get();
         self.departures.set(departures.wrapping_add(1));
+        self.logins_turns.take()
     }
 
-    /// Forgets the sign-ins of before, and tells of the sign-out: whoever signs in because of it begins
-    /// anew.
-    async fn left(&self, moment: Timestamp) {
-        self.told(self.forget_logins(moment).await);
+    /// Forgets the sign-ins that waited in this tab, which belonged to whoever just left, and tells of
+    /// the sign-out: whoever signs in because of it begins anew.
+    async fn left(&self, logins: impl Future<Output = LoginsTurn>) {
+        let turn = logins.await;
+        let nothing = PendingLogins::default();
+        self.told(self.save_logins(&nothing).await);
+        drop(turn);
         self.host.emit(Object::new().with("type", "signed_out"));
     }
 
@@ -678,7 +714,7 @@ impl State {
         &self,
         mut flow: SignOut,
         change: Change,
-        moment: Timestamp,
+        logins: impl Future<Output = LoginsTurn>,
     ) -> Result<Option<Secret<String>>, Error> {
         // Also where the provider cannot be reached, and before it is asked. The key first: who hears
         // that the session is gone finds no key of it.
@@ -687,7 +723,7 @@ impl State {
         // end.
         let other = |session: &_| flow.take(session);
         self.told(self.keep.save_over(&self.client, change, other).await);
-        self.left(moment).await;
+        self.left(logins).await;
         let revokes = flow.revokes();
         let signed_out = self.host.run(&self.client, &mut flow).await?;
         self.told_revoked(signed_out.revocation_failure);
@@ -720,14 +756,6 @@ impl State {
         let returned = logouts.take(url, &self.client.borrow(), ambient::now()?);
         self.logouts.write(&logouts.to_json()).await?;
         returned
-    }
-
-    /// Sign-ins that wait in this tab belong to whoever just left.
-    async fn forget_logins(&self, moment: Timestamp) -> Result<(), Error> {
-        let _turn = self.logins_turns.take().await;
-        let mut logins = self.load_logins().await.unwrap_or_default();
-        logins.forget_before(moment);
-        self.save_logins(&logins).await
     }
 
     async fn give_back(&self, flow: &Completion) -> Result<(), Error> {
@@ -977,8 +1005,9 @@ impl State {
 enum Came {
     /// The URL of a callback, and the form that was posted there.
     Callback(String, Option<String>),
-    /// The request that the browser got, and the token that it gave (FedCM).
-    FedCm(String, Option<String>),
+    /// The request that the browser got, the token that it gave (FedCM), and how often somebody had
+    /// signed out when it was asked.
+    FedCm(String, Option<String>, u32),
 }
 
 /// What was tried for one request so far.

@@ -69,15 +69,19 @@ pub(super) struct Turns(RefCell<Option<Promise>>);
 pub(super) struct Turn(Option<Function>);
 
 impl Turns {
-    pub(super) async fn take(&self) -> Turn {
+    /// A place in the queue at once, and the turn when it comes.
+    pub(super) fn take(&self) -> impl Future<Output = Turn> + use<> {
         let mut done = None;
         let mine = Promise::new(&mut |resolve, _| done = Some(resolve));
         let before = self.0.replace(Some(mine));
-        if let Some(before) = before {
-            // It is resolved by its turn's drop and never rejected.
-            let _ = JsFuture::from(before).await;
+        let turn = Turn(done);
+        async move {
+            if let Some(before) = before {
+                // It is resolved by its turn's drop and never rejected.
+                let _ = JsFuture::from(before).await;
+            }
+            turn
         }
-        Turn(done)
     }
 }
 

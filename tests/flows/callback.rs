@@ -564,20 +564,6 @@ fn a_code_is_not_sent_before_the_keys_are_there() {
 }
 
 #[test]
-fn who_signs_out_takes_along_the_logins_of_before_and_no_later_ones() {
-    let mut world = World::new();
-    let before = world.begin().unwrap();
-    world.net.pass(1);
-    let moment = world.net.now;
-    let after = world.begin().unwrap();
-    world.logins.forget_before(moment);
-    let callback = world.agree(&before);
-    assert_eq!(code(world.finish(&callback)), "state_mismatch");
-    let callback = world.agree(&after);
-    assert_eq!(code(world.finish(&callback)), "accepted");
-}
-
-#[test]
 fn a_code_that_was_used_up_is_not_tried_again() {
     let mut world = World::new();
     world.sign_in().unwrap();

@@ -26,6 +26,37 @@ const json = (body, status = 200) =>
     headers: { "content-type": "application/json" },
   });
 
+test("a request whose body cannot be read, and options that are none, are refused by name", async () => {
+  const client = await backend.createClient({
+    issuer: ISSUER,
+    clientId: "web",
+    redirectUri: "https://app.example/callback",
+    responseMode: "form_post",
+  });
+  const post = (body) =>
+    new Request("https://app.example/callback", {
+      ...{ method: "POST", body, duplex: "half" },
+      headers: { "content-type": "application/x-www-form-urlencoded" },
+    });
+  const used = post("code=x&state=y");
+  await used.text();
+  const gone = post(
+    new ReadableStream({ pull: (stream) => stream.error(new TypeError("terminated")) }),
+  );
+  for (const request of [used, gone]) {
+    await assert.rejects(client.handleCallback(request), {
+      name: "GatepassError",
+      code: "request_invalid",
+      at: "body",
+    });
+  }
+  client.dispose();
+  for (const none of [undefined, null]) {
+    await assert.rejects(backend.createClient(none), { code: "config_invalid" });
+    await assert.rejects(page.createClient(none), { code: "config_invalid" });
+  }
+});
+
 /** A provider that issues one token after the other, and what it was asked. */
 function makeProvider(answer = () => undefined) {
   const asked = [];

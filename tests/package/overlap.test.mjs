@@ -45,8 +45,8 @@ async function world(more = {}) {
   };
   const events = [];
   /** A page: its client, and how it is slowed down. */
-  const page = async (name) => {
-    const slow = { look: 0, token: undefined, brought: undefined };
+  const page = async (name, options = {}) => {
+    const slow = { look: 0, write: 0, token: undefined, brought: undefined };
     const isThere = (key, expected) =>
       expected === undefined || (kept.get(key) ?? null) === (expected || null);
     const store = {
@@ -55,7 +55,10 @@ async function world(more = {}) {
         await nap(slow.look);
         return text;
       },
-      set: async (key, text, expected) => isThere(key, expected) && void kept.set(key, text),
+      set: async (key, text, expected) => {
+        await nap(slow.write);
+        return isThere(key, expected) && void kept.set(key, text);
+      },
       remove: async (key, expected) => isThere(key, expected) && void kept.delete(key),
     };
     const client = await createClient({
@@ -64,7 +67,13 @@ async function world(more = {}) {
       redirectUri: provider.redirectUri,
       store,
       transactionStore,
-      fetch: async (url, init) => {
+      allowedOrigins: "https://api.example",
+      ...options,
+      fetch: async (input, init) => {
+        const url = typeof input === "string" ? input : input.url;
+        if (slow.api && url.startsWith("https://api.example/")) {
+          return slow.api(input.headers.get("authorization").split(" ")[1]);
+        }
         const isHeld = url.endsWith("/token");
         if (isHeld) await slow.request?.();
         const answer = await provider.fetch(url, init);
@@ -202,6 +211,31 @@ test("nor does one whose callback is only being looked up", async () => {
   assert.deepEqual(events.slice(-1), ["A signed_out"]);
 });
 
+test("nor does one for which the browser still asks its user (FedCM)", async (t) => {
+  const { page, stored, events } = await world();
+  const { client, signIn } = await page("A");
+  await signIn();
+  let give;
+  const credentials = {
+    get: () => new Promise((resolve) => (give = () => resolve({ token: "whatever" }))),
+    preventSilentAccess: async () => {},
+  };
+  const { navigator } = globalThis;
+  t.after(() => {
+    Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
+    delete globalThis.IdentityCredential;
+  });
+  Object.defineProperty(globalThis, "navigator", { value: { credentials }, configurable: true });
+  globalThis.IdentityCredential = class {};
+  const again = codeOf(client.signInFedCm({ configUrl: "https://as.example/fedcm.json" }));
+  await until("the browser asks", () => give);
+  await client.signOutUrl();
+  give();
+  assert.equal(await again, "login_required");
+  assert.deepEqual([client.state().signedIn, stored()], [false, []]);
+  assert.deepEqual(events.slice(-1), ["A signed_out"]);
+});
+
 test("a sign-in that is begun because of a sign-out, or behind it, is not taken along", async () => {
   const { page, provider } = await world();
   const { client, signIn } = await page("A");
@@ -224,6 +258,57 @@ test("a sign-in that is begun because of a sign-out, or behind it, is not taken 
     const callback = provider.signInAt(await begin());
     assert.equal((await client.handleCallback(callback)).user.sub, "alice");
   }
+});
+
+test("a renewed access token goes to nobody before it is stored", async () => {
+  const { page, stored } = await world({ expiresIn: 300 });
+  const a = await page("A");
+  await a.signIn();
+  const old = await a.client.accessToken();
+  const goOn = a.holdTokens();
+  const renewed = a.client.refresh();
+  await a.asked();
+  const sent = [];
+  a.slow.api = (token) => {
+    sent.push([token === old, stored().some((text) => text.includes(token))]);
+    if (token !== old) return new Response("fine");
+    // The provider's answer comes while this page looks whether somebody has renewed the session.
+    a.slow.look = 60;
+    a.slow.write = 60;
+    setTimeout(goOn, 20);
+    const headers = { "www-authenticate": 'Bearer error="invalid_token"' };
+    return new Response("", { status: 401, headers });
+  };
+  assert.equal((await a.client.fetch("https://api.example/x")).status, 200);
+  await renewed;
+  assert.deepEqual(sent, [
+    [true, true],
+    [false, true],
+  ]);
+});
+
+test("a sign-in that begins while another one is completed leaves it its key", async () => {
+  const { page, provider } = await world({ dpop: {} });
+  const { client, holdTokens, asked } = await page("A", { dpop: true });
+  const callback = provider.signInAt(await client.signInUrl());
+  const goOn = holdTokens();
+  const signedIn = client.handleCallback(callback);
+  await asked();
+  const { exportKey } = crypto.subtle;
+  crypto.subtle.exportKey = async (...key) => {
+    await nap(20);
+    return exportKey.apply(crypto.subtle, key);
+  };
+  try {
+    const next = client.signInUrl();
+    await nap(5);
+    goOn();
+    assert.equal((await signedIn).user.sub, "alice");
+    await next;
+  } finally {
+    delete crypto.subtle.exportKey;
+  }
+  await client.refresh();
 });
 
 test("a client that is disposed of because of a sign-out ends its tokens, and takes no other along", async () => {

@@ -479,10 +479,35 @@ test("a page that hears late of a sign-out leaves the session alone that was sto
       frozen = undefined;
       await first.signOutUrl();
       await new Promise((resolve) => setTimeout(resolve, 50));
-      return [...went, second.state().signedIn];
+      const heard = [second.state().signedIn];
+      // Whatever the program's own listeners do, and whenever it disposes of the client.
+      for (const [how, leave] of [
+        [{ onEvent: () => { throw new Error("mine"); } }, (client) => client.signOutUrl()],
+        [{}, (client) => {
+          client.on("signed_out", () => client.dispose());
+          return client.signOutUrl();
+        }],
+        [{}, (client) => {
+          const leaving = client.signOutUrl();
+          client.dispose();
+          return leaving;
+        }],
+      ]) {
+        // Each with a store of its own, so that it hears by the note alone.
+        const [leaving, staying] = [
+          await make({ ...quiet, ...how, store: "memory" }),
+          await make({ ...quiet, store: "memory" }),
+        ];
+        await signIn(leaving);
+        await signIn(staying);
+        await leave(leaving);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        heard.push(staying.state().signedIn);
+      }
+      return [...went, ...heard];
     `,
   );
-  assert.deepEqual(result, [true, "no error", 1, false]);
+  assert.deepEqual(result, [true, "no error", 1, false, false, false, false]);
 });
 
 /** A fetch that keeps the answer to a renewal until it is told to go on. */
