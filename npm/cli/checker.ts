@@ -101,6 +101,11 @@ export function routesOf(configuration: Configuration): readonly Route[] | undef
     const unknown = Object.keys(need).find((name) => !NEEDS.includes(name));
     if (typeof path !== "string" || !path.startsWith("/")) {
       complain(["routes", at, "path"], "a route needs a path that begins with /.");
+    } else if (NEVER_MET.test(path)) {
+      complain(
+        ["routes", at, "path"],
+        "no request has this path: write it decoded, and without ?, #, \\, //, ** and dot segments.",
+      );
     } else if (methods !== undefined && !isTextList(methods)) {
       complain(["routes", at, "methods"], "methods must be a list of texts.");
     } else if (typeof required !== "boolean") {
@@ -116,6 +121,9 @@ export function routesOf(configuration: Configuration): readonly Route[] | undef
     return [];
   });
 }
+
+/** What stands in no path as rules are compared with it: such a rule would keep nobody out. */
+const NEVER_MET = /[?#\\]|%[\da-f]{2}|\/\/|\*\*|\/\.{1,2}(?:\/|$)/iu;
 
 /** The members of a route that say what a token must be good for. */
 export const NEEDS: readonly string[] = [

@@ -137,7 +137,14 @@ export const serve: Command = {
 
     const host = configuration.text("host") ?? fallbackOf("host");
     const wanted = configuration.integer("port") ?? fallbackOf("port");
-    const port = await listen(service, host, wanted);
+    let port: number;
+    try {
+      port = await listen(service, host, wanted);
+    } catch (error) {
+      // What shares the answers would keep the process.
+      redis.close();
+      throw error;
+    }
     // Whatever the level is: whoever starts it waits for this.
     makeLog(
       "INFO",

@@ -280,6 +280,7 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
             return fail();
           }
           onward.setTimeout(0);
+          (upstreamSocket as Socket).setMaxListeners(0);
           const changing = { status: 101, reason: "Switching Protocols" };
           begin(answer, changing, ["Connection", "Upgrade", "Upgrade", "websocket"]);
           for (const one of [socket, upstreamSocket]) {

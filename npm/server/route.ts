@@ -47,9 +47,10 @@ export function makeRouter(routes: readonly Route[]): Router {
   };
   return (method, path) => {
     const route = find(method, path);
-    if (route === undefined || !path.includes(";")) return route;
-    // Here the one behind counts too: `/secret;.png` is not what `/*.png` is about.
-    const cut = find(method, path.replace(/;[^/]*/gu, ""));
+    if (route === undefined || !/[;?#]/u.test(path)) return route;
+    // Here the one behind counts too: `/secret;.png` is not what `/*.png` is about. Some servers decode
+    // what begins a query before they look for one.
+    const cut = find(method, path.replace(/[?#].*$/su, "").replace(/;[^/]*/gu, ""));
     return cut && both(route, cut);
   };
 }
@@ -57,7 +58,13 @@ export function makeRouter(routes: readonly Route[]): Router {
 const isFor = ({ methods }: Route, method: string): boolean => methods?.includes(method) ?? true;
 
 /** Without capital letters, also for servers that compare as if all were some. */
-const fold = (path: string): string => path.toUpperCase().toLowerCase();
+const fold = (path: string): string =>
+  /^[\x20-\x7e]*$/u.test(path)
+    ? path.toLowerCase()
+    : // Each letter by itself: some are another one beside others, and one becomes two.
+      Array.from(path, (letter) => letter.toUpperCase().toLowerCase())
+        .join("")
+        .replace(/i\u0307/gu, "i");
 
 /** The members of a need of which one is enough. */
 const ONE_OF: readonly string[] = ["anyScopes", "anyRoles", "anyPermissions", "acr"];

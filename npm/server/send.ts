@@ -35,7 +35,11 @@ export function makeSender(): Sender {
     };
     return new Promise((resolve, reject) => {
       let request: ClientRequest;
-      const abort = (): void => void request.destroy(new Error("aborted"));
+      const abort = (): void => {
+        const cause = new Error("aborted");
+        request.destroy(cause);
+        fail(cause);
+      };
       const done = (): void => signal?.removeEventListener("abort", abort);
       const fail = (cause: Error): void => {
         done();
@@ -58,6 +62,11 @@ export function makeSender(): Sender {
             done();
             resolve(new Answer(response.statusCode ?? 0, response.headers, Buffer.concat(chunks)));
           });
+        });
+        // Nobody asked for another protocol; Node tells of it in no other way.
+        request.once("upgrade", (_, socket) => {
+          socket.destroy();
+          fail(new Error("another protocol"));
         });
         request.once("error", (cause) => {
           // The other end closed a connection that was kept just as it was used again. A guard's

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { before, test } from "node:test";
@@ -188,6 +189,42 @@ test("S4-16 of two routes that a request could be about both hold, and what has 
   const users = [{ path: "/Users/*", need: { scopes: "users" } }, { path: "/*" }];
   assert.deepEqual(find(users, "GET", "/Users/1"), { required: true, scopes: "users" });
   assert.deepEqual(find(users, "GET", "/users/1"), { required: true, scopes: ["users"] });
+  // Letters that some servers take for others, and what some take for the begin of a query.
+  const open = of({});
+  for (const path of ["/adm\u0130n/x", "/adm\u0131n/x", "/admin/x?y", "/Admin/x#y", "/admin/#"]) {
+    assert.deepEqual(find(open, "GET", path)?.roles, ["admin"], path);
+  }
+  assert.deepEqual(find([{ path: "/tags/*" }], "GET", "/tags/C#"), { required: true });
+});
+
+test("a provider that answers with another protocol, once, is asked again", async (t) => {
+  const { makeSender } = await load("server/send.js");
+  let isOdd = true;
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () =>
+      socket.end(
+        isOdd
+          ? "HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+          : "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+      ),
+    );
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const sender = makeSender();
+  t.after(() => {
+    sender.close();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${server.address().port}/`;
+  await assert.rejects(sender.fetch(url), TypeError);
+  isOdd = false;
+  assert.equal((await sender.fetch(url)).status, 200);
+  // Whoever gives up hears of it at once.
+  const gone = new AbortController();
+  const asked = sender.fetch(url, { signal: gone.signal });
+  gone.abort();
+  await assert.rejects(asked, TypeError);
 });
 
 /** How often something looks into a text: whatever compares with it can do so in no other way. */
