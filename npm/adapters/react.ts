@@ -29,7 +29,10 @@ export type Session =
       readonly user: IdClaims | null;
       readonly error?: never;
     }
-  /** The client could not be made or the callback not be handled; `error` says why. */
+  /**
+   * The client could not be made or the callback not be handled; `error` says why. `signIn`, `signOut`
+   * and {@link useFetch} work all the same, and make anew a client that could not be made.
+   */
   | { readonly status: "failed"; readonly user: null; readonly error: unknown };
 
 /** The session, and what can be done with it. */
@@ -45,8 +48,8 @@ export type Auth = Session & {
 /** What {@link GatepassProvider} is given. Only what the first render gives counts. */
 export interface GatepassProviderProps {
   /**
-   * Makes the client, in the browser, once: `() => createClient({ ... })`. A client of yours works as
-   * well, and is not disposed of here.
+   * Makes the client, in the browser, once: `() => createClient({ ... })`; again only after it failed,
+   * when the client is needed. A client of yours works as well, and is not disposed of here.
    */
   readonly client: Client | (() => Client | Promise<Client>);
   /**
@@ -63,7 +66,14 @@ export interface GatepassProviderProps {
 const LOADING: Session = { status: "loading", user: null };
 
 /** What changes the session. */
-const CHANGES = ["signed_in", "refreshed", "session_changed", "signed_out", "session_discarded"];
+const CHANGES = [
+  "signed_in",
+  "refreshed",
+  "session_changed",
+  "expired",
+  "signed_out",
+  "session_discarded",
+] as const;
 
 /** The session outside of React, which renders, throws away and mounts again as it likes. */
 class SessionStore {
@@ -77,9 +87,16 @@ class SessionStore {
     this.#props = props;
   }
 
-  /** Makes the client, once; only effects and handlers come here, so no server does. */
+  /**
+   * Makes the client, once, and waits for the callback; only effects and handlers come here, so no
+   * server does.
+   */
   readonly make = (): Promise<Client> => {
-    this.#making ??= this.#begin();
+    this.#making ??= this.#begin().catch((error: unknown) => {
+      // Whoever needs the client next tries again.
+      this.#making = undefined;
+      throw error;
+    });
     return this.#making;
   };
 
@@ -91,22 +108,28 @@ class SessionStore {
   readonly session = (): Session => this.#session;
 
   async #begin(): Promise<Client> {
-    const { client: source, isCallback, onSignedIn } = this.#props;
+    const { client: source, isCallback } = this.#props;
     try {
       const client = await (typeof source === "function" ? source() : source);
-      this.client = client;
       for (const type of CHANGES) client.on(type as "refreshed", () => this.#look(client));
-      if (isCallback?.()) {
-        const signedIn = await client.handleCallback();
-        this.#look(client);
-        onSignedIn?.(signedIn);
-      } else {
-        this.#look(client);
-      }
+      this.client = client;
+      if (isCallback?.()) await this.#complete(client);
+      else this.#look(client);
       return client;
     } catch (error) {
       this.#tell({ status: "failed", user: null, error });
       throw error;
+    }
+  }
+
+  /** A callback that fails is part of the session, and no reason not to sign in again. */
+  async #complete(client: Client): Promise<void> {
+    try {
+      const signedIn = await client.handleCallback();
+      this.#look(client);
+      this.#props.onSignedIn?.(signedIn);
+    } catch (error) {
+      this.#tell({ status: "failed", user: null, error });
     }
   }
 

@@ -62,6 +62,9 @@ export interface WorkerSession {
    * Completes a sign-in on the callback page; the worker redeems the code. The page's URL is cleaned
    * first.
    *
+   * Handling the same callback twice gives the same result. After a rejection that is `retryable`
+   * it can be called again.
+   *
    * Where the browser ended the worker while the user was at the provider, nobody knows the sign-in
    * any more; then it is begun again, once, and the provider usually answers without asking. The
    * promise stays open then, because the page goes.
@@ -79,7 +82,10 @@ export interface WorkerSession {
    * providers ask the user then.
    */
   signOut(options?: SignOutOptions): Promise<void>;
-  /** Checks, on the page `postLogoutRedirectUri`, the return from the provider, and cleans its URL. */
+  /**
+   * Checks, on the page `postLogoutRedirectUri`, the return from the provider, and cleans its URL.
+   * After a rejection that is `retryable` it can be called again.
+   */
   handleSignOutCallback(url?: string | URL): Promise<SignedOut>;
   /** Listens to one type of event; call the result to stop. */
   on<T extends SessionEvent["type"]>(
@@ -185,8 +191,9 @@ export function keepSession(
       store: "memory",
       transactionStore: inMemory(),
       onEvent: (event) => {
-        options.onEvent?.(event);
+        // Before the program is told, which may throw: pages are to hear of it in any case.
         if (event.type !== "request" && event.type !== "checked") void tell(event);
+        options.onEvent?.(event);
       },
     }).catch((cause: unknown) => {
       making = undefined;
@@ -367,6 +374,8 @@ interface UnderWay {
   readonly again: boolean;
 }
 
+const isRetryable = (error: unknown): boolean => error instanceof GatepassError && error.retryable;
+
 type AnyListener = (event: never) => void;
 
 class PageSession implements WorkerSession {
@@ -377,6 +386,11 @@ class PageSession implements WorkerSession {
   #life: string | undefined;
   #signedIn = false;
   #timer: ReturnType<typeof setInterval> | undefined;
+  /** The callbacks that came last: their URLs are cleaned, so they are kept here. */
+  #callback: string | undefined;
+  #signOutCallback: string | undefined;
+  /** The callbacks that are being handled. */
+  readonly #handling = new Map<string, Promise<SignedIn>>();
 
   constructor(
     container: ServiceWorkerContainer,
@@ -425,20 +439,48 @@ class PageSession implements WorkerSession {
   }
 
   async handleCallback(url?: string | URL): Promise<SignedIn> {
-    const callback = url === undefined ? location.href : String(url);
-    if (url === undefined) history.replaceState(history.state, "", location.pathname);
+    const callback = this.#takeCallback(url);
+    // Two calls at once, as under StrictMode, are one: a sign-in is begun again once.
+    let handling = this.#handling.get(callback);
+    if (!handling) {
+      handling = this.#complete(callback).finally(() => this.#handling.delete(callback));
+      this.#handling.set(callback, handling);
+    }
+    return handling;
+  }
+
+  async #complete(callback: string): Promise<SignedIn> {
     const underWay = readUnderWay();
-    sessionStorage.removeItem(UNDER_WAY);
     try {
-      return (await this.#ask("callback", callback)) as SignedIn;
+      const signedIn = (await this.#ask("callback", callback)) as SignedIn;
+      sessionStorage.removeItem(UNDER_WAY);
+      return signedIn;
     } catch (error) {
+      // Called again, it may still find that the worker of the sign-in is gone.
+      if (isRetryable(error)) throw error;
+      sessionStorage.removeItem(UNDER_WAY);
       const isUnknown = error instanceof GatepassError && error.code === "flow_unknown";
       if (!isUnknown || !underWay || underWay.again) throw error;
       // The worker of that sign-in has been ended. Who just signed in need not do so again.
       const { prompt, ...options } = underWay.options;
-      await this.#signIn(prompt === "none" ? { ...options, prompt } : options, true);
+      try {
+        await this.#signIn(prompt === "none" ? { ...options, prompt } : options, true);
+      } catch (failure) {
+        if (isRetryable(failure)) sessionStorage.setItem(UNDER_WAY, JSON.stringify(underWay));
+        throw failure;
+      }
       return new Promise(() => {});
     }
+  }
+
+  /** The callback's URL; that of the page is cleaned before anything else can see it. */
+  #takeCallback(given: string | URL | undefined): string {
+    if (given !== undefined) return String(given);
+    if (location.search !== "" || location.hash !== "" || this.#callback === undefined) {
+      this.#callback = location.href;
+      history.replaceState(history.state, "", location.pathname);
+    }
+    return this.#callback;
   }
 
   async user(): Promise<IdClaims | null> {
@@ -455,17 +497,23 @@ class PageSession implements WorkerSession {
 
   async signOut(options: SignOutOptions = {}): Promise<void> {
     const url = (await this.#ask("signOut", options)) as string | null;
+    this.#callback = undefined;
     if (url !== null) location.assign(url);
   }
 
   async handleSignOutCallback(url?: string | URL): Promise<SignedOut> {
-    const current = url === undefined ? location.href : String(url);
-    if (url === undefined) {
-      const cleaned = new URL(current);
-      cleaned.searchParams.delete("state");
-      history.replaceState(history.state, "", cleaned);
+    return (await this.#ask("signedOut", this.#takeSignOut(url))) as SignedOut;
+  }
+
+  #takeSignOut(given: string | URL | undefined): string {
+    if (given !== undefined) return String(given);
+    const page = new URL(location.href);
+    if (page.searchParams.has("state") || this.#signOutCallback === undefined) {
+      this.#signOutCallback = location.href;
+      page.searchParams.delete("state");
+      history.replaceState(history.state, "", page);
     }
-    return (await this.#ask("signedOut", current)) as SignedOut;
+    return this.#signOutCallback;
   }
 
   on<T extends SessionEvent["type"]>(

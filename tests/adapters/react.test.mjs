@@ -21,34 +21,68 @@ const NAMES = {
 };
 const PAGE = `<!doctype html><title>page</title><div id="root"></div><script type="module" src="/app.js"></script>`;
 
+/** What the hooks give, within reach of a test. */
+const BARE = `
+  import { createClient } from "gatepass";
+  import { GatepassProvider, useAuth, useFetch } from "gatepass/react";
+  import { createRoot } from "react-dom/client";
+
+  window.made = 0;
+  const client = () => {
+    window.made++;
+    if (location.search === "?broken" && window.made === 1) throw new Error("not yet");
+    return createClient({
+      issuer: "https://login.example.com",
+      clientId: "my-page",
+      redirectUri: "https://app.example.com/callback",
+    });
+  };
+  function Page() {
+    window.auth = useAuth();
+    window.call = useFetch();
+    return <p id="status">{window.auth.status}</p>;
+  }
+  createRoot(document.querySelector("#root")).render(
+    <GatepassProvider client={client} isCallback={() => location.pathname === "/callback"}>
+      <Page />
+    </GatepassProvider>,
+  );
+`;
+
 let browser;
 let project;
 let script;
+let bare;
 before(async () => {
   project = installExample("react", ["react", "react-dom", "scheduler"]);
-  const { outputFiles } = await build({
-    entryPoints: [join(project, "app.jsx")],
-    bundle: true,
-    format: "esm",
-    jsx: "automatic",
-    // StrictMode does its double work in development only.
-    define: { "process.env.NODE_ENV": '"development"' },
-    write: false,
-    logLevel: "error",
-  });
-  script = outputFiles[0].text;
+  writeFileSync(join(project, "bare.jsx"), BARE);
+  const bundle = async (file) => {
+    const { outputFiles } = await build({
+      entryPoints: [join(project, file)],
+      bundle: true,
+      format: "esm",
+      jsx: "automatic",
+      // StrictMode does its double work in development only.
+      define: { "process.env.NODE_ENV": '"development"' },
+      write: false,
+      logLevel: "error",
+    });
+    return outputFiles[0].text;
+  };
+  script = await bundle("app.jsx");
+  bare = await bundle("bare.jsx");
   browser = await launch();
 });
 after(() => browser?.close());
 
-async function open(t, options = {}) {
+async function open(t, { app = script, ...options } = {}) {
   const provider = await makeProvider({ ...NAMES, ...options });
   const context = await browser.newContext();
   t.after(() => context.close());
   await serve(context, {
     origin: "https://app.example.com",
     html: PAGE,
-    script,
+    script: app,
     provider,
     answer(url, request) {
       if (url.origin !== "https://api.example.com") return undefined;
@@ -84,6 +118,51 @@ test("a callback that fails is shown", async (t) => {
   const { page } = await open(t);
   await page.goto("https://app.example.com/callback?error=access_denied&state=unknown");
   await page.getByText("That went wrong: flow_unknown").waitFor();
+});
+
+const says = (page, status) => page.locator("#status", { hasText: status }).waitFor();
+/** What a call of the page rejects with. */
+const failure = (page, work) =>
+  page.evaluate(`(${work})().then(() => "none", (error) => error.code ?? error.message)`);
+
+test("a session that the provider ends is over for the hooks", async (t) => {
+  let isOver = false;
+  const answer = (url) =>
+    isOver && url.endsWith("/token")
+      ? Response.json({ error: "invalid_grant" }, { status: 400 })
+      : undefined;
+  const { page } = await open(t, { app: bare, answer });
+  await page.goto("https://app.example.com/");
+  await says(page, "signedOut");
+  await page.evaluate(() => void window.auth.signIn());
+  await page.click("#back");
+  await says(page, "signedIn");
+  isOver = true;
+  await failure(page, () => window.auth.client.refresh());
+  await says(page, "signedOut");
+  assert.equal(await page.evaluate(() => window.auth.user), null);
+});
+
+test("after a callback that failed the hooks work on", async (t) => {
+  const { page } = await open(t, { app: bare });
+  await page.goto("https://app.example.com/callback?error=access_denied&state=unknown");
+  await says(page, "failed");
+  assert.equal(await failure(page, () => window.call("https://other.example.com/")), "none");
+  assert.equal(await failure(page, () => window.auth.signOut()), "none");
+  await page.goto("https://app.example.com/callback?error=access_denied&state=unknown");
+  await says(page, "failed");
+  await page.evaluate(() => void window.auth.signIn());
+  await page.click("#back");
+  await says(page, "signedIn");
+});
+
+test("a client that could not be made is made when it is needed", async (t) => {
+  const { page } = await open(t, { app: bare });
+  await page.goto("https://app.example.com/?broken");
+  await says(page, "failed");
+  assert.equal(await page.evaluate(() => window.auth.error.message), "not yet");
+  await page.evaluate(() => void window.auth.signIn());
+  await page.locator("#back").waitFor();
 });
 
 test("on a server nothing is begun and everybody is loading", () => {

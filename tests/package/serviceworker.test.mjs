@@ -1,5 +1,6 @@
-// The worker's half of a session in a service worker, without a browser: what it is asked, what it
-// answers, and how long it asks the browser to let it live. The whole of it runs in tests/browser.
+// A session in a service worker, without a browser. The worker's half: what it is asked, what it answers,
+// and how long it asks the browser to let it live. The page's half: how often it handles a callback. The
+// whole of it runs in tests/browser.
 
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
@@ -14,6 +15,18 @@ before(async () => {
   ({ GatepassError } = await importInstalled(project, "gatepass"));
 });
 
+/** Makes these the globals of one test. */
+function surround(t, globals) {
+  for (const [name, value] of Object.entries(globals)) {
+    const before = Object.getOwnPropertyDescriptor(globalThis, name);
+    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+    t.after(() => {
+      if (before) Object.defineProperty(globalThis, name, before);
+      else delete globalThis[name];
+    });
+  }
+}
+
 /** A worker's surroundings, and a client of which it is known what it was asked. */
 function start(t, { options = {}, client = {}, make } = {}) {
   const listeners = {};
@@ -26,14 +39,7 @@ function start(t, { options = {}, client = {}, make } = {}) {
       matchAll: async () => [{ postMessage: (message) => told.push(message) }],
     },
   };
-  for (const [name, value] of Object.entries(scope)) {
-    const before = Object.getOwnPropertyDescriptor(globalThis, name);
-    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-    t.after(() => {
-      if (before) Object.defineProperty(globalThis, name, before);
-      else delete globalThis[name];
-    });
-  }
+  surround(t, scope);
   const create = async (given) => {
     made.push(given);
     await make?.(made.length);
@@ -60,6 +66,53 @@ function start(t, { options = {}, client = {}, make } = {}) {
     return response;
   };
   return { listeners, told, made, ask, send };
+}
+
+/** A page of a worker that was started, and where it went. */
+async function openPage(t, { listeners }) {
+  // The worker would keep the process, too.
+  t.mock.timers.enable({ apis: ["setTimeout", "setInterval"] });
+  const went = [];
+  const stored = new Map();
+  let url = new URL("https://app.example/");
+  const goTo = (to) => (url = new URL(to, url));
+  const location = {
+    get href() {
+      return url.href;
+    },
+    get pathname() {
+      return url.pathname;
+    },
+    get search() {
+      return url.search;
+    },
+    get hash() {
+      return url.hash;
+    },
+    assign: (to) => void went.push(to),
+  };
+  const active = {
+    postMessage: (data, ports) => listeners.message({ data, ports, waitUntil() {} }),
+  };
+  const container = Object.assign(new EventTarget(), { controller: active, startMessages() {} });
+  let session;
+  // While its surroundings are there.
+  t.after(() => session?.close());
+  surround(t, {
+    location,
+    navigator: { serviceWorker: container },
+    document: new EventTarget(),
+    history: { state: null, replaceState: (_state, _title, to) => void goTo(to) },
+    removeEventListener() {},
+    sessionStorage: {
+      getItem: (key) => stored.get(key) ?? null,
+      setItem: (key, value) => void stored.set(key, value),
+      removeItem: (key) => void stored.delete(key),
+    },
+  });
+  const worker = { active, scope: "https://app.example/" };
+  session = await adapter.openSession({ worker });
+  return { session, went, stored, goTo, location };
 }
 
 const isSettled = async (promise) => {
@@ -135,6 +188,106 @@ test("pages hear of the session and not of requests", async (t) => {
   );
 });
 
+test("pages hear of the end of a session also where the program's own listener throws", async (t) => {
+  const onEvent = () => {
+    throw new Error("the program's");
+  };
+  const { ask, made, told } = start(t, { options: { onEvent } });
+  await ask({ gatepass: "user" });
+  for (const type of ["expired", "signed_out"]) {
+    assert.throws(() => made[0].onEvent({ type }), { message: "the program's" });
+  }
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(
+    told.map(({ gatepass }) => gatepass.type),
+    ["expired", "signed_out"],
+  );
+});
+
+/** A worker whose client answers callbacks with these in turn, and notes them. */
+function startWith(t, answers) {
+  const asked = [];
+  const answer = async (url) => {
+    asked.push(url);
+    const next = answers.shift();
+    if (next instanceof Error) throw next;
+    return next;
+  };
+  const client = {
+    signInUrl: async () => new URL("https://as.example/authorize"),
+    handleCallback: answer,
+    handleSignOutCallback: answer,
+  };
+  return { asked, ...start(t, { client }) };
+}
+const failing = (code, retryable = false) =>
+  new GatepassError({ code, phase: "session", retryable, hint: "h" });
+const CALLBACK = "https://app.example/callback?code=c&state=s";
+
+test("a callback is handled again after a failure that is retryable", async (t) => {
+  const answers = [failing("upstream_unreachable", true), { returnTo: "/in" }, { returnTo: "/in" }];
+  const worker = startWith(t, answers);
+  const { session, stored, goTo, location } = await openPage(t, worker);
+  await session.signIn();
+  goTo(CALLBACK);
+  await assert.rejects(session.handleCallback(), { code: "upstream_unreachable", retryable: true });
+  assert.equal(location.href, "https://app.example/callback");
+  assert.equal(stored.size, 1);
+  assert.deepEqual(await session.handleCallback(), { returnTo: "/in" });
+  assert.equal(stored.size, 0);
+  assert.deepEqual(await session.handleCallback(), { returnTo: "/in" });
+  assert.deepEqual(worker.asked, [CALLBACK, CALLBACK, CALLBACK]);
+});
+
+test("a callback that is handled twice at once gives both the same", async (t) => {
+  const worker = startWith(t, [{ returnTo: "/in" }]);
+  const { session, goTo } = await openPage(t, worker);
+  await session.signIn();
+  goTo(CALLBACK);
+  const both = await Promise.all([session.handleCallback(), session.handleCallback()]);
+  assert.deepEqual(both, [{ returnTo: "/in" }, { returnTo: "/in" }]);
+  assert.deepEqual(worker.asked, [CALLBACK]);
+});
+
+test("a sign-in that nobody knows is begun again once, also after a failure and by two calls", async (t) => {
+  const answers = [failing("internal_error", true), failing("flow_unknown")];
+  const worker = startWith(t, answers);
+  const { session, went, stored, goTo } = await openPage(t, worker);
+  await session.signIn();
+  goTo(CALLBACK);
+  await assert.rejects(session.handleCallback(), { code: "internal_error" });
+  const both = [session.handleCallback(), session.handleCallback()];
+  for (const each of both) each.catch(assert.fail);
+  while (went.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(worker.asked, [CALLBACK, CALLBACK]);
+  assert.equal(JSON.parse([...stored.values()][0]).again, true);
+});
+
+test("a failure that is not retryable is the end of a sign-in", async (t) => {
+  const worker = startWith(t, [failing("server_error_response"), failing("flow_unknown")]);
+  const { session, went, stored, goTo } = await openPage(t, worker);
+  await session.signIn();
+  goTo(CALLBACK);
+  await assert.rejects(session.handleCallback(), { code: "server_error_response" });
+  assert.equal(stored.size, 0);
+  await assert.rejects(session.handleCallback(), { code: "flow_unknown" });
+  assert.equal(went.length, 1);
+});
+
+test("a return from signing out is checked again after a failure that is retryable", async (t) => {
+  const worker = startWith(t, [new TypeError("none of ours"), { returnTo: "/start" }]);
+  const { session, goTo, location } = await openPage(t, worker);
+  goTo("https://app.example/bye?from=as&state=s");
+  await assert.rejects(session.handleSignOutCallback(), {
+    code: "internal_error",
+    retryable: true,
+  });
+  assert.equal(location.href, "https://app.example/bye?from=as");
+  assert.deepEqual(await session.handleSignOutCallback(), { returnTo: "/start" });
+  const url = "https://app.example/bye?from=as&state=s";
+  assert.deepEqual(worker.asked, [url, url]);
+});
+
 test("what cannot be made or done is told by its code, and tried again", async (t) => {
   const wire = {
     code: "unsupported_host",
@@ -163,8 +316,6 @@ test("what cannot be made or done is told by its code, and tried again", async (
 });
 
 test("only calls to listed origins go by the worker, and its refusals have a status", async (t) => {
-  const failing = (code) =>
-    new GatepassError({ code, phase: "session", retryable: false, hint: "h" });
   let fail = failing("login_required");
   const sent = [];
   const client = {
