@@ -192,7 +192,7 @@ test("S4-16 of two routes that a request could be about both hold, and what has 
   // Letters that some servers take for others, and what some take for the begin of a query.
   const open = of({});
   for (const path of ["/adm\u0130n/x", "/adm\u0131n/x", "/admin/x?y", "/Admin/x#y", "/admin/#"]) {
-    assert.deepEqual(find(open, "GET", path)?.roles, ["admin"], path);
+    assert.deepEqual([find(open, "GET", path)?.roles].flat(), ["admin"], path);
   }
   assert.deepEqual(find([{ path: "/tags/*" }], "GET", "/tags/C#"), { required: true });
 });

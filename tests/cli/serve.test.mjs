@@ -1167,6 +1167,30 @@ test("S4-13 S4-15 what Kubernetes sets beside a Service that is called gatepass 
   assert.match(linked.stderr, /GATEPASS_PORT: port must be/);
 });
 
+test("S4-16 a rule whose path no request has is refused, because it would keep nobody out", async (t) => {
+  const { issuer } = await startProvider(t);
+  for (const path of [
+    ...["/my%20files/*", "/caf%C3%A9", "/report?*", "/a#b", "//admin/*", "/a\\b"],
+    ...["/a/./b", "/a/..", "/admin/**"],
+  ]) {
+    const config = writeConfig("dead.json", { issuer, audience: AUDIENCE, routes: [{ path }] });
+    const { code, stderr } = await gatepass.run(["serve", "--config-test", "--config", config]);
+    assert.equal(code, 2, path);
+    assert.match(stderr, /dead\.json:\d+:\d+: no request has this path: write it decoded/, path);
+  }
+});
+
+test("S4-14 a port in use is told and ends it, also where answers are shared", async (t) => {
+  const { issuer } = await startProvider(t);
+  const taken = await listen(t, (_, response) => response.end());
+  const { code, stderr } = await gatepass.run(
+    ["serve", "--issuer", issuer, "--audience", AUDIENCE, "--port", new URL(taken.origin).port],
+    { env: { GATEPASS_REDIS: "redis://127.0.0.1:1" } },
+  );
+  assert.equal(code, 1);
+  assert.match(stderr, /Cannot listen on/);
+});
+
 test("a reader of the log that goes away does not end the service", async (t) => {
   const provider = await startProvider(t);
   const { origin, child } = await gatepass.serve(t, [], { env: sidecar(provider) });
