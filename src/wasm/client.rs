@@ -675,7 +675,6 @@ impl State {
         flow
     }
 
-    #[allow(clippy::type_complexity)]
     fn begin_sign_out(
         &self,
         options_json: &str,
