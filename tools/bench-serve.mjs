@@ -15,7 +15,7 @@ const folder = join(root, "benches");
 await runMain(async () => {
   await build();
   if (!existsSync(join(folder, "node_modules/autocannon"))) {
-    const args = ["install", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", folder];
+    const args = ["install", "--no-save", "--no-audit", "--no-fund", "--prefix", folder];
     execFileSync("npm", args, { cwd: folder, stdio: "inherit" });
   }
   const [cpu] = cpus();

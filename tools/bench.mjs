@@ -42,7 +42,7 @@ function ask(program, ...args) {
 function installLibraries() {
   if (existsSync(join(folder, "node_modules/bun"))) return;
   heading("Libraries to compare with");
-  const args = ["install", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", folder];
+  const args = ["install", "--no-save", "--no-audit", "--no-fund", "--prefix", folder];
   execFileSync("npm", args, { cwd: folder, stdio: "inherit" });
 }
 

@@ -248,7 +248,8 @@ export async function runMatrix(projects, { tools, print }) {
     print(`  ${last.failed ? "FAIL" : "ok  "} ${project.name.padEnd(44)}${seconds.padStart(8)} s`);
     if (last.failed)
       print(
-        String(last.failed.stack ?? last.failed)
+        `${last.failed.details ?? ""}\n${last.failed.stack ?? last.failed}`
+          .trim()
           .slice(0, 3000)
           .replace(/^/gm, "       "),
       );
