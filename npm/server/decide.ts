@@ -3,9 +3,11 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 
 import { createGuard } from "gatepass/guard";
+import { hasOneOfEach } from "./route.js";
 import { makeSender } from "./send.js";
 import { sharing } from "./shared-answers.js";
 import type { Guard, GuardEvent, GuardOptions, Need, Principal, Tally } from "gatepass/guard";
+import type { OneOf } from "./route.js";
 
 /** What is shown of a request. */
 export interface Shown {
@@ -29,7 +31,7 @@ export interface Decision {
 }
 
 export interface Decider {
-  decide(shown: Shown, need: Need): Promise<Decision>;
+  decide(shown: Shown, need: Need, also?: readonly OneOf[]): Promise<Decision>;
   /** The document of RFC 9728, for its own paths. */
   metadata(method: string, url: string): Promise<Response | null>;
   tally(): Tally | undefined;
@@ -111,7 +113,7 @@ export function guardDecider(
       making = undefined;
     }));
 
-  const decide = async (shown: Shown, need: Need): Promise<Decision> => {
+  const decide = async (shown: Shown, need: Need, also: readonly OneOf[]): Promise<Decision> => {
     let asked: Guard;
     try {
       asked = await ready();
@@ -120,7 +122,9 @@ export function guardDecider(
       return AWAY;
     }
     const { method, url } = shown;
-    const checked = await asked.check({ headers: headersOf(shown), method, url }, need);
+    const predicate = (principal: Principal): boolean => hasOneOfEach(principal, also);
+    const needed = also.length > 0 ? { ...need, predicate } : need;
+    const checked = await asked.check({ headers: headersOf(shown), method, url }, needed);
     if (checked.principal) {
       const { principal, dpopNonce } = checked;
       return {
@@ -141,13 +145,14 @@ export function guardDecider(
 
   /** Decisions under way: who shows the same token for the same need waits for the same answer. */
   const underWay = new Map<string, Promise<Decision>>();
-  const shared = (shown: Shown, need: Need): Promise<Decision> => {
+  const shared = (shown: Shown, need: Need, also: readonly OneOf[] = []): Promise<Decision> => {
     // A proof of possession is for one request alone.
-    if (shown.dpop !== undefined || shown.authorization === undefined) return decide(shown, need);
-    const key = `${JSON.stringify(need)}\n${shown.authorization}`;
+    if (shown.dpop !== undefined || shown.authorization === undefined)
+      return decide(shown, need, also);
+    const key = `${JSON.stringify([need, also])}\n${shown.authorization}`;
     const known = underWay.get(key);
     if (known) return known;
-    const decision = decide(shown, need).finally(() => underWay.delete(key));
+    const decision = decide(shown, need, also).finally(() => underWay.delete(key));
     underWay.set(key, decision);
     return decision;
   };

@@ -1,6 +1,6 @@
 // Which requests a service lets through, by path and method.
 
-import type { Need } from "gatepass/guard";
+import type { Need, Principal } from "gatepass/guard";
 import { pathMatcher } from "../cli/pattern.js";
 
 export interface Route {
@@ -11,7 +11,12 @@ export interface Route {
   /** Whether a request without credentials is refused. Bad ones always are. */
   readonly required: boolean;
   readonly need: Need;
+  /** Lists of which one thing is enough, besides those of `need`. */
+  readonly also?: readonly OneOf[];
 }
+
+/** A member of a need of which one thing is enough, and its list. */
+export type OneOf = readonly [name: string, list: readonly string[]];
 
 /** What has to hold for a request; what fits no route is refused. */
 export type Router = (method: string, path: string) => Route | undefined;
@@ -36,9 +41,9 @@ export function makeRouter(routes: readonly Route[]): Router {
     const folded = fold(path);
     const other = folded.endsWith("/") ? folded.slice(0, -1) : `${folded}/`;
     const isHead = method === "HEAD";
-    let all: Route | undefined = first;
+    let all = first;
     for (const { route, matchesFolded } of rules) {
-      if (route === first || all === undefined) break;
+      if (route === first) break;
       if (!isFor(route, method) && !(isHead && isFor(route, "GET"))) continue;
       const isUnder = route.path === `${first.path}/*`;
       if (matchesFolded(folded) || (!isUnder && matchesFolded(other))) all = both(all, route);
@@ -66,21 +71,34 @@ const fold = (path: string): string =>
         .join("")
         .replace(/i\u0307/gu, "i");
 
-/** The members of a need of which one is enough. */
-const ONE_OF: readonly string[] = ["anyScopes", "anyRoles", "anyPermissions", "acr"];
+/** What a token has of a list of which one thing is enough. */
+const ONE_OF: Readonly<Record<string, (principal: Principal) => readonly unknown[]>> = {
+  anyScopes: ({ scopes }) => scopes,
+  anyRoles: ({ roles }) => roles,
+  anyPermissions: ({ permissions }) => permissions,
+  acr: ({ claims }) => [claims["acr"]],
+};
 
-/** What both routes let through; nothing where one thing would have to be enough for both and none is. */
-function both(one: Route, other: Route): Route | undefined {
+/** Whether a token has one thing of each list. */
+export const hasOneOfEach = (principal: Principal, lists: readonly OneOf[]): boolean =>
+  lists.every(([name, list]) =>
+    ONE_OF[name]?.(principal).some((item) => list.some((one) => one === item)),
+  );
+
+/** What both routes let through. */
+function both(one: Route, other: Route): Route {
   if (one === other) return one;
   const need: Record<string, unknown> = { ...one.need };
+  const also = [...(one.also ?? []), ...(other.also ?? [])];
   for (const [name, value] of Object.entries(other.need)) {
     const [own, more] = [[need[name] ?? value].flat(), [value].flat()];
     if (name === "maxAge") need[name] = Math.min(...own.map(Number), ...more.map(Number));
-    else if (!ONE_OF.includes(name)) need[name] = [...new Set([...own, ...more])];
-    else if (!own.some((item) => more.includes(item))) return undefined;
-    else need[name] = own.filter((item) => more.includes(item));
+    else if (!(name in ONE_OF)) need[name] = [...new Set([...own, ...more])];
+    else if (own.every((item) => more.includes(item))) need[name] = own;
+    else if (more.every((item) => own.includes(item))) need[name] = more;
+    else also.push([name, more.map(String)]);
   }
-  return { path: one.path, required: one.required || other.required, need };
+  return { path: one.path, required: one.required || other.required, need, also };
 }
 
 /** What holds without any routes: each request needs a token, and nothing more. */

@@ -392,11 +392,11 @@ export class Service {
   }
 
   #judge(
-    { required, need }: Route,
+    { required, need, also }: Route,
     shown: Parameters<Decider["decide"]>[0],
   ): Decision | Promise<Decision> {
     if (!required && shown.authorization === undefined) return { status: 200, headers: {} };
-    return this.#decider.decide(shown, need as Need);
+    return this.#decider.decide(shown, need as Need, also);
   }
 
   #report({ status, principal, code }: Decision, milliseconds: number): void {

@@ -865,6 +865,7 @@ test("S4-16 a rule asks for roles, one of several scopes, or permissions, and wh
       { path: "/one/*", anyRoles: ["admin", "owner"] },
       { path: "/docs/*", anyScopes: ["docs", "all"] },
       { path: "/books/*", permissions: ["read:books"] },
+      { path: "/Docs/*", anyScopes: ["Docs"] },
     ],
   });
   const { origin } = await gatepass.serve(t, ["--config", config]);
@@ -880,6 +881,10 @@ test("S4-16 a rule asks for roles, one of several scopes, or permissions, and wh
     ["/docs/x", { scope: "read" }, 403, "scope_insufficient"],
     ["/books/x", { permissions: ["read:books", "x"] }, 200],
     ["/books/x", { permissions: ["write:books"] }, 403, "permission_insufficient"],
+    // Some servers take it for what /docs/* is about too.
+    ["/Docs/x", { scope: "Docs all" }, 200],
+    ["/Docs/x", { scope: "Docs" }, 403, "predicate_refused"],
+    ["/Docs/x", { scope: "docs" }, 403, "scope_insufficient"],
   ]) {
     const token = await provider.accessToken(claims);
     const authorization = `Bearer ${token}`;
