@@ -234,7 +234,8 @@ export interface SignOutOptions {
    * token, then the access token; and the connection, after a sign-in by FedCM. It takes 3 seconds at
    * the most, as long again where a renewal is under way, whose tokens end too, and stops nothing when
    * it fails; then there is the event `revocation_failed`, `alert` or `disconnect_failed`. A renewal that
-   * is under way in another tab ends its own tokens in any case. @defaultValue true
+   * is under way in another tab ends its own tokens in any case; other tabs with sessions of their own of
+   * the same user end theirs as this one does. @defaultValue true
    */
   readonly revoke?: boolean;
   /** `logout_hint`: whom the user wants to sign out, for providers that ask. @defaultValue none */
@@ -544,7 +545,7 @@ export interface Client {
   refresh(): Promise<void>;
   /**
    * Ends the session here at once, in all tabs that share it and in those with one of their own of the
-   * same user at this client, and its tokens at the provider; then sends the page to the provider to
+   * same user at this client, and their tokens at the provider; then sends the page to the provider to
    * end its own session (OpenID Connect RP-Initiated Logout 1.0), if it offers that. Sign-ins that wait
    * in this tab are forgotten. After a sign-in by FedCM the browser forgets the connection, with the
    * user's `sub` as the account's hint.
@@ -655,6 +656,7 @@ export async function makeClient<G extends ClientGlue, C extends PageClient>(
     return new Made(held, listeners, options.redirectUri, send, {
       isLocal,
       tends: isPage && host.autoRefresh !== false,
+      endsKey: Boolean(rest.dpop) && key === undefined,
       // Elsewhere one process may hold the sessions of many users.
       ...(isPage && "BroadcastChannel" in globalThis && { name: `${named} ${clientId}` }),
     });
@@ -693,6 +695,8 @@ interface Surroundings {
   readonly tends: boolean;
   /** Under which name tabs with sessions of their own hear of a sign-out. */
   readonly name?: string;
+  /** Whether a sign-out ends the key to which the sessions of all tabs are bound. */
+  readonly endsKey: boolean;
 }
 
 /** @internal */
@@ -701,6 +705,7 @@ export class PageClient implements Client {
   readonly #listeners: Listeners<ClientEvent>;
   readonly #redirectUri: string | undefined;
   readonly #name: string | undefined;
+  readonly #endsKey: boolean;
   readonly #held: HeldClient;
   /** The callback that was handled last: its URL is cleaned, so it is kept here. */
   #callback: string | undefined;
@@ -713,7 +718,7 @@ export class PageClient implements Client {
     listeners: Listeners<ClientEvent>,
     redirectUri: string | undefined,
     send: typeof fetch,
-    { isLocal, tends, name }: Surroundings,
+    { isLocal, tends, name, endsKey }: Surroundings,
   ) {
     this.#held = held;
     const source: PassSource = {
@@ -725,6 +730,7 @@ export class PageClient implements Client {
     this.#listeners = listeners;
     this.#redirectUri = redirectUri;
     this.#name = name;
+    this.#endsKey = endsKey;
     if (isLocal || name !== undefined) {
       this.#stopListening = listen((note) => {
         if (held.isDisposed) return;
@@ -732,7 +738,11 @@ export class PageClient implements Client {
         // The tabs of one store read there what happened.
         if (!isLocal && !isOver) return;
         void held
-          .use((core) => (isLocal ? core.sync() : core.signedOutElsewhere(note?.subject)))
+          .use((core) =>
+            isLocal
+              ? core.sync()
+              : core.signedOutElsewhere(note?.subject, note?.keepsTokens !== true),
+          )
           .catch(() => {});
       });
     }
@@ -920,7 +930,7 @@ export class PageClient implements Client {
     let stop = (): void => {};
     const url = await this.use((core) => {
       const json = toJson(options);
-      stop = this.#tellOfSignOut(core);
+      stop = this.#tellOfSignOut(core, options.revoke === false);
       this.#callback = undefined;
       const connection = core.fedCmConnection();
       const signedOut = core.signOut(json);
@@ -952,17 +962,24 @@ export class PageClient implements Client {
     const current = url === undefined ? needPage().href : String(url);
     let stop = (): void => {};
     return this.use((core) => {
-      stop = this.#tellOfSignOut(core);
+      // What is to end at the provider ended there.
+      stop = this.#tellOfSignOut(core, true);
       return core.frontchannelLogout(current);
     }).finally(() => stop());
   }
 
   /** Has other tabs hear of a sign-out that begins now, as soon as the session has ended here. */
-  #tellOfSignOut(core: Core): () => void {
+  #tellOfSignOut(core: Core, keepsTokens: boolean): () => void {
     const name = this.#name;
     if (name === undefined) return () => {};
     const { subject } = JSON.parse(core.state()) as ClientState;
-    const note = { signedOutOf: name, ...(subject !== undefined && { subject }) };
+    // Without a name it ends the sessions of all users, of which none is of use without its key.
+    const isTheirs = subject !== undefined && !this.#endsKey;
+    const note = {
+      signedOutOf: name,
+      ...(isTheirs && { subject }),
+      ...(keepsTokens && { keepsTokens }),
+    };
     return this.#listeners.first("signed_out", () => tell(note));
   }
 

@@ -476,9 +476,9 @@ export type Tally = {
   readonly cache: CacheStatistics;
   /** What happened to the keys of all issuers together. */
   readonly keys: {
-    /** How often a set was fetched from the provider. */
+    /** How often an answer with keys was taken from the provider: by each of those who waited for it. */
     readonly fetched: number;
-    /** How many of these fetches failed. */
+    /** How many of these were none. */
     readonly failed: number;
     /** How many tokens were judged with keys whose time was over, while no newer ones were to be had. */
     readonly stale: number;
@@ -623,8 +623,17 @@ interface Needed {
 
 function readNeed(need: Need | undefined): Needed {
   if (need === undefined) return NOTHING;
+  // Nothing else says what is needed, and the core says so.
+  if (!isPlain(need)) return { json: "null", predicate: undefined };
   const { host, rest } = split(need, { predicate: isFunction });
   return { json: toJson(rest), predicate: host.predicate };
+}
+
+/** Whether it is an object whose members are its own, of whatever realm. */
+function isPlain(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /** Whether a need's predicate, where there is one, answers `true`. What it throws is a no. */

@@ -6,7 +6,10 @@ import { freeze } from "./verdicts.js";
 export type Accepted = Extract<Checked, { principal: Principal }>;
 
 /** What many outcomes have in common. */
-interface Common extends Pick<Principal, "audience" | "kind" | "permissions" | "roles" | "scopes"> {
+interface Common extends Pick<
+  Principal,
+  "issuer" | "audience" | "kind" | "permissions" | "roles" | "scopes"
+> {
   readonly checks: readonly string[];
 }
 
@@ -25,13 +28,7 @@ export function readOutcome(text: string): Outcome {
   const commonEnd = text.indexOf("\n", nonceEnd + 1);
   const namesEnd = text.indexOf("\n", commonEnd + 1);
   const common = readCommon(text.slice(nonceEnd + 1, commonEnd));
-  // A member at a time, which costs a third of what spreading them costs.
-  const principal = JSON.parse(text.slice(commonEnd + 1, namesEnd)) as Mutable<Principal>;
-  principal.audience = common.audience;
-  principal.scopes = common.scopes;
-  principal.roles = common.roles;
-  principal.permissions = common.permissions;
-  if (common.kind !== undefined) principal.kind = common.kind;
+  const principal = readPrincipal(text, commonEnd + 1, namesEnd, common);
   ClaimsText.give(principal, text.slice(namesEnd + 1));
   const accepted: Mutable<Accepted> = {
     principal: Object.freeze(principal),
@@ -41,6 +38,37 @@ export function readOutcome(text: string): Outcome {
     accepted.dpopNonce = JSON.parse(text.slice(verdictEnd + 1, nonceEnd)) as string;
   }
   return { accepted: Object.freeze(accepted), verdict: text.slice(0, verdictEnd) };
+}
+
+const BRACE = 0x7b;
+
+/**
+ * A principal without its claims, from the line of its names: end, client and subject between
+ * tabulators, whose reading costs a sixth of what JSON's costs, or JSON.
+ */
+function readPrincipal(text: string, from: number, to: number, common: Common): Mutable<Principal> {
+  const { issuer, audience, scopes, roles, permissions, kind } = common;
+  let principal;
+  if (text.charCodeAt(from) === BRACE) {
+    const names = JSON.parse(text.slice(from, to)) as object;
+    principal = { issuer, ...names, audience, scopes, roles, permissions };
+  } else {
+    const dateEnd = text.indexOf("\t", from);
+    const clientEnd = text.indexOf("\t", dateEnd + 1);
+    principal = {
+      issuer,
+      subject: text.slice(clientEnd + 1, to),
+      clientId: text.slice(dateEnd + 1, clientEnd),
+      expiresAt: Number(text.slice(from, dateEnd)),
+      audience,
+      scopes,
+      roles,
+      permissions,
+    };
+  }
+  const whole = principal as Mutable<Principal>;
+  if (kind !== undefined) whole.kind = kind;
+  return whole;
 }
 
 /** Answers what it is given, so that a class that extends it adds its fields to that. */
@@ -83,22 +111,28 @@ class ClaimsText extends Given {
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /**
- * Lists by their text. Tokens of one API differ little in them, and reading them takes longer than
- * finding them. They are frozen, so outcomes can share them.
+ * What is common by its text. Tokens of one API differ little in it, and reading it takes longer than
+ * finding it. It is frozen, so outcomes can share it.
  */
 const known = new Map<string, Common>();
+
+/** The one of the outcome before: comparing two texts costs a tenth of finding one. */
+let latest: { readonly text: string; readonly common: Common } | undefined;
 
 /** How many, and how long, which bounds what they take to some hundred kilobytes. */
 const MOST_KNOWN = 128;
 const LONGEST_KNOWN = 1024;
 
 function readCommon(text: string): Common {
+  if (latest?.text === text) return latest.common;
   const found = known.get(text);
-  if (found) return found;
-  const common = freeze(JSON.parse(text) as Common);
+  const common = found ?? freeze(JSON.parse(text) as Common);
   if (text.length <= LONGEST_KNOWN) {
-    if (known.size >= MOST_KNOWN) known.clear();
-    known.set(text, common);
+    if (!found) {
+      if (known.size >= MOST_KNOWN) known.clear();
+      known.set(text, common);
+    }
+    latest = { text, common };
   }
   return common;
 }

@@ -108,8 +108,10 @@ const CHANNEL = "gatepass";
 export interface SignOutNote {
   /** Issuer and client. */
   readonly signedOutOf: string;
-  /** Who, where that is known. */
+  /** Who, where that is known and the sessions of others go on. */
   readonly subject?: string;
+  /** Whether the tokens of the others are to live on at the provider. */
+  readonly keepsTokens?: boolean;
 }
 
 /** Tells the other tabs that there is something new in the store, or that somebody signed out. */

@@ -203,10 +203,12 @@ impl SignInOptions {
 
 /// Whether a path leads to a page of the same origin.
 pub(super) fn stays_here(path: &str) -> bool {
-    // "//host" and "/\host" leave the origin; browsers drop tabs and line ends before looking.
+    // "//host" and "/\host" leave the origin; browsers drop tabs and line ends before looking. Behind
+    // the path a backslash is one.
+    let way = path.split(['?', '#']).next().unwrap_or_default();
     path.starts_with('/')
         && !path.starts_with("//")
-        && !path.contains('\\')
+        && !way.contains('\\')
         && path.bytes().all(|byte| (0x21..=0x7e).contains(&byte))
 }
 

@@ -189,19 +189,17 @@ impl Client {
     }
 
     /// Ends the session here because somebody signed out where another session is kept, and says
-    /// whether it did: that of another user goes on, where both are known and no key is shared that
-    /// ended there (`dpop`).
+    /// whether it did: that of another user goes on, where both are known.
     pub fn signed_out_elsewhere(&mut self, subject: Option<&str>) -> bool {
         let Some(session) = self.session() else {
             return false;
         };
         let own = session.user().and_then(|user| user.string("sub").ok());
         let is_other = matches!((own.flatten(), subject), (Some(own), Some(other)) if own != other);
-        let is_over = !is_other || self.config.dpop.is_some();
-        if is_over {
+        if !is_other {
             self.leave();
         }
-        is_over
+        !is_other
     }
 
     /// As whom something begins now.

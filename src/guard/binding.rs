@@ -48,6 +48,15 @@ const KEY: &str = "cnf.jkt";
 /// RFC 8705 section 3.1.
 const CERTIFICATE: &str = "cnf.x5t#S256";
 
+/// What Keycloak calls the tokens that are bound to a key, in place of `Bearer`.
+pub(super) const KEY_BOUND: &str = "DPoP";
+
+/// Whether a token says that it is bound to a key; whether it is to that of a proof, [`check`] says.
+pub(super) fn names_key(claims: &Object) -> bool {
+    let cnf = claims.get("cnf").and_then(Value::as_object);
+    cnf.is_some_and(|cnf| cnf.get("jkt").is_some())
+}
+
 /// The key and the certificate that a token is bound to.
 fn read(claims: &Object) -> Result<(Option<&str>, Option<&str>), Error> {
     let cnf = match claims.get("cnf") {

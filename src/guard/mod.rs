@@ -164,6 +164,16 @@ impl Guard {
         self
     }
 
+    /// From now on checks that ask for the same keys at the same time cost one request, which whoever
+    /// drives them sees to. Else only so many are let ask for a key that is not known.
+    #[must_use]
+    pub fn sharing_answers(mut self) -> Self {
+        for provider in &mut self.providers {
+            provider.share_answers();
+        }
+        self
+    }
+
     /// The outcomes so far.
     pub fn tally(&self) -> &Tally {
         &self.tally

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::guard::{GuardConfig, Profile};
-use crate::http::json::{self, Value};
+use crate::http::json;
 use crate::jose::Claims;
 use crate::time::Timestamp;
 
@@ -184,19 +184,16 @@ impl Principal {
     pub fn to_json(&self) -> String {
         let mut json = String::with_capacity(1024);
         json.push('{');
+        self.write_shared(&mut json);
         self.write_names(&mut json);
-        json.push(',');
-        self.write_lists(&mut json);
         json.push_str(",\"claims\":");
         self.claims.write(&mut json);
         json.push('}');
         json
     }
 
-    /// The members that differ from bearer to bearer.
+    /// The members that differ from bearer to bearer, each behind a comma.
     pub(crate) fn write_names(&self, out: &mut String) {
-        out.push_str("\"issuer\":");
-        json::write_string(&self.issuer, out);
         for (name, value) in [
             (",\"subject\":", &self.subject),
             (",\"clientId\":", &self.client_id),
@@ -208,14 +205,40 @@ impl Principal {
         }
         if let Some(at) = self.expires_at {
             out.push_str(",\"expiresAt\":");
-            Value::from(at.seconds()).write(out);
+            json::write_integer(at.seconds(), out);
+        }
+    }
+
+    /// The same members on a line of their own: end, client and subject with tabulators between
+    /// them, where all are there and JSON would escape nothing in them, else as an object.
+    #[cfg(any(test, target_arch = "wasm32"))]
+    pub(crate) fn write_names_line(&self, out: &mut String) {
+        match (self.expires_at, &self.client_id, &self.subject) {
+            (Some(at), Some(client), Some(subject))
+                if json::is_plain(client) && json::is_plain(subject) =>
+            {
+                json::write_integer(at.seconds(), out);
+                for name in [client, subject] {
+                    out.push('\t');
+                    out.push_str(name);
+                }
+            }
+            _ => {
+                let mut members = String::new();
+                self.write_names(&mut members);
+                out.push('{');
+                out.push_str(members.trim_start_matches(','));
+                out.push('}');
+            }
         }
     }
 
     /// The members that many bearers have in common.
-    pub(crate) fn write_lists(&self, out: &mut String) {
+    pub(crate) fn write_shared(&self, out: &mut String) {
+        out.push_str("\"issuer\":");
+        json::write_string(&self.issuer, out);
         for (name, list) in [
-            ("\"audience\":", &self.audience),
+            (",\"audience\":", &self.audience),
             (",\"scopes\":", &self.scopes),
             (",\"roles\":", &self.roles),
             (",\"permissions\":", &self.permissions),

@@ -10,6 +10,7 @@
 
 use crate::error::{Error, ErrorKind, Field};
 use crate::guard::PrincipalKind;
+use crate::guard::binding::{KEY_BOUND, names_key};
 use crate::http::json::{Object, Value};
 use crate::jose::{Claims, Header};
 use crate::options::{Options, invalid};
@@ -36,7 +37,7 @@ struct Row {
     /// Whether a header without `typ` is accepted.
     type_optional: bool,
     /// A claim whose value says that this is an access token of this shape.
-    marker: Option<(&'static str, &'static str)>,
+    marker: Option<(&'static str, &'static [&'static str])>,
     /// Claims that must be there beyond `iss`, `sub`, `exp`, the audience and the client.
     required: &'static [&'static str],
     /// What stands for the client: the first one that is there.
@@ -116,7 +117,7 @@ const TABLE: &[Row] = &[
     Row {
         name: "entra",
         types: &["JWT"],
-        marker: Some(("ver", "2.0")),
+        marker: Some(("ver", &["2.0"])),
         required: &["iat"],
         client: &["azp"],
         scopes: &[("scp", Form::Text)],
@@ -127,7 +128,7 @@ const TABLE: &[Row] = &[
     Row {
         name: "entra-v1",
         types: &["JWT"],
-        marker: Some(("ver", "1.0")),
+        marker: Some(("ver", &["1.0"])),
         required: &["iat"],
         client: &["appid"],
         scopes: &[("scp", Form::Text)],
@@ -141,7 +142,7 @@ const TABLE: &[Row] = &[
     Row {
         name: "keycloak",
         types: &["at+jwt", "JWT"],
-        marker: Some(("typ", "Bearer")),
+        marker: Some(("typ", &["Bearer", KEY_BOUND])),
         required: &["jti", "iat"],
         client: &["azp"],
         roles: &[
@@ -158,7 +159,7 @@ const TABLE: &[Row] = &[
         name: "cognito",
         types: &[],
         type_optional: true,
-        marker: Some(("token_use", "access")),
+        marker: Some(("token_use", &["access"])),
         audience: &["aud", "client_id"],
         roles: &[&["cognito:groups"]],
         ..RFC_9068
@@ -182,7 +183,7 @@ const TABLE: &[Row] = &[
 pub struct Profile {
     types: Vec<String>,
     type_optional: bool,
-    marker: Option<(&'static str, &'static str)>,
+    marker: Option<(&'static str, &'static [&'static str])>,
     required: Vec<String>,
     client: Vec<String>,
     audience: Vec<String>,
@@ -269,6 +270,12 @@ impl Profile {
             Some(_) => return Err(invalid("base")),
         };
         let names = |name: &'static str| -> Result<Option<Vec<String>>, Error> {
+            let is_none =
+                matches!(options.value(name), Some(Value::Array(list)) if list.is_empty());
+            // Nothing more may be required, and there may be no scopes.
+            if is_none && matches!(name, "required" | "scopes") {
+                return Ok(Some(Vec::new()));
+            }
             let list = options.strings(name)?;
             Ok(list.map(|list| list.into_iter().map(String::from).collect()))
         };
@@ -347,8 +354,9 @@ impl Profile {
         issuer: &str,
     ) -> Result<Vec<&'static str>, Error> {
         let mut checked = Vec::new();
-        if let Some((name, value)) = self.marker {
-            if claims.required_string(name)? != value {
+        if let Some((name, values)) = self.marker {
+            let value = claims.required_string(name)?;
+            if !values.contains(&value) || value == KEY_BOUND && !names_key(claims.as_object()) {
                 return Err(Error::new(ErrorKind::TypMismatch, name));
             }
             checked.push(name);

@@ -168,6 +168,12 @@ pub(crate) fn write_strings<T: AsRef<str>>(texts: &[T], out: &mut String) {
     out.push(']');
 }
 
+/// Whether a string can hold the whole text as it is.
+#[cfg(all(feature = "guard", any(test, target_arch = "wasm32")))]
+pub(crate) fn is_plain(text: &str) -> bool {
+    plain_length(text.as_bytes()) == text.len()
+}
+
 /// How many bytes stand before the first one that a string cannot hold as it is: a quotation mark,
 /// a backslash or a control character (RFC 8259 section 7).
 fn plain_length(text: &[u8]) -> usize {

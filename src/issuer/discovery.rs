@@ -30,7 +30,8 @@ pub fn well_known_urls(issuer: &Issuer) -> Vec<Url> {
 pub struct Discover {
     /// The places that are left to try; the first one was asked.
     places: Vec<Url>,
-    begun: bool,
+    /// When the first one was asked, or nothing had to be.
+    begun: Option<Timestamp>,
     paced: bool,
 }
 
@@ -60,6 +61,20 @@ impl Discover {
             None => Err(ErrorKind::FlowMisused.into()),
         }
     }
+
+    /// What was good yesterday serves on while the provider is down, whatever answers in its place;
+    /// not where it says something that is no good.
+    fn failed(&self, provider: &Provider, error: Error, now: Timestamp) -> Result<Step<()>, Error> {
+        if provider.metadata.is_some() && is_no_word(&error) {
+            return Ok(Step::Done(()));
+        }
+        let error = error.during(Phase::Discovery);
+        Err(if self.paced {
+            error.retry_after(provider.discovery_pause.seconds_left(now))
+        } else {
+            error
+        })
+    }
 }
 
 impl Flow for Discover {
@@ -73,7 +88,7 @@ impl Flow for Discover {
         event: Event,
     ) -> Result<Step<()>, Error> {
         if matches!(event, Event::Start) {
-            if core::mem::replace(&mut self.begun, true) {
+            if self.begun.replace(now).is_some() {
                 return Err(ErrorKind::FlowMisused.into());
             }
             if !provider.needs_discovery(now) {
@@ -81,7 +96,7 @@ impl Flow for Discover {
             }
             if self.paced && !provider.discovery_pause.is_over(now) {
                 let failure = provider.discovery_failure.clone();
-                return failed(provider, failure.ok_or(ErrorKind::FlowMisused)?);
+                return self.failed(provider, failure.ok_or(ErrorKind::FlowMisused)?, now);
             }
             self.places = well_known_urls(&provider.issuer);
             return self.ask(provider);
@@ -107,20 +122,20 @@ impl Flow for Discover {
             }
             Err(error) => {
                 provider.discovery_failure = Some(error.clone());
-                provider.discovery_pause.begin(now);
-                failed(provider, error)
+                let asked_at = self.begun.unwrap_or(now);
+                provider.discovery_pause.begin(asked_at, now);
+                self.failed(provider, error, now)
             }
         }
     }
 }
 
-/// What was good yesterday serves on while the provider is down.
-fn failed(provider: &Provider, error: Error) -> Result<Step<()>, Error> {
-    if error.retryable() && provider.metadata.is_some() {
-        Ok(Step::Done(()))
-    } else {
-        Err(error.during(Phase::Discovery))
-    }
+/// Whether it is of an answer that is no metadata: somebody else's, or none.
+pub(super) fn is_no_word(error: &Error) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::MetadataInvalid | ErrorKind::UrlInsecure
+    )
 }
 
 fn read(answer: Result<HttpResponse, Unreachable>, provider: &Provider) -> Result<Metadata, Error> {

@@ -1,4 +1,5 @@
-//! The keys of an issuer, kept so that neither a slow nor a broken key endpoint is felt.
+//! The keys of an issuer, kept so that a broken key endpoint is not felt, and a slow one only where no
+//! request came in the last fifth of their time.
 
 use crate::error::{Error, ErrorKind};
 use crate::http::json::Object;
@@ -18,8 +19,12 @@ const LEAST_AGE: u32 = 60;
 pub(super) const MOST_AGE: u32 = 24 * 3600;
 /// A set that cannot be renewed serves on for so long.
 pub(super) const STALE_AGE: Lifetime = Lifetime::from_seconds(24 * 3600);
-/// Unknown key names cause one fetch in this time, however many there are.
+/// After the answer to a fetch for an unknown key name others cause none for so long.
 const COOL_DOWN: Lifetime = Lifetime::from_seconds(30);
+/// For so long an answer to it is waited for. A runtime may drop the request that asked.
+const SEARCH: Lifetime = Lifetime::from_seconds(10);
+/// So many requests may ask in this time, where none can wait for another's answer.
+const MOST_ASKING: u32 = 16;
 
 const MEDIA_TYPES: &[&str] = &["application/json", "application/jwk-set+json"];
 
@@ -39,14 +44,25 @@ pub struct KeyCache {
     set: Option<Fetched>,
     /// While it lasts no fetch is made, because the last one failed.
     pause: Pause,
+    /// The search for unknown key names that is under way.
+    search: Option<Search>,
     /// Before this an unknown key name causes no fetch.
     cool_down_until: Option<Timestamp>,
+    /// Whether requests that ask at the same time get one answer.
+    shares_answers: bool,
     /// Before this no other renewal is begun.
     renewal_until: Option<Timestamp>,
     /// How often a key that was trusted stood in the next set no more.
     generation: u32,
     #[cfg(feature = "guard")]
     notes: Notes,
+}
+
+/// When it was begun, and how many asked since.
+#[derive(Clone, Copy, Debug)]
+struct Search {
+    since: Timestamp,
+    asked: u32,
 }
 
 /// What others are told of.
@@ -100,7 +116,7 @@ impl KeyCache {
             return if may_fetch {
                 Ok(Plan::Fetch)
             } else {
-                Err(ErrorKind::KeysUnavailable.into())
+                Err(self.unavailable(now))
             };
         };
         if !cached.is_fresh(now) {
@@ -108,7 +124,7 @@ impl KeyCache {
                 return Ok(Plan::Fetch);
             }
             if cached.is_spent(now) {
-                return Err(ErrorKind::KeysUnavailable.into());
+                return Err(self.unavailable(now));
             }
         }
         let selected = cached.keys.select(header);
@@ -119,16 +135,56 @@ impl KeyCache {
             self.notes.use_stale();
         }
         if let Ok(Selection::None) = selected {
-            // The key may be newer than the set: after a rotation the first such token gets
-            // through at once, a flood of invented names does not.
-            let cooled = is_past(self.cool_down_until, now, COOL_DOWN);
-            if !(may_fetch && cooled) {
+            if !may_fetch {
                 return Err(ErrorKind::KeyNotFound.into());
             }
-            self.cool_down_until = Some(now.after(COOL_DOWN));
-            return Ok(Plan::Fetch);
+            return self.search(now).map(|()| Plan::Fetch);
         }
         selected.map(Plan::Use)
+    }
+
+    /// The key may be newer than the set: after a rotation the first such tokens get through at once,
+    /// a flood of invented names does not.
+    fn search(&mut self, now: Timestamp) -> Result<(), Error> {
+        if !is_past(self.cool_down_until, now, COOL_DOWN) {
+            return Err(ErrorKind::KeyNotFound.into());
+        }
+        let is_under_way =
+            |search: &Search| !is_past(Some(search.since.after(SEARCH)), now, SEARCH);
+        let asked = self
+            .search
+            .filter(is_under_way)
+            .map_or(0, |search| search.asked);
+        if asked >= MOST_ASKING && !self.shares_answers {
+            // Nobody knows yet whether there is such a key.
+            return Err(Error::from(ErrorKind::KeysUnavailable).retry_after(1));
+        }
+        let since = self
+            .search
+            .filter(is_under_way)
+            .map_or(now, |search| search.since);
+        let asked = asked.saturating_add(1);
+        self.search = Some(Search { since, asked });
+        Ok(())
+    }
+
+    /// Nothing is asked after all: what was fetched just now does not have the key.
+    pub(super) fn end_search(&mut self, now: Timestamp) {
+        if self.search.is_some_and(|search| search.asked == 1) {
+            self.search = None;
+            self.cool_down_until = Some(now.after(COOL_DOWN));
+        }
+    }
+
+    /// From now on requests that ask at the same time get one answer: they cost the provider as much as
+    /// one.
+    #[cfg(feature = "guard")]
+    pub(super) fn share_answers(&mut self) {
+        self.shares_answers = true;
+    }
+
+    fn unavailable(&self, now: Timestamp) -> Error {
+        Error::from(ErrorKind::KeysUnavailable).retry_after(self.pause.seconds_left(now))
     }
 
     /// Which keys are trusted: another number than before means that one of them is no more.
@@ -190,7 +246,7 @@ impl KeyCache {
     pub(super) fn go_without(&mut self, now: Timestamp) -> bool {
         let is_usable = self.set.as_ref().is_some_and(|set| !set.is_spent(now));
         if is_usable && self.pause.is_over(now) {
-            self.pause.begin(now);
+            self.pause.begin(now, now);
         }
         is_usable
     }
@@ -209,6 +265,10 @@ impl KeyCache {
         limits: &AnswerLimits,
         now: Timestamp,
     ) -> Result<(), Error> {
+        if self.search.is_some_and(|search| asked_at >= search.since) {
+            self.search = None;
+            self.cool_down_until = Some(now.after(COOL_DOWN));
+        }
         let read = read(answer, limits);
         #[cfg(feature = "guard")]
         self.notes.fetched(read.is_ok());
@@ -234,8 +294,8 @@ impl KeyCache {
                 Ok(())
             }
             Err(error) => {
-                self.pause.begin(now);
-                Err(error)
+                self.pause.begin(asked_at, now);
+                Err(error.retry_after(self.pause.seconds_left(now)))
             }
         }
     }
@@ -276,13 +336,14 @@ impl KeyCache {
     pub(super) fn absorb_shared(
         &mut self,
         answer: Result<Option<String>, Unreachable>,
+        asked_at: Timestamp,
         limits: &AnswerLimits,
         now: Timestamp,
     ) {
         let Some(sharing) = &mut self.notes.sharing else {
             return;
         };
-        let read = sharing.read(answer, limits, now);
+        let read = sharing.read(answer, asked_at, limits, now);
         let is_fresh = matches!(&read, Ok(Some(set)) if set.is_fresh(now));
         let tally = &mut self.notes.tally;
         let count = match &read {

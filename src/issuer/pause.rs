@@ -9,6 +9,7 @@ const LONGEST: u32 = 60;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pause {
     failures: u32,
+    begun: Option<Timestamp>,
     until: Option<Timestamp>,
     /// What shortens the next pause; zero shortens none.
     spread: u32,
@@ -21,7 +22,6 @@ impl Pause {
     }
 
     /// How much longer it lasts, in whole seconds, at least one.
-    #[cfg(feature = "guard")]
     pub(crate) fn seconds_left(&self, now: Timestamp) -> u32 {
         let millis = self.until.map_or(0, |until| until.since(now).millis());
         u32::try_from(millis.saturating_add(999) / 1000)
@@ -29,8 +29,16 @@ impl Pause {
             .clamp(1, LONGEST)
     }
 
-    /// An attempt failed.
-    pub(crate) fn begin(&mut self, now: Timestamp) {
+    /// An attempt of `asked_at` failed. One of before the pause says nothing new: a thousand requests
+    /// may have waited for the same answer.
+    pub(crate) fn begin(&mut self, asked_at: Timestamp, now: Timestamp) {
+        if self
+            .begun
+            .is_some_and(|begun| asked_at <= begun && begun <= now)
+        {
+            return;
+        }
+        self.begun = Some(now);
         let seconds = 1_u32
             .checked_shl(self.failures)
             .unwrap_or(LONGEST)
@@ -80,13 +88,16 @@ mod tests {
         let mut now = at(1000);
         assert!(pause.is_over(now));
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
-            pause.begin(now);
+            pause.begin(now, now);
+            // Those that were asked for together failed together.
+            pause.begin(now, now);
+            pause.begin(at(900), at(now.seconds() + 1));
             assert!(!pause.is_over(at(now.seconds() + seconds - 1)), "{seconds}");
             now = at(now.seconds() + seconds);
             assert!(pause.is_over(now), "{seconds}");
         }
         pause.end();
-        pause.begin(now);
+        pause.begin(now, now);
         assert!(pause.is_over(at(now.seconds() + 1)));
     }
 
@@ -96,14 +107,14 @@ mod tests {
         for seed in 1..=20 {
             let mut pause = Pause::default();
             pause.spread(0x9E37_79B1_u32.wrapping_mul(seed));
-            for _ in 0..6 {
-                pause.begin(at(1000));
+            for second in 995..=1000 {
+                pause.begin(at(second), at(second));
             }
             assert!(!pause.is_over(at(1000 + 23)), "{seed}");
             assert!(pause.is_over(at(1000 + 32)), "{seed}");
             ends.push(pause.until.unwrap().millis());
             pause.end();
-            pause.begin(at(1000));
+            pause.begin(at(1000), at(1000));
             assert!(pause.is_over(at(1001)));
         }
         ends.sort_unstable();
@@ -114,8 +125,11 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_does_not_prolong_it() {
         let mut pause = Pause::default();
-        pause.begin(at(10_000));
+        pause.begin(at(10_000), at(10_000));
         assert!(!pause.is_over(at(10_000)));
         assert!(pause.is_over(at(5000)));
+        // Nor does it take a failure for one of before.
+        pause.begin(at(5000), at(5000));
+        assert!(!pause.is_over(at(5000)));
     }
 }

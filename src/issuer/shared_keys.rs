@@ -47,7 +47,7 @@ impl SharedKeys {
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct KeyTally {
-    /// Answers that were asked for, and those among them that were no good.
+    /// Answers with keys that were taken: where many waited for one, each took it.
     pub fetched: u32,
     /// How many of them were no good.
     pub failed: u32,
@@ -156,6 +156,7 @@ impl Sharing {
     pub(super) fn read(
         &mut self,
         answer: Result<Option<String>, Unreachable>,
+        asked_at: Timestamp,
         limits: &AnswerLimits,
         now: Timestamp,
     ) -> Result<Option<Fetched>, Error> {
@@ -163,7 +164,7 @@ impl Sharing {
             Ok(text) => text,
             Err(Unreachable::TooLarge) => return Err(invalid()),
             Err(_) => {
-                self.pause.begin(now);
+                self.pause.begin(asked_at, now);
                 return Err(unavailable());
             }
         };
@@ -181,7 +182,7 @@ impl Sharing {
         if done {
             return Ok(());
         }
-        self.pause.begin(now);
+        self.pause.begin(now, now);
         Err(unavailable())
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
 use crate::http::{HttpRequest, Purpose};
+#[cfg(feature = "guard")]
+use crate::issuer::discovery::is_no_word;
 use crate::issuer::{Discover, Plan, Provider};
 use crate::jose::{Selection, SignatureCheck, Unverified, VerificationKey, Verified};
 use crate::time::Timestamp;
@@ -32,9 +34,9 @@ pub struct Verify {
 #[derive(Debug)]
 enum Stage {
     Ready,
-    /// The shared cache was asked for keys.
+    /// The shared cache was asked for keys at this time.
     #[cfg(feature = "guard")]
-    Loading,
+    Loading(Timestamp),
     Discovering(Discover),
     /// The keys were asked for at this time.
     FetchingKeys(Timestamp),
@@ -78,7 +80,7 @@ impl Verify {
             Ok(_) => Err(ErrorKind::FlowMisused.into()),
             // Keys that were shared serve on without metadata, as those that were fetched do.
             #[cfg(feature = "guard")]
-            Err(error) if error.retryable() && provider.keys.go_without(now) => {
+            Err(error) if is_no_word(&error) && provider.keys.go_without(now) => {
                 self.select(provider, now).map_err(|_| error)
             }
             Err(error) => Err(error),
@@ -97,7 +99,10 @@ impl Verify {
 
     fn select(&mut self, provider: &mut Provider, now: Timestamp) -> Result<Step<Verified>, Error> {
         match provider.keys.plan(self.token()?.header(), now)? {
-            Plan::Fetch if self.fetched => Err(ErrorKind::KeyNotFound.into()),
+            Plan::Fetch if self.fetched => {
+                provider.keys.end_search(now);
+                Err(ErrorKind::KeyNotFound.into())
+            }
             Plan::Fetch => {
                 self.fetched = true;
                 self.fetch(provider, now)
@@ -165,14 +170,16 @@ impl Flow for Verify {
                 }
                 #[cfg(feature = "guard")]
                 if let Some(key) = provider.keys.shared_key(now) {
-                    self.stage = Stage::Loading;
+                    self.stage = Stage::Loading(now);
                     return Ok(Step::Load(key.into()));
                 }
                 self.begin(provider, now)
             }
             #[cfg(feature = "guard")]
-            (Stage::Loading, Event::Loaded(answer)) => {
-                provider.keys.absorb_shared(answer, &provider.limits, now);
+            (Stage::Loading(asked_at), Event::Loaded(answer)) => {
+                provider
+                    .keys
+                    .absorb_shared(answer, asked_at, &provider.limits, now);
                 self.begin(provider, now)
             }
             (Stage::Discovering(discover), event) => self.discover(discover, provider, now, event),

@@ -354,14 +354,18 @@ impl JsClient {
         })
     }
 
-    /// Ends the session here because the user signed out in a tab with a session of its own; that of
-    /// another user goes on, where both are known, and one that was stored since.
+    /// Ends the session here because the user signed out in a tab with a session of its own, and its
+    /// tokens at the provider where they are not to live on; that of another user goes on, where both
+    /// are known, and one that was stored since.
     #[wasm_bindgen(js_name = signedOutElsewhere, unchecked_return_type = "Promise<void>")]
-    pub fn signed_out_elsewhere(&self, subject: Option<String>) -> Promise {
+    pub fn signed_out_elsewhere(&self, subject: Option<String>, revokes: bool) -> Promise {
         let state = Rc::clone(&self.0);
         promise(async move {
             // Where the store cannot be read, what is known here counts.
             let is_known = matches!(state.look().await, Ok(Found::Known) | Err(_));
+            // No other tab knows these.
+            let tokens = state.client.borrow().session().map(SignOut::of_tokens);
+            let tokens = tokens.filter(|_| revokes);
             let is_over = is_known
                 && state
                     .client
@@ -371,11 +375,17 @@ impl JsClient {
                 let change = state.keep.change();
                 // The key that all tabs share ended there.
                 let logins = state.leave();
-                match state.keep.save_unless_changed(&state.client, change).await {
+                let saved = state.keep.save_unless_changed(&state.client, change).await;
+                let is_gone = matches!(saved, Ok(Found::Known) | Err(_));
+                match saved {
                     Ok(found) => state.tell(found),
                     Err(error) => state.store_failed(&error),
                 }
                 state.left(logins).await;
+                if let Some(mut tokens) = tokens.filter(|_| is_gone) {
+                    let ended = state.host.run(&state.client, &mut tokens).await;
+                    state.told_revoked(ended.ok().and_then(|ended| ended.revocation_failure));
+                }
             }
             Ok(JsValue::UNDEFINED)
         })

@@ -153,8 +153,9 @@ impl JsGuard {
     /// `{ method, url, dpop?, certificateSha256? }`, comes as JSON text where there is any.
     ///
     /// An acceptance is five lines of JSON: the four numbers of a verdict or nothing; a nonce for the
-    /// client or nothing; `{ checks }` with the lists of the principal; its names and dates; its
-    /// claims, to the end of the text, which may itself have lines.
+    /// client or nothing; `{ checks }` with what the principal has in common with others; its names
+    /// and end; its claims, to the end of the text, which may itself have lines. The fourth is end,
+    /// client and subject with tabulators between them, where all are there and need no escape.
     ///
     /// # Errors
     ///
@@ -370,6 +371,10 @@ impl JsGuard {
         let guard = Guard::from_options(options)
             .map_err(|error| to_js(&error))?
             .spread_by(ambient::spread());
+        let guard = match ambient::shares_promises() {
+            true => guard.sharing_answers(),
+            false => guard,
+        };
         Ok(Self(Rc::new(State {
             guard: RefCell::new(guard),
             host: Host::new(fetch, on_event),
@@ -413,10 +418,10 @@ fn accepted(flow: &Check, principal: &Principal) -> String {
         before = ',';
     }
     text.push_str("],");
-    principal.write_lists(&mut text);
-    text.push_str("}\n{");
-    principal.write_names(&mut text);
+    principal.write_shared(&mut text);
     text.push_str("}\n");
+    principal.write_names_line(&mut text);
+    text.push('\n');
     principal.claims().write(&mut text);
     text
 }

@@ -173,6 +173,41 @@ test("a sign-out of somebody else, or of another client, is none", async (t) => 
   await first.waitForFunction(() => window.seen.includes("signed_out"));
 });
 
+test("a sign-out is everybody's where it ends the key of all tabs, and one user's elsewhere", async (t) => {
+  const more = { options: { store: "memory" }, provider: { expiresIn: 300 } };
+  const { provider, tab, first } = await open(t, more);
+  const other = await tab();
+  await other.evaluate(() => {
+    window.messages = [];
+    new BroadcastChannel("gatepass").onmessage = ({ data }) => window.messages.push(data);
+  });
+  for (const dpop of ["none", "own", "shared"]) {
+    const url = await first.evaluate(async (kind) => {
+      const make = () =>
+        crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, [
+          "sign",
+          "verify",
+        ]);
+      window.another = await window.createClient({
+        issuer: "https://as.example",
+        clientId: "spa",
+        redirectUri: "https://app.example/callback",
+        ...(kind !== "none" && { dpop: kind === "own" ? { key: await make() } : true }),
+      });
+      return String(await window.another.signInUrl());
+    }, dpop);
+    await first.evaluate(
+      (callback) => window.another.handleCallback(callback),
+      provider.signInAt(url),
+    );
+    await first.evaluate(() => window.another.signOutUrl());
+  }
+  await other.waitForFunction(() => window.messages.length === 3);
+  const signedOutOf = "https://as.example spa";
+  const alice = { signedOutOf, subject: "alice" };
+  assert.deepEqual(await other.evaluate(() => window.messages), [alice, alice, { signedOutOf }]);
+});
+
 const signedIn = (page) => page.evaluate(() => window.client.state().signedIn);
 
 test("a tab that begins with a copy of another's sessionStorage does not have its session", async (t) => {

@@ -117,7 +117,9 @@ fn an_opaque_token_is_bound_as_any_other() {
     let token = world.world.opaque_with(|answer| {
         answer
             .set("cnf", json!({"jkt": jkt}))
-            .set("token_type", json!("DPoP"));
+            .set("token_type", json!("DPoP"))
+            // Keycloak's.
+            .set("typ", json!("DPoP"));
     });
     // Twice: what the provider said is kept, and bound all the same.
     for _ in 0..2 {

@@ -451,14 +451,6 @@ fn a_sign_in_whose_key_is_gone_when_its_tokens_come_ends_them() {
 }
 
 #[test]
-fn a_sign_out_elsewhere_ends_every_session_that_is_bound_to_the_key() {
-    let mut world = world();
-    world.sign_in().unwrap();
-    assert!(world.client.signed_out_elsewhere(Some("user-2")));
-    assert!(world.client.session().is_none());
-}
-
-#[test]
 fn what_machines_are_granted_is_bound_too() {
     let mut world = world();
     world.idp().dpop_nonce = Some("machine-nonce".into());

@@ -340,6 +340,24 @@ fn old_metadata_does_not_serve_on_when_the_new_one_is_bad() {
 }
 
 #[test]
+fn old_metadata_serves_on_whatever_answers_in_its_place() {
+    for reply in [
+        Reply::status(403),
+        Reply::status(404),
+        Reply::status(302),
+        Reply::body("<h1>Maintenance</h1>").of_type("text/html"),
+        Reply::none(Unreachable::Redirected),
+        Reply::none(Unreachable::TooLarge),
+    ] {
+        let mut world = World::new();
+        world.begin().unwrap();
+        world.net.pass(48 * 3600);
+        world.idp().always(Purpose::Discovery, reply);
+        assert_eq!(code(world.begin()), "accepted");
+    }
+}
+
+#[test]
 fn net_37_metadata_does_not_stay_fresh_for_ever_when_the_clock_is_set_back() {
     let mut world = World::new();
     world.begin().unwrap();

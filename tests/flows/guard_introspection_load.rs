@@ -38,6 +38,26 @@ fn ready(more: Value) -> GuardWorld {
 }
 
 #[test]
+fn int_09_what_may_be_about_one_token_alone_refuses_no_other() {
+    for reply in [
+        Reply::status(400),
+        Reply::status(403),
+        Reply::status(414),
+        Reply::status(302),
+        Reply::body("<h1>Blocked</h1>").of_type("text/html"),
+    ] {
+        let mut world = ready(json!({}));
+        let token = world.opaque();
+        world.idp().always(Purpose::Introspection, reply);
+        for odd in ["../../etc/passwd", "a", "b", "c", "d"] {
+            assert_eq!(world.refusal(odd).status(), 503);
+        }
+        world.idp().recover(Purpose::Introspection);
+        assert_eq!(code(world.check(&token)), "accepted");
+    }
+}
+
+#[test]
 fn int_22_nothing_of_a_token_is_kept() {
     // The driver looks for the token in everything that can be printed after each step, and the
     // type of the key has no room for one: it is the hash.

@@ -692,3 +692,20 @@ fn a_thousand_issuers_are_each_found_by_name() {
     assert_eq!(world.code(&token), "issuer_mismatch");
     assert!(world.net.sent.is_empty());
 }
+
+#[test]
+fn a_custom_profile_may_require_nothing_more_and_have_no_scopes() {
+    let profile = json!({"required": [], "scopes": []});
+    let mut world = GuardWorld::with(json!({"profile": profile}));
+    let token = world.edited(|token| {
+        token.claims.remove("jti").remove("iat");
+    });
+    let principal = world.check(&token).unwrap();
+    assert!(principal.scopes().is_empty());
+    for name in ["typ", "client", "audience"] {
+        let given =
+            json!({"issuer": "https://as.example", "audience": "api", "profile": {name: []}});
+        let refused = code_at(Guard::from_options(&options(&given)));
+        assert_eq!(refused, ("config_invalid", name.into()));
+    }
+}

@@ -1,7 +1,8 @@
 //! Tokens that stand in a list of their issuer (draft-ietf-oauth-status-list).
 
+use gatepass::flow::{Event, Step};
 use gatepass::guard::{BearerToken, Check, Need, Recall, Verdict};
-use gatepass::http::{Purpose, Unreachable};
+use gatepass::http::{HttpRequest, Purpose, Unreachable};
 use serde_json::{Value, json};
 
 use crate::support::{GuardWorld, Key, Reply, Token, base64url};
@@ -346,6 +347,61 @@ fn a_status_that_cannot_be_read_is_claim_invalid() {
     // Other ways to say it are for others.
     let token = saying(&world, json!({"other": {}}));
     assert_eq!(world.code(&token), "accepted");
+}
+
+/// Steps a check, whose signatures are good, to the next request that it sends or to its end.
+fn go_on(
+    world: &mut GuardWorld,
+    check: &mut Check,
+    mut event: Event,
+) -> Result<HttpRequest, &'static str> {
+    loop {
+        event = match world.net.step(check, &mut world.guard, event) {
+            Ok(Step::Send(request)) => return Ok(request),
+            Ok(Step::Verify(_)) => Event::Signature(true),
+            Ok(_) => return Err("accepted"),
+            Err(error) => return Err(error.code()),
+        };
+    }
+}
+
+#[test]
+fn a_late_answer_replaces_no_newer_one() {
+    // Where each request asks for itself, the answer to the first may come last.
+    for late_is_lost in [false, true] {
+        let mut world = world(1, &[0]);
+        let token = at(&world, 0);
+        assert_eq!(world.code(&token), "accepted");
+        world.net.pass(3600);
+        let old = list(&world, 1, &[0]);
+        publish(&mut world, &old);
+        let begin = |world: &mut GuardWorld| {
+            let mut check =
+                Check::new(&world.guard, Ok(BearerToken::new(&token)), &Need::nothing());
+            let mut event = Event::Start;
+            loop {
+                let request = go_on(world, &mut check, event).unwrap();
+                event = world.net.answer(&request);
+                if request.purpose == Purpose::StatusList {
+                    return (check, event);
+                }
+            }
+        };
+        let (mut first, late) = begin(&mut world);
+        world.net.pass(1);
+        let new = list(&world, 1, &[1]);
+        publish(&mut world, &new);
+        let (mut second, answer) = begin(&mut world);
+        let code = go_on(&mut world, &mut second, answer).unwrap_err();
+        assert_eq!(code, "token_inactive");
+        let late = match late_is_lost {
+            true => Event::Unreachable(Unreachable::Network),
+            false => late,
+        };
+        let code = go_on(&mut world, &mut first, late).unwrap_err();
+        assert_eq!(code, "token_inactive");
+        assert_eq!(world.code(&token), "token_inactive");
+    }
 }
 
 #[test]

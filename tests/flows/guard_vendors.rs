@@ -322,6 +322,32 @@ fn keycloak_a_users_token() {
 }
 
 #[test]
+fn keycloak_a_token_that_is_bound_to_a_key() {
+    let mut claims = json!({
+        "exp": 0, "iat": 0,
+        "jti": "onrtac:2f1b1d0e-8b7a-4f5d-8a54-0d0e6f9a4c12",
+        "iss": "https://sso.example.com/realms/shop",
+        "aud": "shop-api",
+        "sub": "f3a0c1f4-7f43-4d2c-9a51-0b6d1c1a7e55",
+        "typ": "DPoP",
+        "azp": "shop-web",
+        "cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"},
+    });
+    // It is an access token, and no good without its proof.
+    let shown = |claims: &Value| {
+        bearer(
+            "keycloak",
+            "shop-api",
+            json!({"typ": "JWT"}),
+            claims.clone(),
+        )
+    };
+    assert_eq!(shown(&claims), json!(["binding_mismatch", "cnf.jkt"]));
+    claims.as_object_mut().unwrap().remove("cnf");
+    assert_eq!(shown(&claims), json!(["typ_mismatch", "typ"]));
+}
+
+#[test]
 fn keycloak_a_service_accounts_token() {
     let claims = json!({
         "exp": 0, "iat": 0,

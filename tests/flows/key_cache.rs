@@ -532,3 +532,104 @@ fn a_metadata_document_without_jwks_uri_is_metadata_invalid() {
     world.idp().metadata["jwks_uri"] = Value::Null;
     assert_eq!(good(&mut world), "metadata_invalid");
 }
+
+/// Begins a check up to the request that it sends, or its code.
+fn begun(world: &mut GuardWorld, token: &str) -> Result<(Check, Event), &'static str> {
+    let mut check = Check::new(&world.guard, Ok(BearerToken::new(token)), &Need::nothing());
+    match world.net.step(&mut check, &mut world.guard, Event::Start) {
+        Ok(Step::Send(request)) => {
+            let answer = world.net.answer(&request);
+            Ok((check, answer))
+        }
+        Ok(_) => Err("nothing was sent"),
+        Err(error) => Err(error.code()),
+    }
+}
+
+#[test]
+fn net_30_those_who_waited_for_one_answer_prolong_no_pause() {
+    for purpose in [Purpose::Keys, Purpose::Discovery] {
+        let mut world = GuardWorld::new();
+        if purpose == Purpose::Keys {
+            assert_eq!(good(&mut world), "accepted");
+            world.net.pass(48 * 3600);
+            // The metadata is there again, and the keys are spent.
+            world
+                .idp()
+                .always(Purpose::Keys, Reply::none(Unreachable::Network));
+            assert_ne!(good(&mut world), "accepted");
+            world.net.pass(2);
+        } else {
+            world
+                .idp()
+                .always(Purpose::Discovery, Reply::none(Unreachable::Network));
+        }
+        let token = world.good();
+        let waiting: Vec<_> = (0..20)
+            .map(|_| begun(&mut world, &token).unwrap())
+            .collect();
+        world.net.pass(1);
+        for (mut check, answer) in waiting {
+            let error = world.net.step(&mut check, &mut world.guard, answer);
+            let error = error.unwrap_err();
+            let left = error.details().unwrap().retry_after.unwrap();
+            assert!((1..=2).contains(&left), "{left}");
+        }
+        world.idp().recover(purpose);
+        world.net.pass(2);
+        assert_eq!(good(&mut world), "accepted", "{purpose:?}");
+    }
+}
+
+/// What many tokens by a new key get who come before the first answer is there.
+fn rotated(world: &mut GuardWorld, many: usize) -> Vec<&'static str> {
+    world.idp().rotate_to(Key::new("k2", "ES256", 9));
+    let token = world.good();
+    let begun: Vec<_> = (0..many).map(|_| begun(world, &token)).collect();
+    begun
+        .into_iter()
+        .map(|begun| {
+            let (mut check, answer) = match begun {
+                Ok(begun) => begun,
+                Err(code) => return code,
+            };
+            match world.net.step(&mut check, &mut world.guard, answer) {
+                Ok(Step::Verify(_)) => "found",
+                Ok(_) => "another step",
+                Err(error) => error.code(),
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn cch_19_after_a_rotation_those_who_come_together_get_through_together() {
+    let mut world = warm();
+    // Where each asks for itself, so many are let ask, and nobody else is told that there is no such key.
+    let codes = rotated(&mut world, 20);
+    assert_eq!(codes[..16], ["found"; 16]);
+    assert_eq!(codes[16..], ["keys_unavailable"; 4]);
+    assert_eq!(unknown(&mut world, "x"), "key_not_found");
+
+    let mut world = warm();
+    world.guard = core::mem::replace(&mut world.guard, GuardWorld::new().guard).sharing_answers();
+    assert_eq!(rotated(&mut world, 200), ["found"; 200]);
+    world.net.clear();
+    assert_eq!(unknown(&mut world, "x"), "key_not_found");
+    assert!(world.net.sent.is_empty());
+}
+
+#[test]
+fn cch_19_a_request_that_was_dropped_takes_its_search_along() {
+    let mut world = warm();
+    let invented = world.edited(|token| {
+        token.header.set("kid", json!("x"));
+    });
+    for _ in 0..10 {
+        drop(begun(&mut world, &invented));
+        world.net.pass(30);
+    }
+    world.idp().rotate_to(Key::new("k2", "ES256", 9));
+    drop(begun(&mut world, &invented));
+    assert_eq!(good(&mut world), "accepted");
+}

@@ -303,6 +303,8 @@ fn cbk_43_an_absolute_return_to_is_of_the_own_origin_and_comes_back_as_a_path() 
         ("https://app.example/a?b#c", "/a?b#c"),
         ("https://APP.example:443/a", "/a"),
         ("https://app.example", "/"),
+        // Behind the path a backslash leads nowhere else.
+        ("/a?b=\\c#\\d", "/a?b=\\c#\\d"),
     ] {
         let mut world = World::new();
         let url = world.begin_with(json!({"returnTo": given})).unwrap();
@@ -316,6 +318,8 @@ fn cbk_43_an_absolute_return_to_is_of_the_own_origin_and_comes_back_as_a_path() 
         "https://app.example.evil/",
         "https://app.example//evil.example",
         "https://app.example?x",
+        "/a\\b?c",
+        "/\\evil.example",
         "https://evil.example/https://app.example/",
     ] {
         assert_eq!(

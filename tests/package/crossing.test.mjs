@@ -47,6 +47,50 @@ test("wsm_21 what comes out is plain data, exact, with null where null was", asy
   client.dispose();
 });
 
+test("principals are who their tokens say, whatever stands in the names", async () => {
+  const { createGuard } = await importInstalled(project, "gatepass/guard");
+  const provider = await makeProvider();
+  const { issuer, audience, fetch } = provider;
+  const guard = await createGuard({ issuer, audience, fetch });
+  const exp = Math.floor(Date.now() / 1000) + 3600;
+  const names = [
+    "alice",
+    "{",
+    "a\tb",
+    "a\nb",
+    'say "hi"',
+    "back\\slash",
+    "\u0000",
+    "zoë 🙂",
+    " ",
+    "7",
+  ];
+  for (const subject of names) {
+    for (const clientId of names) {
+      const token = await provider.accessToken({
+        sub: subject,
+        client_id: clientId,
+        exp,
+        scope: "read",
+      });
+      const { claims, ...rest } = await guard.verify(token);
+      assert.deepEqual(rest, {
+        issuer,
+        subject,
+        clientId,
+        expiresAt: exp,
+        audience: [audience],
+        scopes: ["read"],
+        roles: [],
+        permissions: [],
+        kind: subject === clientId ? "client" : "user",
+      });
+      assert.deepEqual([claims.sub, claims.client_id], [subject, clientId]);
+    }
+  }
+  guard.dispose();
+});
+
 test("wsm_23 a sign-in that began in one isolate ends in another", async () => {
   // Two instances that share nothing but the store, one of them the translation.
   const [here, there] = await Promise.all([

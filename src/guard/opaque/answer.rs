@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::error::{Error, ErrorKind};
+use crate::guard::binding::{KEY_BOUND, names_key};
 use crate::guard::opaque::Audience;
 use crate::guard::{GuardConfig, Profile};
 use crate::http::json::{self, Object, Value};
@@ -246,11 +247,7 @@ impl Active {
         let is_one_of =
             |text: &str, names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(text));
         match claims.string("token_type")? {
-            Some(text)
-                if is_one_of(text, &["DPoP"])
-                    && self
-                        .confirmation()
-                        .is_some_and(|cnf| cnf.get("jkt").is_some()) => {}
+            Some(text) if is_one_of(text, &[KEY_BOUND]) && names_key(claims.as_object()) => {}
             Some(text) if is_one_of(text, &["DPoP", "PoP", "mac"]) => {
                 return Err(Error::new(ErrorKind::BindingMismatch, "token_type"));
             }
@@ -267,6 +264,8 @@ impl Active {
             match claims.as_object().get(name) {
                 None => {}
                 Some(Value::String(text)) if is_one_of(text, allowed) => {}
+                Some(Value::String(text))
+                    if name == "typ" && text == KEY_BOUND && names_key(claims.as_object()) => {}
                 Some(_) => return mismatch(name),
             }
         }

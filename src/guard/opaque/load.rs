@@ -85,16 +85,25 @@ impl Load {
 
     /// It did not; `Some` when a pause begins now: the operator should know.
     pub(super) fn failed(&mut self, error: &Error, now: Timestamp) -> Option<Error> {
+        // Who refuses our credentials will refuse them again, and may lock us out. A 403 may be about the
+        // token, whose text is its bearer's choice: some firewall's.
+        let status = error.details().and_then(|details| details.status);
+        let is_final = error.kind() == ErrorKind::CredentialsRefused && status != Some(403);
+        let is_new = self.last_failure.is_none();
+        // What may be about this token alone says nothing of the next one.
+        if !is_final && !error.retryable() {
+            let is_told = is_new && error.kind() == ErrorKind::CredentialsRefused;
+            self.last_failure = self.last_failure.take().or(is_told.then(|| error.clone()));
+            return is_told.then(|| error.clone());
+        }
         self.failures = self.failures.saturating_add(1);
-        // Who refuses our credentials will refuse them again, and may lock us out.
-        let is_final = error.kind() == ErrorKind::CredentialsRefused;
         let begins = is_final || self.failures >= FAILURES_IN_A_ROW;
         // Answers to questions of before the pause do not prolong it.
         let is_paused = self.last_failure.is_some() && !self.pause.is_over(now);
         if !begins || is_paused {
             return None;
         }
-        self.pause.begin(now);
+        self.pause.begin(now, now);
         self.last_failure = Some(error.clone());
         Some(error.clone())
     }

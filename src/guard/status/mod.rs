@@ -110,7 +110,20 @@ impl StatusLists {
         (found.since <= now && now < found.until).then_some(found)
     }
 
-    fn keep(&mut self, known: Known) {
+    /// Keeps what was learned, unless what is there is better: where each request asks for itself, a
+    /// late answer may be an older list, or none.
+    fn keep(&mut self, known: Known, now: Timestamp) {
+        let is_better =
+            |one: &Known| one.list.is_some() && (known.list.is_none() || known.since < one.since);
+        if !self
+            .find(known.place, &known.uri, now)
+            .is_some_and(is_better)
+        {
+            self.put(known);
+        }
+    }
+
+    fn put(&mut self, known: Known) {
         self.known
             .retain(|one| one.place != known.place || one.uri != known.uri);
         if self.known.len() >= MOST_LISTS {
@@ -283,10 +296,14 @@ impl StatusCheck {
             list,
         };
         let judged = self.judge(&known);
-        if let Some(lists) = &mut guard.status_lists {
-            lists.keep(known);
+        let lists = guard.status_lists.as_mut();
+        let lists = lists.ok_or(ErrorKind::FlowMisused)?;
+        lists.keep(known, now);
+        match lists.find(self.place, &self.uri, now) {
+            Some(kept) => self.judge(kept),
+            None => judged,
         }
-        judged.map(Step::Done)
+        .map(Step::Done)
     }
 
     /// What a list must say of itself (section 5.1): whose it is, and that it is of now.
