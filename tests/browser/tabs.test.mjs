@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { LOCK, launchTabs, nap, openTabs, token } from "../support/tabs.mjs";
+import { until } from "../support/until.mjs";
 
 const TABS = 5;
 const ROUNDS = 60;
@@ -143,6 +144,8 @@ for (const store of ["memory", "session"]) {
     assert.equal(await signedIn(other), false);
     const kept = await other.evaluate(() => Object.values(sessionStorage).join(" "));
     assert.doesNotMatch(kept, /eyJ/);
+    // Each tab ends the tokens that it alone knows.
+    await until("the tokens of both tabs ended", () => provider.count("/revoke") === 4);
     // A sign-in that somebody began in another tab goes on.
     await waiting.goto(provider.signInAt(url));
     await waiting.waitForFunction(() => window.isReady === true);

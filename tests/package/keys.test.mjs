@@ -72,6 +72,49 @@ test("on Workers each request that is first asks for itself", async () => {
   }
 });
 
+test("cch_19 after a rotation all who come together get through by one fetch", async () => {
+  let keys;
+  const provider = await makeProvider({
+    answer: async (url) => {
+      await soon();
+      return url.endsWith("/jwks") ? keys?.() : undefined;
+    },
+  });
+  const { issuer, audience, fetch } = provider;
+  const guard = await createGuard({ issuer, audience, fetch });
+  await guard.verify(await provider.accessToken());
+  const other = await makeProvider();
+  keys = () => Response.json({ keys: [{ ...other.signer.jwk, kid: "k2" }] });
+  const token = await other.accessToken({ iss: issuer }, { kid: "k2" });
+  const all = await Promise.all(Array.from({ length: 100 }, () => guard.verify(token)));
+  assert.ok(all.every(({ subject }) => subject === "alice"));
+  assert.equal(provider.count("/jwks"), 2);
+  // There is no such key, which is known by now.
+  const invented = await other.accessToken({ iss: issuer }, { kid: "k3" });
+  await assert.rejects(guard.verify(invented), { code: "key_not_found" });
+  assert.equal(provider.count("/jwks"), 2);
+});
+
+test("net_30 one lost fetch is one failure, however many waited for it", async () => {
+  let isDown = true;
+  const provider = await makeProvider({
+    answer: async (url) => {
+      await soon();
+      return isDown && url.endsWith("/jwks") ? Response.error() : undefined;
+    },
+  });
+  const { issuer, audience, fetch } = provider;
+  const guard = await createGuard({ issuer, audience, fetch });
+  const token = await provider.accessToken({ exp: Math.floor(Date.now() / 1000) + 3600 });
+  await Promise.allSettled(Array.from({ length: 50 }, () => guard.verify(token)));
+  isDown = false;
+  const refused = await guard.check({ headers: { authorization: `Bearer ${token}` } });
+  assert.deepEqual([refused.refusal.status, refused.refusal.retryAfter], [503, 1]);
+  const soonAfter = Date.now() + 1100;
+  const { subject } = await at(soonAfter, () => guard.verify(token));
+  assert.equal(subject, "alice");
+});
+
 test("net_35 keys are renewed after the answer, and waitUntil is told", async () => {
   const provider = await makeProvider();
   const { issuer, audience, fetch } = provider;

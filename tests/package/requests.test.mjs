@@ -171,6 +171,19 @@ test("clm_57 needs are exact texts: no pattern and no object stands for them", a
     { scopes: { regex: "read" } },
     { roles: [() => true] },
     { permissions: [/x/y] },
+    // What says nothing would ask for nothing.
+    null,
+    42,
+    true,
+    "read",
+    [],
+    ["read"],
+    new Map([["scopes", "admin"]]),
+    new (class {
+      get scopes() {
+        return "admin";
+      }
+    })(),
   ]) {
     await assert.rejects(guard.verify(token, need), { code: "config_invalid" });
   }
