@@ -928,16 +928,17 @@ export class PageClient implements Client {
   async signOutUrl(options: SignOutOptions = {}): Promise<URL | null> {
     let disconnected: Promise<boolean> | undefined;
     let stop = (): void => {};
+    const keepsTokens = (options as SignOutOptions | null)?.revoke === false;
     const url = await this.use((core) => {
       const json = toJson(options);
-      stop = this.#tellOfSignOut(core, options.revoke === false);
+      stop = this.#tellOfSignOut(core, keepsTokens);
       this.#callback = undefined;
       const connection = core.fedCmConnection();
       const signedOut = core.signOut(json);
       // With options that make no sense it goes on.
       if (connection !== undefined && core.user() === undefined) {
         const given = JSON.parse(connection) as Connection;
-        disconnected = disconnect(options.revoke === false ? undefined : given);
+        disconnected = disconnect(keepsTokens ? undefined : given);
       }
       return signedOut;
     })

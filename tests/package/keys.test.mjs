@@ -108,7 +108,8 @@ test("net_30 one lost fetch is one failure, however many waited for it", async (
   const token = await provider.accessToken({ exp: Math.floor(Date.now() / 1000) + 3600 });
   await Promise.allSettled(Array.from({ length: 50 }, () => guard.verify(token)));
   isDown = false;
-  const refused = await guard.check({ headers: { authorization: `Bearer ${token}` } });
+  const headers = { authorization: `Bearer ${token}` };
+  const refused = await guard.check(new Request("https://api.example/", { headers }));
   assert.deepEqual([refused.refusal.status, refused.refusal.retryAfter], [503, 1]);
   const soonAfter = Date.now() + 1100;
   const { subject } = await at(soonAfter, () => guard.verify(token));

@@ -55,7 +55,8 @@ export async function serve(context, { origin, html, script, headers = {}, provi
     if (url.pathname === "/logout") {
       return route.fulfill({ contentType: "text/html", body: "<p id=bye>Signed out</p>" });
     }
-    const answered = await provider.fetch(url.href, { body: request.postData() ?? undefined });
+    const body = request.postData() ?? undefined;
+    const answered = await provider.fetch(url.href, { body, headers: request.headers() });
     return route.fulfill({
       status: answered.status,
       headers: { ...CORS, "content-type": "application/json" },
