@@ -11,6 +11,7 @@ import type { ClientState, IdClaims, SignInOptions, UserInfo } from "./client.js
 import { cookieLine, gather, goneLine, namesOf, readCookies, spread } from "./cookies.js";
 import type { Cookies, CookieTraits } from "./cookies.js";
 import { GatepassError, call, disposed, translate } from "./errors.js";
+import { tell } from "./events.js";
 import { fetchWith } from "./fetch.js";
 import { makeKeyring } from "./keyring.js";
 import type { Keyring } from "./keyring.js";
@@ -615,7 +616,7 @@ class Sessions implements CookieSessions {
         url = await this.use(held, waiting, (core) => core.signOut("{}"));
       } catch (thrown) {
         // The session is over here, whatever the provider says.
-        this.read.onEvent?.({ type: "revocation_failed", code: translate(thrown).code });
+        tell(this.read.onEvent, { type: "revocation_failed", code: translate(thrown).code });
       }
     }
     // Who asks by a script cannot follow a redirect to another origin.
@@ -682,7 +683,7 @@ class Sessions implements CookieSessions {
 
   /** Tells that a cookie was no session of this deployment. */
   discarded(): void {
-    this.read.onEvent?.({ type: "session_discarded", code: "storage_invalid" });
+    tell(this.read.onEvent, { type: "session_discarded", code: "storage_invalid" });
   }
 
   /** Has a sibling of the client do something with a session. */

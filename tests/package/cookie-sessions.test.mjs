@@ -922,6 +922,30 @@ test("a provider that cannot be reached signs nobody out, and out all the same w
   assert.equal(all.browser.jar.size, 0);
 });
 
+test("a listener that throws keeps nobody signed in or out", async () => {
+  let isDown = false;
+  const answer = () => (isDown ? new Response("", { status: 503 }) : undefined);
+  const told = [];
+  const onEvent = ({ type }) => {
+    told.push(type);
+    throw new Error("the log is down");
+  };
+  const all = await world({ onEvent }, { provider: { answer } });
+  all.browser.jar.set(SESSION, "stale");
+  assert.equal((await all.browser.navigate("/me")).status, 303);
+  assert.ok(!all.browser.jar.has(SESSION));
+  assert.ok(told.includes("session_discarded"));
+  await signIn(all);
+  // Another process, which knows nothing of the provider, and cannot ask it.
+  const other = await makeSessions(all.provider, { onEvent });
+  const browser = makeCookieBrowser(APP, makeApp(other));
+  all.browser.jar.forEach((value, name) => browser.jar.set(name, value));
+  isDown = true;
+  assert.equal((await browser.submit("/logout")).status, 303);
+  assert.ok(!browser.jar.has(SESSION));
+  assert.ok(told.includes("revocation_failed"));
+});
+
 test("what was disposed of cannot be used", async () => {
   const all = await world();
   all.sessions.dispose();
