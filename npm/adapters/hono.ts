@@ -86,7 +86,11 @@ export function withSession(
     c.set("session", session);
     await next();
     const applied = session.apply(c.res);
-    if (applied !== c.res) c.res = applied;
+    if (applied !== c.res) {
+      // Or Hono would put the old one's cookies and headers in place of these.
+      c.res = undefined;
+      c.res = applied;
+    }
     return undefined;
   };
 }

@@ -596,8 +596,9 @@ class Sessions implements CookieSessions {
       // What failed for want of a network can be tried again.
       if (translate(thrown).retryable) return response;
     }
-    if (sealed !== undefined) response.headers.append("set-cookie", goneLine(name, flow));
-    return response;
+    return sealed === undefined
+      ? response
+      : withHeaders(response, [["set-cookie", goneLine(name, flow)]]);
   }
 
   async #logout(request: Request): Promise<Response> {
@@ -857,8 +858,8 @@ class Browser implements CookieSession {
     const { length } = setCookies;
     const more = setCookies.map((line) => ["set-cookie", line] as const);
     const answer = withHeaders(response, [...more, ["vary", "cookie"]]);
-    // Whoever stored it would sign others in as this user.
-    if (length > 0 && answer.status !== 101) answer.headers.set("cache-control", "no-store");
+    // Whoever stored it would sign others in as this user. Lines always come on a copy, if they can.
+    if (length > 0 && answer !== response) answer.headers.set("cache-control", "no-store");
     return answer;
   }
 

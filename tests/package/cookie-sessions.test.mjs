@@ -946,6 +946,28 @@ test("a listener that throws keeps nobody signed in or out", async () => {
   assert.ok(told.includes("revocation_failed"));
 });
 
+test("a response that the program gives to everybody carries nobody's cookie", async (t) => {
+  const provider = await makeProvider({ expiresIn: 300 });
+  const sessions = await makeSessions(provider);
+  const same = new Response(null, { status: 204, headers: { "x-kept": "1" } });
+  const app = sessions.protect(async (_, session) => {
+    await session.accessToken();
+    return same;
+  });
+  const browser = makeCookieBrowser(APP, app);
+  await signIn({ provider, browser });
+  later(t, 280);
+  for (const isRenewed of [true, false, false]) {
+    const answer = await browser.fetch("/");
+    assert.equal(answer.status, 204);
+    assert.equal(answer.headers.get("x-kept"), "1");
+    assert.equal(answer.headers.get("vary"), "cookie");
+    assert.deepEqual(answer.headers.getSetCookie().length, isRenewed ? 1 : 0);
+    assert.equal(answer.headers.get("cache-control"), isRenewed ? "no-store" : null);
+  }
+  assert.deepEqual(same.headers.getSetCookie(), []);
+});
+
 test("what was disposed of cannot be used", async () => {
   const all = await world();
   all.sessions.dispose();
