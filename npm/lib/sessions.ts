@@ -62,9 +62,10 @@ export interface CookieSessionOptions extends Omit<
   /** What every sign-in asks for. @defaultValue nothing more than the options say */
   readonly signIn?: Omit<SignInOptions, "returnTo">;
   /**
-   * Asked for each request that comes with a session: whether it was ended from elsewhere, such as by
-   * the provider's back-channel logout (`createLogoutReceiver`), which a cookie cannot know. What it
-   * throws, {@link CookieSessions.session | session} throws. @defaultValue none ever is
+   * Asked for each request that comes with a session, but for those that sign in or out: whether it was
+   * ended from elsewhere, such as by the provider's back-channel logout (`createLogoutReceiver`), which a
+   * cookie cannot know. What it throws, {@link CookieSessions.session | session} throws.
+   * @defaultValue none ever is
    */
   readonly isEnded?: (user: IdClaims) => boolean | Promise<boolean>;
   /**
@@ -429,11 +430,16 @@ class Sessions implements CookieSessions {
   }
 
   async session(request: Request): Promise<Browser> {
+    return this.#open(request, this.read.isEnded);
+  }
+
+  /** The session of a request: of one that is left it does not matter whether it was ended. */
+  async #open(request: Request, isEnded?: Read["isEnded"]): Promise<Browser> {
     const cookies = readCookies(request);
     const { name, origin } = this.read;
     const session = new Browser(this, cookies);
     if (!namesOf(name).some((each) => cookies.has(each))) return session;
-    await session.open();
+    await session.open(isEnded);
     // RFC 10017 section 6.1.3.3: what another site sends with the browser's cookies counts for nothing.
     if (session.signedIn && !isSafe(request) && !comesFrom(origin, request)) session.refuse();
     return session;
@@ -501,12 +507,12 @@ class Sessions implements CookieSessions {
   }
 
   async signIn(request: Request, options: SignInOptions = {}): Promise<Response> {
-    const session = await this.session(request);
+    const session = await this.#open(request);
     return session.leave(await this.#begin(session, options));
   }
 
   async #login(request: Request): Promise<Response> {
-    const session = await this.session(request);
+    const session = await this.#open(request);
     const { headers } = request;
     const mode = headers.get("sec-fetch-mode");
     const target = headers.get("sec-fetch-dest");
@@ -555,7 +561,7 @@ class Sessions implements CookieSessions {
   async #callback(request: Request): Promise<Response> {
     const { origin, paths, sealer, session: traits, flow, lifetime } = this.read;
     const { pathname, search, searchParams } = new URL(request.url);
-    const before = await this.session(request);
+    const before = await this.#open(request);
     const name = await this.#loginName(searchParams.get("state") ?? "");
     const sealed = before.cookies.get(name);
     const opened = sealed === undefined ? undefined : await sealer.open(name, sealed);
@@ -604,7 +610,7 @@ class Sessions implements CookieSessions {
   async #logout(request: Request): Promise<Response> {
     const { origin, paths } = this.read;
     if (!comesFrom(origin, request)) return text(403, "This request came from another site.");
-    const session = await this.session(request);
+    const session = await this.#open(request);
     const { held } = session;
     const waiting: Waiting = {};
     let url: string | undefined;
@@ -864,8 +870,8 @@ class Browser implements CookieSession {
   }
 
   /** Opens the cookie: what is no session of this deployment is removed. */
-  async open(): Promise<void> {
-    const { name, sealer, isEnded } = this.#sessions.read;
+  async open(isEnded: Read["isEnded"]): Promise<void> {
+    const { name, sealer } = this.#sessions.read;
     const sealed = gather(name, this.cookies);
     const opened = sealed === undefined ? undefined : await sealer.open(name, sealed);
     const kept = opened && readKept(opened.text);
