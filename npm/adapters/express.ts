@@ -191,13 +191,32 @@ export function withSession<Q extends NodeRequest>(
 function addCookies(response: SessionResponse, session: CookieSession): void {
   const writeHead = response.writeHead;
   response.writeHead = function (this: SessionResponse, ...given) {
+    const [status, message, headers] = given as readonly unknown[];
+    const hasMessage = typeof message === "string";
+    // Node would put these in place of the session's.
+    setHeaders(response, headers ?? (hasMessage ? undefined : message));
     response.writeHead = writeHead;
     session.apply(new Response()).headers.forEach((value, name) => {
       if (name === "cache-control") response.setHeader(name, value);
       else response.appendHeader(name, value);
     });
-    return writeHead.apply(this, given);
+    return writeHead.apply(this, (hasMessage ? [status, message] : [status]) as typeof given);
   };
+}
+
+/** Sets the headers that `writeHead` was given, as Node does: they replace those that are there. */
+function setHeaders(response: SessionResponse, given: unknown): void {
+  const lines: readonly unknown[] = Array.isArray(given) ? given : Object.entries(given ?? {});
+  // An object, pairs, or names and values in turn. What is no header is refused by the response.
+  const flat = (Array.isArray(lines[0]) ? lines.flat() : lines) as readonly string[];
+  const seen = new Set<string>();
+  for (let at = 0; at < flat.length; at += 2) {
+    const [name, value] = [String(flat[at]), flat[at + 1] as string];
+    const key = name.toLowerCase();
+    if (seen.has(key)) response.appendHeader(name, value);
+    else response.setHeader(name, value);
+    seen.add(key);
+  }
 }
 
 async function write(answer: Response, response: SessionResponse): Promise<void> {

@@ -51,6 +51,17 @@ export function make(sessions) {
     response.cookie("other", "1").send(token);
   });
   app.post("/change", (_, response) => response.send("changed"));
+  app.get("/written", async (request, response) => {
+    await sessionOf(request).accessToken();
+    response.setHeader("x-before", "old");
+    try {
+      response.writeHead(200, { "x-before": undefined });
+    } catch {
+      // Node takes no such header, and the next one counts.
+    }
+    response.writeHead(...JSON.parse(request.query.given).map((each) => each ?? undefined));
+    response.end("written");
+  });
   return app;
 }`;
 
@@ -166,4 +177,48 @@ test("Express signs browsers in and out", async (t) => {
   await journey(t, provider, browser);
   // What another middleware sets stays.
   assert.ok(browser.jar.has("other"));
+});
+
+test("Express: no header that is given to writeHead takes the place of the session's", async (t) => {
+  const provider = await makeProvider();
+  const { make } = await load("express-headers", EXPRESS);
+  const app = make(await makeSessions(provider));
+  const server = await new Promise((resolve) => {
+    const listening = app.listen(0, "127.0.0.1", () => resolve(listening));
+  });
+  t.after(() => server.close());
+  const browser = makeCookieBrowser(APP, askHttp(`http://127.0.0.1:${server.address().port}`));
+  const ask = await renewingAlways(t, provider, browser);
+  const lines = [
+    ["Set-Cookie", "theme=dark"],
+    ["set-cookie", "lang=en"],
+    ["Cache-Control", "public, max-age=60"],
+    ["Vary", "accept"],
+    ["X-Before", "new"],
+  ];
+  const headers = {
+    ...Object.fromEntries(lines.slice(2)),
+    "Set-Cookie": ["theme=dark", "lang=en"],
+  };
+  const write = (given) => ask(`/written?given=${encodeURIComponent(JSON.stringify(given))}`);
+  for (const given of [
+    [200, headers],
+    [200, "Fine", headers],
+    [200, null, headers],
+    [200, lines],
+    [200, lines.flat()],
+    [200, "Fine", lines.flat()],
+  ]) {
+    const answer = await write(given);
+    assert.equal(await answer.text(), "written");
+    assert.deepEqual(cookiesOf(answer), ["theme", "lang", "__Host-gatepass"]);
+    const told = ["cache-control", "vary", "x-before"].map((name) => answer.headers.get(name));
+    assert.deepEqual(told, ["no-store", "accept, cookie", "new"]);
+  }
+  for (const given of [[201], [201, "Made"]]) {
+    const answer = await write(given);
+    assert.equal(answer.status, 201);
+    assert.deepEqual(cookiesOf(answer), ["__Host-gatepass"]);
+    assert.equal(answer.headers.get("x-before"), "old");
+  }
 });
