@@ -20,7 +20,8 @@ export interface Connection {
    *
    * It must come from whoever ended the TLS connection and only after the handshake was verified: on
    * Cloudflare from `request.cf.tlsClientAuth.certFingerprintSHA256` where `certVerified` is
-   * `"SUCCESS"`. Never take it from a header that a client could have sent.
+   * `"SUCCESS"`, which it is for a revoked one as well, and `certRevoked` is not `"1"`. Never take it
+   * from a header that a client could have sent.
    */
   readonly certificateSha256?: string | undefined;
 }
@@ -84,8 +85,7 @@ export function withHeaders(
   const copied = (): Response => add(new Response(response.body, response));
   if (more.some(([name]) => name === "dpop-nonce" || name === "set-cookie")) return copied();
   try {
-    add(response);
-    return response;
+    return add(response);
   } catch {
     // What was fetched or redirects cannot be changed.
     return copied();

@@ -2,11 +2,17 @@
 
 import assert from "node:assert/strict";
 import { request as httpRequest } from "node:http";
-import { test } from "node:test";
+import { before, test } from "node:test";
 
 import { startWorker } from "../support/edge.mjs";
 import { installExample, listeningProvider, startExample } from "../support/example.mjs";
+import { importInstalled, installPackage } from "../support/installed.mjs";
 import { makeProvider } from "../support/provider.mjs";
+
+let adapters;
+before(() => {
+  ({ project: adapters } = installPackage("adapters"));
+});
 
 /** What every API of the examples answers. */
 async function asksApi(provider, ask) {
@@ -111,18 +117,18 @@ test("Cloudflare: protect", async (t) => {
 });
 
 test("Cloudflare: only a certificate that was verified is that of the connection", async () => {
-  const { project } = await import("../support/installed.mjs").then(({ installPackage }) =>
-    installPackage("cloudflare-tls"),
-  );
-  const { importInstalled } = await import("../support/installed.mjs");
-  const { connectionOf } = await importInstalled(project, "gatepass/cloudflare");
+  const { connectionOf } = await importInstalled(adapters, "gatepass/cloudflare");
   const sha = "ab".repeat(32);
   const of = (tlsClientAuth) => connectionOf({ cf: { tlsClientAuth } });
   assert.deepEqual(of({ certVerified: "SUCCESS", certFingerprintSHA256: sha }), {
     certificateSha256: sha,
   });
+  const valid = { certVerified: "SUCCESS", certRevoked: "0", certFingerprintSHA256: sha };
+  assert.deepEqual(of(valid), { certificateSha256: sha });
   for (const certVerified of ["NONE", "FAILED:expired", "", undefined]) {
     assert.deepEqual(of({ certVerified, certFingerprintSHA256: sha }), {});
   }
+  // Cloudflare says "SUCCESS" of a revoked one as well.
+  assert.deepEqual(of({ ...valid, certRevoked: "1" }), {});
   assert.deepEqual([of(null), connectionOf({}), connectionOf({ cf: {} })], [{}, {}, {}]);
 });

@@ -234,8 +234,8 @@ test("dpp_36 a certificate that is missing, different or not verified is refused
     const bound = await provider.accessToken({ cnf: { "x5t#S256": hash } });
     const ask = request(bound, undefined, { scheme: "Bearer" });
     // As README shows it for Cloudflare.
-    const connectionOf = ({ certVerified, certFingerprintSHA256 }) =>
-      ({ certificateSha256: certVerified === "SUCCESS" ? certFingerprintSHA256 : "" });
+    const connectionOf = ({ certVerified, certRevoked, certFingerprintSHA256 }) =>
+      ({ certificateSha256: certVerified === "SUCCESS" && certRevoked !== "1" ? certFingerprintSHA256 : "" });
     const check = async (tls) => outcome(await guard.check(ask, {}, tls && connectionOf(tls)));
     const handler = guard.protect((request, principal) => new Response(principal.subject), {}, () => ({ certificateSha256: hash }));
     return [
