@@ -29,6 +29,9 @@ export interface NodeRequest {
   readonly socket: object;
 }
 
+/** What Node takes for the value of a header. */
+export type HeaderValue = number | string | readonly string[];
+
 /** What is written to of a response of `node:http` or Express. */
 export interface NodeResponse {
   /** The status that will be sent. */
@@ -36,7 +39,7 @@ export interface NodeResponse {
   /** Whether anything was sent. */
   readonly headersSent: boolean;
   /** Sets a header of the response. */
-  setHeader(name: string, value: string): unknown;
+  setHeader(name: string, value: HeaderValue): unknown;
   /** Ends the response. */
   end(): unknown;
 }
@@ -92,11 +95,24 @@ export function guarded<Q extends NodeRequest>(
   };
 }
 
+/** What is written to of a response by {@link protect}. */
+export interface ProtectedResponse extends NodeResponse {
+  /** Whether all of the response was written. */
+  readonly writableEnded: boolean;
+  /** The headers that were set. */
+  getHeaders(): Readonly<Record<string, HeaderValue | undefined>>;
+  /** Takes a header away. */
+  removeHeader(name: string): unknown;
+  /** Breaks the response off. */
+  destroy(error?: Error): unknown;
+}
+
 /** What {@link protect} is configured with. */
 export interface ProtectOptions<Q> extends GuardedOptions<Q> {
   /**
-   * Is told what went wrong where a request could not be judged or its handler failed; the client is
-   * told 500. @defaultValue `console.error`
+   * Is told what went wrong where a request could not be judged or its handler failed. The client is
+   * told 500, without the headers that the handler set; a response that has begun is broken off.
+   * @defaultValue `console.error`
    */
   readonly onError?: (error: unknown) => void;
 }
@@ -105,7 +121,7 @@ export interface ProtectOptions<Q> extends GuardedOptions<Q> {
  * A listener of `node:http` that calls its handler for requests that carry a good access token, and
  * answers the others as {@link guarded} does.
  */
-export function protect<Q extends NodeRequest, S extends NodeResponse>(
+export function protect<Q extends NodeRequest, S extends ProtectedResponse>(
   source: GuardSource<Q>,
   handler: (request: Q, response: S, principal: Principal) => unknown,
   options: ProtectOptions<Q> = {},
@@ -113,15 +129,28 @@ export function protect<Q extends NodeRequest, S extends NodeResponse>(
   const middleware = guarded(source, options);
   const { onError = (error: unknown) => console.error(error) } = options;
   return async (request, response) => {
+    let before = response.getHeaders();
     try {
       let failed: unknown;
       await middleware(request, response, (error) => void (failed = error));
       if (failed !== undefined) throw failed;
       const principal = principals.get(request);
+      before = response.getHeaders();
       if (principal) await handler(request, response, principal);
     } catch (error) {
       onError(error);
-      if (!response.headersSent) response.statusCode = 500;
+      if (response.writableEnded) return;
+      if (response.headersSent) {
+        // To end it would say that it is whole, as a stream of HTTP/2 says that closes without an error.
+        response.destroy("stream" in response ? new Error("The handler failed.") : undefined);
+        return;
+      }
+      // Length and caching that the handler announced are those of another answer.
+      for (const name of Object.keys(response.getHeaders())) response.removeHeader(name);
+      for (const [name, value] of Object.entries(before)) {
+        if (value !== undefined) response.setHeader(name, value);
+      }
+      response.statusCode = 500;
       response.end();
     }
   };

@@ -1,12 +1,14 @@
 // The adapters for servers, by their examples: started for real, asked over HTTP.
 
 import assert from "node:assert/strict";
-import { request as httpRequest } from "node:http";
+import { createServer, request as httpRequest } from "node:http";
+import * as http2 from "node:http2";
 import { before, test } from "node:test";
 
 import { startWorker } from "../support/edge.mjs";
 import { installExample, listeningProvider, startExample } from "../support/example.mjs";
 import { importInstalled, installPackage } from "../support/installed.mjs";
+import { makeProver } from "../support/prover.mjs";
 import { makeProvider } from "../support/provider.mjs";
 
 let adapters;
@@ -131,4 +133,77 @@ test("Cloudflare: only a certificate that was verified is that of the connection
   // Cloudflare says "SUCCESS" of a revoked one as well.
   assert.deepEqual(of({ ...valid, certRevoked: "1" }), {});
   assert.deepEqual([of(null), connectionOf({}), connectionOf({ cf: {} })], [{}, {}, {}]);
+});
+
+/** A provider, a guard for its tokens, and a client with a key and a token that is bound to it. */
+async function proving(more = {}) {
+  const { createGuard } = await importInstalled(adapters, "gatepass/guard");
+  const provider = await makeProvider();
+  const { issuer, audience, fetch } = provider;
+  const make = (other) =>
+    createGuard({ issuer, audience, fetch, dpop: "accept", ...more, ...other });
+  const prover = await makeProver();
+  const token = await provider.accessToken({ cnf: { jkt: prover.jkt } });
+  const headersFor = async (htu, claims) => ({
+    authorization: `DPoP ${token}`,
+    dpop: await prover.proof("GET", htu, token, claims),
+  });
+  return { provider, make, headersFor };
+}
+
+/** A server of this process; its origin. */
+async function listening(t, server) {
+  t.after(() => {
+    server.closeAllConnections?.();
+    server.close();
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+test("node:http: a handler that fails leaves neither half an answer nor headers of one", async (t) => {
+  const { protect } = await importInstalled(adapters, "gatepass/express");
+  const { provider, make } = await proving();
+  const told = [];
+  const handler = async ({ url }, response) => {
+    response.setHeader("content-length", "5000");
+    response.setHeader("cache-control", "public, max-age=3600");
+    if (url === "/begun") await new Promise((resolve) => response.write("[1,2,", resolve));
+    if (url === "/whole") {
+      response.setHeader("content-length", "2");
+      response.end("ok");
+    }
+    throw new Error(url);
+  };
+  const listener = protect(await make(), handler, { onError: ({ message }) => told.push(message) });
+  const outer = (request, response) => {
+    response.setHeader("access-control-allow-origin", "*");
+    response.setHeader("cache-control", "private");
+    return listener(request, response);
+  };
+  const headers = { authorization: `Bearer ${await provider.accessToken()}` };
+  const origin = await listening(t, createServer(outer));
+  const failed = await fetch(`${origin}/early`, { headers });
+  assert.deepEqual([failed.status, await failed.text()], [500, ""]);
+  assert.equal(failed.headers.get("cache-control"), "private");
+  assert.equal(failed.headers.get("access-control-allow-origin"), "*");
+  const begun = await fetch(`${origin}/begun`, { headers });
+  await assert.rejects(begun.text(), TypeError);
+  const whole = await fetch(`${origin}/whole`, { headers });
+  assert.deepEqual([whole.status, await whole.text()], [200, "ok"]);
+
+  const session = http2.connect(await listening(t, http2.createServer(outer)));
+  t.after(() => session.destroy());
+  const ask = (path) =>
+    new Promise((resolve) => {
+      const stream = session.request({ ":path": path, ...headers });
+      let status;
+      stream.on("response", (head) => (status = head[":status"]));
+      stream.on("error", ({ code }) => resolve([status, code]));
+      stream.on("end", () => resolve([status, "end"]));
+      stream.resume();
+    });
+  assert.deepEqual(await ask("/early"), [500, "end"]);
+  assert.deepEqual(await ask("/begun"), [200, "ERR_HTTP2_STREAM_ERROR"]);
+  assert.deepEqual(told, ["/early", "/begun", "/whole", "/early", "/begun"]);
 });
