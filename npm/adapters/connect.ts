@@ -122,7 +122,8 @@ export const principalKey: ContextKey<Principal | undefined> = createContextKey<
  * Others end with `unauthenticated`, `permission_denied`, `unavailable` or `invalid_argument`, with
  * `www-authenticate` and the like as metadata. Handlers find the bearer under {@link principalKey}.
  *
- * DPoP sees the call's URL; behind a proxy it needs the guard's `publicOrigin`.
+ * DPoP sees the call's URL; behind a proxy, and where calls come with any `Host`, it needs the guard's
+ * `publicOrigin`.
  */
 export function guarded(
   source: GuardSource<AnyRequest>,

@@ -60,7 +60,8 @@ export function principalOf(request: object): Principal | undefined {
  * bearer by {@link principalOf}.
  *
  * Header lines that came twice are seen as such: Node alone would show the first `Authorization` of
- * two. `X-Forwarded-Host` and the like are never looked at; behind a proxy DPoP needs the guard's
+ * two. `X-Forwarded-Host` and the like are never looked at. Of a request's URL the origin is what the
+ * client wrote in `Host`: behind a proxy, and where requests come with any `Host`, DPoP needs the guard's
  * `publicOrigin`. CORS is not its business: put `cors` in front.
  *
  * What `next` is called with is a {@link GatepassError}: those of `createGuard`, and `config_invalid`
@@ -195,10 +196,9 @@ export function withSession<Q extends NodeRequest>(
     let answer: Response | undefined;
     try {
       const sessions = await made(request);
-      const { method = "GET", originalUrl, url = "/" } = request;
-      const path = originalUrl ?? url;
+      const { method = "GET" } = request;
       // Of the address only the path counts; bodies are left to whom they are for.
-      const address = `http://localhost${path.startsWith("/") ? path : "/"}`;
+      const address = `http://localhost${targetOf(request)?.path ?? "/"}`;
       const asked = new Request(address, { method, headers: headersOf(request) });
       answer = await sessions.handle(asked);
       if (!answer) {
@@ -256,17 +256,39 @@ async function write(answer: Response, response: SessionResponse): Promise<void>
 
 /** A request as guards look at it. */
 function asSeen(request: NodeRequest): GuardedRequest {
-  const { method, url, originalUrl, socket } = request;
+  const { method, rawHeaders, socket } = request;
   const headers = headersOf(request);
-  const origin = `${"encrypted" in socket ? "https" : "http"}://${headers.get("host") ?? ""}`;
-  const path = originalUrl ?? url ?? "";
-  // A host that is none, or a path that is a whole URL, gives no URL, which DPoP then misses.
-  const isWhole = path.startsWith("/") && URL.canParse(origin + path);
+  const target = targetOf(request);
+  // What HTTP/2 has in place of Host, and what counts where there are both (RFC 9113 section 8.3.1).
+  const named = rawHeaders.find((_, at) => at % 2 === 1 && rawHeaders[at - 1] === ":authority");
+  const host = target?.authority ?? named ?? headers.get("host") ?? "";
+  // A host that is missing or none is the client's fault: no proof is about the one that stands for it.
+  const isHost = HOST.test(host) && URL.canParse(`http://${host}`);
+  const origin = `${"encrypted" in socket ? "https" : "http"}://${isHost ? host : "host.invalid"}`;
   return {
     headers,
     ...(method === undefined ? {} : { method }),
-    ...(isWhole ? { url: origin + path } : {}),
+    ...(target && { url: origin + target.path }),
   };
+}
+
+/** Nothing that would reach into the path. */
+const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::[1-9]\d*)?$/i;
+
+/** Where a request goes: its path and query, and the authority where the client wrote a whole URL. */
+interface Target {
+  readonly authority?: string | undefined;
+  readonly path: string;
+}
+
+/** Nothing for a target that is neither a path nor a URL. */
+function targetOf({ originalUrl, url = "" }: NodeRequest): Target | undefined {
+  const target = originalUrl ?? url;
+  if (target.startsWith("/")) return { path: target };
+  // RFC 9112 section 3.2.2: servers take whole URLs, and their authority in place of Host.
+  const [, authority, path] =
+    /^[a-z][a-z\d+.-]*:\/\/([^/?#\\@]*)((?:[/?].*)?)$/i.exec(target) ?? [];
+  return path === undefined ? undefined : { authority, path };
 }
 
 /** The header lines as they came: one that came twice shows. */

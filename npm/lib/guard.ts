@@ -169,9 +169,11 @@ export interface GuardOptions {
    */
   readonly sharedCache?: SharedCache;
   /**
-   * The origin under which clients know this API, such as `https://api.example`, where a proxy
-   * changes what `request.url` says. Headers such as `X-Forwarded-Host` are never looked at.
-   * @defaultValue the origin of `request.url`
+   * The origin under which clients know this API, such as `https://api.example`, for DPoP. Needed
+   * where a proxy changes what `request.url` says, and wherever requests come with any `Host`: in Node
+   * the origin is what the client wrote there, so that a proof that was made for another server would be
+   * taken here by whoever writes that server's name. Headers such as `X-Forwarded-Host` are never looked
+   * at. @defaultValue the origin of `request.url`
    */
   readonly publicOrigin?: string;
   /** What the tokens look like: of a vendor, or your own. @defaultValue `"rfc9068"` */

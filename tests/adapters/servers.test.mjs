@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { createServer, request as httpRequest } from "node:http";
 import * as http2 from "node:http2";
+import { connect } from "node:net";
 import { before, test } from "node:test";
 
 import { startWorker } from "../support/edge.mjs";
@@ -206,4 +207,75 @@ test("node:http: a handler that fails leaves neither half an answer nor headers 
   assert.deepEqual(await ask("/early"), [500, "end"]);
   assert.deepEqual(await ask("/begun"), [200, "ERR_HTTP2_STREAM_ERROR"]);
   assert.deepEqual(told, ["/early", "/begun", "/whole", "/early", "/begun"]);
+});
+
+test("dpp_12 node:http: a proof is for the path and the host, however the client writes them", async (t) => {
+  const { protect } = await importInstalled(adapters, "gatepass/express");
+  const { make, headersFor } = await proving();
+  const hello = ({ url }, response) => response.end(url);
+  const API = "https://api.example";
+  const servers = [];
+  for (const options of [{}, { publicOrigin: API }]) {
+    const listener = protect(await make(options), hello);
+    const origin = await listening(t, createServer({ requireHostHeader: false }, listener));
+    /** The status of a request with such a first line and Host, and a proof for such a URL. */
+    servers.push(async (target, host, htu) => {
+      const lines = Object.entries(await headersFor(htu)).map(
+        ([name, value]) => `${name}: ${value}`,
+      );
+      if (host !== undefined) lines.push(`Host: ${host}`);
+      const head = [`GET ${target} HTTP/1.1`, ...lines, "Connection: close", "", ""].join("\r\n");
+      const socket = connect(new URL(origin).port, "127.0.0.1");
+      socket.write(head);
+      let answer = "";
+      for await (const chunk of socket) answer += chunk;
+      return Number(answer.split(" ")[1]);
+    });
+  }
+  const [plain, behind] = servers;
+  assert.equal(await plain("/x?y", "a.example:81", "http://a.example:81/x"), 200);
+  assert.equal(await plain("/x", "[::1]:81", "http://[::1]:81/x"), 200);
+  assert.equal(await plain("/x", "a.example", "http://b.example/x"), 401);
+  // RFC 9112 section 3.2.2: a whole URL counts, and not the Host beside it.
+  assert.equal(await plain("http://a.example/x?y", "b.example", "http://a.example/x"), 200);
+  assert.equal(await plain("http://a.example", "b.example", "http://a.example/"), 200);
+  assert.equal(await plain("http://a.example?y", "b.example", "http://a.example/"), 200);
+  assert.equal(await plain("http://a.example/x", "b.example", "http://b.example/x"), 401);
+  assert.equal(await behind("http://10.0.0.7/x", "10.0.0.7", `${API}/x`), 200);
+  assert.equal(await behind("http://10.0.0.7/x", "10.0.0.7", `${API}/`), 401);
+  // A Host that is none, or more than one, is the client's fault; behind a proxy it does not count.
+  for (const host of [
+    undefined,
+    "",
+    "a.example/x?",
+    "a.example/x#",
+    "u@a.example",
+    "a.example:x",
+  ]) {
+    assert.equal(await plain("/y", host, "http://a.example/y"), 401, host);
+    assert.equal(await plain("/y", host, "http://a.example/x"), 401, host);
+    assert.equal(await behind("/y", host, `${API}/y`), 200, host);
+    assert.equal(await behind("/y", host, `${API}/x`), 401, host);
+  }
+});
+
+test("dpp_12 node:http2: a proof is for the authority", async (t) => {
+  const { protect } = await importInstalled(adapters, "gatepass/express");
+  const { make, headersFor } = await proving();
+  const hello = ({ url }, response) => response.end(url);
+  const origin = await listening(t, http2.createServer(protect(await make(), hello)));
+  const session = http2.connect(origin);
+  t.after(() => session.destroy());
+  const ask = async (htu, more) => {
+    const headers = { ":path": "/x?y", ...(await headersFor(htu)), ...more };
+    return new Promise((resolve, reject) => {
+      const stream = session.request(headers);
+      stream.on("response", (head) => resolve(head[":status"]));
+      stream.on("error", reject).resume();
+    });
+  };
+  assert.equal(await ask(`${origin}/x`), 200);
+  assert.equal(await ask(`${origin}/y`), 401);
+  assert.equal(await ask("http://a.example/x", { ":authority": "a.example" }), 200);
+  assert.equal(await ask("http://a.example/x"), 401);
 });
