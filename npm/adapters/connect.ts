@@ -123,7 +123,8 @@ export const principalKey: ContextKey<Principal | undefined> = createContextKey<
  * `www-authenticate` and the like as metadata. Handlers find the bearer under {@link principalKey}.
  *
  * DPoP sees the call's URL; behind a proxy, and where calls come with any `Host`, it needs the guard's
- * `publicOrigin`.
+ * `publicOrigin`. CORS is not its business: where pages call, name `WWW-Authenticate` and `DPoP-Nonce`
+ * in the `exposedHeaders` of your middleware, whatever the guard's `exposeHeaders` says.
  */
 export function guarded(
   source: GuardSource<AnyRequest>,

@@ -38,6 +38,8 @@ export interface NodeResponse {
   statusCode: number;
   /** Whether anything was sent. */
   readonly headersSent: boolean;
+  /** A header of the response as it was set. */
+  getHeader(name: string): HeaderValue | undefined;
   /** Sets a header of the response. */
   setHeader(name: string, value: HeaderValue): unknown;
   /** Ends the response. */
@@ -62,7 +64,7 @@ export function principalOf(request: object): Principal | undefined {
  * Header lines that came twice are seen as such: Node alone would show the first `Authorization` of
  * two. `X-Forwarded-Host` and the like are never looked at. Of a request's URL the origin is what the
  * client wrote in `Host`: behind a proxy, and where requests come with any `Host`, DPoP needs the guard's
- * `publicOrigin`. CORS is not its business: put `cors` in front.
+ * `publicOrigin`. CORS is not its business: put `cors` in front, whose headers are added to.
  *
  * What `next` is called with is a {@link GatepassError}: those of `createGuard`, and `config_invalid`
  * for a need that cannot be read.
@@ -81,11 +83,16 @@ export function guarded<Q extends NodeRequest>(
       principal = checked.principal;
       if (checked.principal === undefined) {
         response.statusCode = checked.response.status;
-        checked.response.headers.forEach((value, name) => response.setHeader(name, value));
+        checked.response.headers.forEach((value, name) => {
+          if (name === "vary" || name === EXPOSE) addListed(response, name, value);
+          else response.setHeader(name, value);
+        });
         response.end();
-      } else if (checked.dpopNonce !== undefined) {
+      } else {
+        const { dpopNonce, exposeHeaders } = checked;
         // RFC 9449 section 8.2: what the client's next proof must carry.
-        response.setHeader("dpop-nonce", checked.dpopNonce);
+        if (dpopNonce !== undefined) response.setHeader("dpop-nonce", dpopNonce);
+        if (exposeHeaders !== undefined) addListed(response, EXPOSE, exposeHeaders);
       }
     } catch (error) {
       return next(error);
@@ -94,6 +101,14 @@ export function guarded<Q extends NodeRequest>(
     principals.set(request, principal);
     next();
   };
+}
+
+const EXPOSE = "access-control-expose-headers";
+
+/** Adds to a header that is a list: a middleware in front may have set it. */
+function addListed(response: NodeResponse, name: string, value: string): void {
+  const there = response.getHeader(name);
+  response.setHeader(name, there === undefined ? value : [there, value].flat().join(", "));
 }
 
 /** What is written to of a response by {@link protect}. */

@@ -6,6 +6,10 @@ import * as http2 from "node:http2";
 import { connect } from "node:net";
 import { before, test } from "node:test";
 
+import express from "express";
+import { Hono } from "hono";
+import { cors } from "hono/cors";
+
 import { startWorker } from "../support/edge.mjs";
 import { installExample, listeningProvider, startExample } from "../support/example.mjs";
 import { importInstalled, installPackage } from "../support/installed.mjs";
@@ -278,4 +282,88 @@ test("dpp_12 node:http2: a proof is for the authority", async (t) => {
   assert.equal(await ask(`${origin}/y`), 401);
   assert.equal(await ask("http://a.example/x", { ":authority": "a.example" }), 200);
   assert.equal(await ask("http://a.example/x"), 401);
+});
+
+/** For how long a nonce is the newest one, in milliseconds. */
+const WINDOW = 120_000;
+
+/** Sets the clock to the middle of a nonce's time, so that a slow machine does not leave it. */
+function setClock(t) {
+  const { now } = Date;
+  t.after(() => {
+    Date.now = now;
+  });
+  let time = now() - (now() % WINDOW) + WINDOW / 2;
+  Date.now = () => time;
+  return (milliseconds) => (time += milliseconds);
+}
+
+/** What a server says to a client without a nonce, and to one whose nonce has just become old. */
+async function nonceAnswers(pass, headersFor, url, ask) {
+  const refused = await ask(await headersFor(url));
+  assert.equal(refused.status, 401);
+  const nonce = refused.headers.get("dpop-nonce");
+  const current = await ask(await headersFor(url, { nonce }));
+  assert.deepEqual([current.status, current.headers.get("dpop-nonce")], [200, null]);
+  pass(WINDOW);
+  const good = await ask(await headersFor(url, { nonce }));
+  assert.equal(good.status, 200);
+  assert.notEqual(good.headers.get("dpop-nonce"), null);
+  return { refused, good };
+}
+
+const EXPOSED = "access-control-expose-headers";
+
+test("Express: what a CORS middleware set stays, and pages can read challenge and nonce", async (t) => {
+  const pass = setClock(t);
+  const { guarded } = await importInstalled(adapters, "gatepass/express");
+  for (const [exposeHeaders, bad, fine] of [
+    [true, "X-Id, WWW-Authenticate, DPoP-Nonce", "X-Id, WWW-Authenticate, DPoP-Nonce"],
+    [false, "X-Id", "X-Id"],
+  ]) {
+    const { make, headersFor } = await proving({ dpopNonce: true, exposeHeaders });
+    const app = express();
+    // As the package `cors` sets them.
+    app.use((_, response, next) => {
+      response.setHeader("Access-Control-Expose-Headers", "X-Id");
+      response.setHeader("Vary", "Origin");
+      next();
+    });
+    app.use(guarded(await make()));
+    app.get("/x", (_, response) => response.end("ok"));
+    const origin = await listening(t, createServer(app));
+    const { refused, good } = await nonceAnswers(pass, headersFor, `${origin}/x`, (headers) =>
+      fetch(`${origin}/x`, { headers }),
+    );
+    assert.deepEqual(
+      [refused, good].map(({ headers }) => headers.get(EXPOSED)),
+      [bad, fine],
+    );
+    assert.equal(refused.headers.get("vary"), "Origin, Authorization, DPoP");
+    assert.equal(good.headers.get("vary"), "Origin");
+  }
+});
+
+test("Hono: what a CORS middleware set stays, and pages can read challenge and nonce", async (t) => {
+  const { guarded } = await importInstalled(adapters, "gatepass/hono");
+  const pass = setClock(t);
+  const names = ({ headers }) => headers.get(EXPOSED)?.split(/, ?/).sort();
+  const both = ["DPoP-Nonce", "WWW-Authenticate"];
+  for (const [middleware, exposeHeaders, expected] of [
+    [cors({ origin: (origin) => origin, exposeHeaders: ["X-Id"] }), true, [...both, "X-Id"]],
+    [cors({ origin: (origin) => origin, exposeHeaders: ["X-Id"] }), false, ["X-Id"]],
+    [(_, next) => next(), true, both],
+  ]) {
+    const { make, headersFor } = await proving({ dpopNonce: true, exposeHeaders });
+    const app = new Hono();
+    app.use(middleware);
+    app.use(guarded(await make()));
+    app.get("/x", (c) => c.text("ok"));
+    const url = "https://api.example/x";
+    const { refused, good } = await nonceAnswers(pass, headersFor, url, (headers) =>
+      app.request(new Request(url, { headers: { origin: "https://app.example", ...headers } })),
+    );
+    assert.deepEqual([names(refused), names(good)], [expected, expected]);
+    assert.match(refused.headers.get("vary"), /Authorization, DPoP/);
+  }
 });
