@@ -22,6 +22,7 @@ interface WithTls {
   readonly cf?: {
     readonly tlsClientAuth?: {
       readonly certVerified?: string;
+      readonly certRevoked?: string;
       readonly certFingerprintSHA256?: string;
     } | null;
   };
@@ -45,7 +46,7 @@ export interface Fetching<E> {
  * ```
  *
  * The guard is made at the first request and kept for the life of the isolate. A client certificate
- * that Cloudflare verified counts as that of the connection (RFC 8705). The metadata of
+ * that Cloudflare verified and does not know for revoked counts as that of the connection (RFC 8705). The metadata of
  * `resource` (RFC 9728) and the guard's `preflight` are served as well.
  */
 export function protect<E>(
@@ -70,10 +71,12 @@ export function protect<E>(
 }
 
 /**
- * The certificate with which the client proved itself to Cloudflare, if it was verified, as guards
- * take it. Needs mTLS to be set up for the host; without it there is none.
+ * The certificate with which the client proved itself to Cloudflare, if it was verified and is not
+ * revoked, as guards take it. Needs mTLS to be set up for the host; without it there is none.
  */
 export function connectionOf(request: Request): Connection {
   const tls = (request as Request & WithTls).cf?.tlsClientAuth;
-  return tls?.certVerified === "SUCCESS" ? { certificateSha256: tls.certFingerprintSHA256 } : {};
+  // A certificate that was revoked is "SUCCESS" as well.
+  const isGood = tls?.certVerified === "SUCCESS" && tls.certRevoked !== "1";
+  return isGood ? { certificateSha256: tls.certFingerprintSHA256 } : {};
 }

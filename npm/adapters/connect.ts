@@ -122,7 +122,9 @@ export const principalKey: ContextKey<Principal | undefined> = createContextKey<
  * Others end with `unauthenticated`, `permission_denied`, `unavailable` or `invalid_argument`, with
  * `www-authenticate` and the like as metadata. Handlers find the bearer under {@link principalKey}.
  *
- * DPoP sees the call's URL; behind a proxy it needs the guard's `publicOrigin`.
+ * DPoP sees the call's URL; behind a proxy, and where calls come with any `Host`, it needs the guard's
+ * `publicOrigin`. CORS is not its business: where pages call, name `WWW-Authenticate` and `DPoP-Nonce`
+ * in the `exposedHeaders` of your middleware, whatever the guard's `exposeHeaders` says.
  */
 export function guarded(
   source: GuardSource<AnyRequest>,

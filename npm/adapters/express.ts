@@ -29,14 +29,19 @@ export interface NodeRequest {
   readonly socket: object;
 }
 
+/** What Node takes for the value of a header. */
+export type HeaderValue = number | string | readonly string[];
+
 /** What is written to of a response of `node:http` or Express. */
 export interface NodeResponse {
   /** The status that will be sent. */
   statusCode: number;
   /** Whether anything was sent. */
   readonly headersSent: boolean;
+  /** A header of the response as it was set. */
+  getHeader(name: string): HeaderValue | undefined;
   /** Sets a header of the response. */
-  setHeader(name: string, value: string): unknown;
+  setHeader(name: string, value: HeaderValue): unknown;
   /** Ends the response. */
   end(): unknown;
 }
@@ -57,8 +62,9 @@ export function principalOf(request: object): Principal | undefined {
  * bearer by {@link principalOf}.
  *
  * Header lines that came twice are seen as such: Node alone would show the first `Authorization` of
- * two. `X-Forwarded-Host` and the like are never looked at; behind a proxy DPoP needs the guard's
- * `publicOrigin`. CORS is not its business: put `cors` in front.
+ * two. `X-Forwarded-Host` and the like are never looked at. Of a request's URL the origin is what the
+ * client wrote in `Host`: behind a proxy, and where requests come with any `Host`, DPoP needs the guard's
+ * `publicOrigin`. CORS is not its business: put `cors` in front, whose headers are added to.
  *
  * What `next` is called with is a {@link GatepassError}: those of `createGuard`, and `config_invalid`
  * for a need that cannot be read.
@@ -77,11 +83,16 @@ export function guarded<Q extends NodeRequest>(
       principal = checked.principal;
       if (checked.principal === undefined) {
         response.statusCode = checked.response.status;
-        checked.response.headers.forEach((value, name) => response.setHeader(name, value));
+        checked.response.headers.forEach((value, name) => {
+          if (name === "vary" || name === EXPOSE) addListed(response, name, value);
+          else response.setHeader(name, value);
+        });
         response.end();
-      } else if (checked.dpopNonce !== undefined) {
+      } else {
+        const { dpopNonce, exposeHeaders } = checked;
         // RFC 9449 section 8.2: what the client's next proof must carry.
-        response.setHeader("dpop-nonce", checked.dpopNonce);
+        if (dpopNonce !== undefined) response.setHeader("dpop-nonce", dpopNonce);
+        if (exposeHeaders !== undefined) addListed(response, EXPOSE, exposeHeaders);
       }
     } catch (error) {
       return next(error);
@@ -92,11 +103,32 @@ export function guarded<Q extends NodeRequest>(
   };
 }
 
+const EXPOSE = "access-control-expose-headers";
+
+/** Adds to a header that is a list: a middleware in front may have set it. */
+function addListed(response: NodeResponse, name: string, value: string): void {
+  const there = response.getHeader(name);
+  response.setHeader(name, there === undefined ? value : [there, value].flat().join(", "));
+}
+
+/** What is written to of a response by {@link protect}. */
+export interface ProtectedResponse extends NodeResponse {
+  /** Whether all of the response was written. */
+  readonly writableEnded: boolean;
+  /** The headers that were set. */
+  getHeaders(): Readonly<Record<string, HeaderValue | undefined>>;
+  /** Takes a header away. */
+  removeHeader(name: string): unknown;
+  /** Breaks the response off. */
+  destroy(error?: Error): unknown;
+}
+
 /** What {@link protect} is configured with. */
 export interface ProtectOptions<Q> extends GuardedOptions<Q> {
   /**
-   * Is told what went wrong where a request could not be judged or its handler failed; the client is
-   * told 500. @defaultValue `console.error`
+   * Is told what went wrong where a request could not be judged or its handler failed. The client is
+   * told 500, without the headers that the handler set; a response that has begun is broken off.
+   * @defaultValue `console.error`
    */
   readonly onError?: (error: unknown) => void;
 }
@@ -105,7 +137,7 @@ export interface ProtectOptions<Q> extends GuardedOptions<Q> {
  * A listener of `node:http` that calls its handler for requests that carry a good access token, and
  * answers the others as {@link guarded} does.
  */
-export function protect<Q extends NodeRequest, S extends NodeResponse>(
+export function protect<Q extends NodeRequest, S extends ProtectedResponse>(
   source: GuardSource<Q>,
   handler: (request: Q, response: S, principal: Principal) => unknown,
   options: ProtectOptions<Q> = {},
@@ -113,15 +145,28 @@ export function protect<Q extends NodeRequest, S extends NodeResponse>(
   const middleware = guarded(source, options);
   const { onError = (error: unknown) => console.error(error) } = options;
   return async (request, response) => {
+    let before = response.getHeaders();
     try {
       let failed: unknown;
       await middleware(request, response, (error) => void (failed = error));
       if (failed !== undefined) throw failed;
       const principal = principals.get(request);
+      before = response.getHeaders();
       if (principal) await handler(request, response, principal);
     } catch (error) {
       onError(error);
-      if (!response.headersSent) response.statusCode = 500;
+      if (response.writableEnded) return;
+      if (response.headersSent) {
+        // To end it would say that it is whole, as a stream of HTTP/2 says that closes without an error.
+        response.destroy("stream" in response ? new Error("The handler failed.") : undefined);
+        return;
+      }
+      // Length and caching that the handler announced are those of another answer.
+      for (const name of Object.keys(response.getHeaders())) response.removeHeader(name);
+      for (const [name, value] of Object.entries(before)) {
+        if (value !== undefined) response.setHeader(name, value);
+      }
+      response.statusCode = 500;
       response.end();
     }
   };
@@ -166,10 +211,9 @@ export function withSession<Q extends NodeRequest>(
     let answer: Response | undefined;
     try {
       const sessions = await made(request);
-      const { method = "GET", originalUrl, url = "/" } = request;
-      const path = originalUrl ?? url;
+      const { method = "GET" } = request;
       // Of the address only the path counts; bodies are left to whom they are for.
-      const address = `http://localhost${path.startsWith("/") ? path : "/"}`;
+      const address = `http://localhost${targetOf(request)?.path ?? "/"}`;
       const asked = new Request(address, { method, headers: headersOf(request) });
       answer = await sessions.handle(asked);
       if (!answer) {
@@ -191,13 +235,32 @@ export function withSession<Q extends NodeRequest>(
 function addCookies(response: SessionResponse, session: CookieSession): void {
   const writeHead = response.writeHead;
   response.writeHead = function (this: SessionResponse, ...given) {
+    const [status, message, headers] = given as readonly unknown[];
+    const hasMessage = typeof message === "string";
+    // Node would put these in place of the session's.
+    setHeaders(response, headers ?? (hasMessage ? undefined : message));
     response.writeHead = writeHead;
     session.apply(new Response()).headers.forEach((value, name) => {
       if (name === "cache-control") response.setHeader(name, value);
       else response.appendHeader(name, value);
     });
-    return writeHead.apply(this, given);
+    return writeHead.apply(this, (hasMessage ? [status, message] : [status]) as typeof given);
   };
+}
+
+/** Sets the headers that `writeHead` was given, as Node does: they replace those that are there. */
+function setHeaders(response: SessionResponse, given: unknown): void {
+  const lines: readonly unknown[] = Array.isArray(given) ? given : Object.entries(given ?? {});
+  // An object, pairs, or names and values in turn. What is no header is refused by the response.
+  const flat = (Array.isArray(lines[0]) ? lines.flat() : lines) as readonly string[];
+  const seen = new Set<string>();
+  for (let at = 0; at < flat.length; at += 2) {
+    const [name, value] = [String(flat[at]), flat[at + 1] as string];
+    const key = name.toLowerCase();
+    if (seen.has(key)) response.appendHeader(name, value);
+    else response.setHeader(name, value);
+    seen.add(key);
+  }
 }
 
 async function write(answer: Response, response: SessionResponse): Promise<void> {
@@ -208,17 +271,39 @@ async function write(answer: Response, response: SessionResponse): Promise<void>
 
 /** A request as guards look at it. */
 function asSeen(request: NodeRequest): GuardedRequest {
-  const { method, url, originalUrl, socket } = request;
+  const { method, rawHeaders, socket } = request;
   const headers = headersOf(request);
-  const origin = `${"encrypted" in socket ? "https" : "http"}://${headers.get("host") ?? ""}`;
-  const path = originalUrl ?? url ?? "";
-  // A host that is none, or a path that is a whole URL, gives no URL, which DPoP then misses.
-  const isWhole = path.startsWith("/") && URL.canParse(origin + path);
+  const target = targetOf(request);
+  // What HTTP/2 has in place of Host, and what counts where there are both (RFC 9113 section 8.3.1).
+  const named = rawHeaders.find((_, at) => at % 2 === 1 && rawHeaders[at - 1] === ":authority");
+  const host = target?.authority ?? named ?? headers.get("host") ?? "";
+  // A host that is missing or none is the client's fault: no proof is about the one that stands for it.
+  const isHost = HOST.test(host) && URL.canParse(`http://${host}`);
+  const origin = `${"encrypted" in socket ? "https" : "http"}://${isHost ? host : "host.invalid"}`;
   return {
     headers,
     ...(method === undefined ? {} : { method }),
-    ...(isWhole ? { url: origin + path } : {}),
+    ...(target && { url: origin + target.path }),
   };
+}
+
+/** Nothing that would reach into the path. */
+const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::[1-9]\d*)?$/i;
+
+/** Where a request goes: its path and query, and the authority where the client wrote a whole URL. */
+interface Target {
+  readonly authority?: string | undefined;
+  readonly path: string;
+}
+
+/** Nothing for a target that is neither a path nor a URL. */
+function targetOf({ originalUrl, url = "" }: NodeRequest): Target | undefined {
+  const target = originalUrl ?? url;
+  if (target.startsWith("/")) return { path: target };
+  // RFC 9112 section 3.2.2: servers take whole URLs, and their authority in place of Host.
+  const [, authority, path] =
+    /^[a-z][a-z\d+.-]*:\/\/([^/?#\\@]*)((?:[/?].*)?)$/i.exec(target) ?? [];
+  return path === undefined ? undefined : { authority, path };
 }
 
 /** The header lines as they came: one that came twice shows. */

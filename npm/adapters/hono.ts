@@ -16,6 +16,8 @@ import {
 
 export type { GuardSource, GuardedOptions, SessionSource } from "./guard-source.js";
 
+const EXPOSE = "access-control-expose-headers";
+
 /** What the middleware leaves for the handlers that follow. */
 export interface GuardedEnv {
   /** Hono's variables: `c.get("principal")` and `c.var.principal`. */
@@ -43,11 +45,21 @@ export function guarded(
   return async (c, next) => {
     const { need, connection } = options;
     const checked = await (await guard(c)).check(c.req.raw, need, connection?.(c));
-    if (!checked.principal) return checked.response;
+    if (!checked.principal) {
+      // Where a middleware has set one of these, Hono takes that in place of the response's own.
+      for (const name of ["vary", EXPOSE]) {
+        const value = checked.response.headers.get(name);
+        if (value !== null) c.res.headers.append(name, value);
+      }
+      return checked.response;
+    }
     c.set("principal", checked.principal);
     await next();
     // RFC 9449 section 8.2: what the client's next proof must carry.
     if (checked.dpopNonce !== undefined) c.header("dpop-nonce", checked.dpopNonce);
+    if (checked.exposeHeaders !== undefined) {
+      c.header(EXPOSE, checked.exposeHeaders, { append: true });
+    }
     return undefined;
   };
 }
@@ -86,7 +98,11 @@ export function withSession(
     c.set("session", session);
     await next();
     const applied = session.apply(c.res);
-    if (applied !== c.res) c.res = applied;
+    if (applied !== c.res) {
+      // Or Hono would put the old one's cookies and headers in place of these.
+      c.res = undefined;
+      c.res = applied;
+    }
     return undefined;
   };
 }

@@ -16,7 +16,10 @@
 export interface SharedCache {
   /** The text under a name of up to 64 letters, digits, `-` and `_`; nothing when there is none. */
   get(key: string): string | null | undefined | Promise<string | null | undefined>;
-  /** Keeps a text (at most 528 KiB) for so many seconds; earlier and later ends do no harm. */
+  /**
+   * Keeps a text for so many seconds; earlier and later ends do no harm. It is at most 16 KiB longer than
+   * a set of keys may be: 528 KiB, or more with {@link GuardLimits.maxKeySetBytes}.
+   */
   put(key: string, text: string, ttlSeconds: number): unknown;
 }
 

@@ -2,6 +2,15 @@
 
 type Listener = (event: never) => void;
 
+/** Tells a listener of the program, if there is one. What it throws is its own affair. */
+export function tell<E>(listener: ((event: E) => void) | undefined, event: E): void {
+  try {
+    listener?.(event);
+  } catch {
+    // What one does wrong is no reason for what follows not to happen.
+  }
+}
+
 /** Listeners by the type of event, and one for all. */
 export class Listeners<E extends { readonly type: string }> {
   readonly #all: ((event: E) => void) | undefined;
@@ -30,13 +39,7 @@ export class Listeners<E extends { readonly type: string }> {
     const { type } = event;
     for (const listener of this.#first.get(type) ?? []) listener(event as never);
     const listeners = [...(this.#byType.get(type) ?? [])] as ((event: E) => void)[];
-    for (const listener of this.#all ? [this.#all, ...listeners] : listeners) {
-      try {
-        listener(event);
-      } catch {
-        // What one does wrong is no reason for the next one to hear nothing.
-      }
-    }
+    for (const listener of [this.#all, ...listeners]) tell(listener, event);
   };
 
   /** Forgets those of the program. */

@@ -169,9 +169,11 @@ export interface GuardOptions {
    */
   readonly sharedCache?: SharedCache;
   /**
-   * The origin under which clients know this API, such as `https://api.example`, where a proxy
-   * changes what `request.url` says. Headers such as `X-Forwarded-Host` are never looked at.
-   * @defaultValue the origin of `request.url`
+   * The origin under which clients know this API, such as `https://api.example`, for DPoP. Needed
+   * where a proxy changes what `request.url` says, and wherever requests come with any `Host`: in Node
+   * the origin is what the client wrote there, so that a proof that was made for another server would be
+   * taken here by whoever writes that server's name. Headers such as `X-Forwarded-Host` are never looked
+   * at. @defaultValue the origin of `request.url`
    */
   readonly publicOrigin?: string;
   /** What the tokens look like: of a vendor, or your own. @defaultValue `"rfc9068"` */
@@ -208,9 +210,10 @@ export interface GuardOptions {
    */
   readonly preflight?: (request: Request) => Response | Promise<Response>;
   /**
-   * Lets pages of other origins read `WWW-Authenticate` and `DPoP-Nonce` of what `check` and `protect`
-   * answer, by `Access-Control-Expose-Headers`. Which origins may read anything is for your own CORS
-   * headers to say. @defaultValue false
+   * Lets pages of other origins read `WWW-Authenticate` and `DPoP-Nonce` of what `check`, `protect` and
+   * the middlewares for Express and Hono answer: both are added to `Access-Control-Expose-Headers`, beside
+   * what a CORS middleware in front exposes. Connect's is for its own CORS middleware to say. Which origins
+   * may read anything is for your own CORS headers to say. @defaultValue false
    */
   readonly exposeHeaders?: boolean;
   /** How far clocks may differ, in seconds, 0 to 300. @defaultValue 30 */
@@ -429,6 +432,11 @@ export type Checked =
       readonly checks: readonly string[];
       /** Send it as `DPoP-Nonce` with your response: the nonce of the client's proof is old. */
       readonly dpopNonce?: string;
+      /**
+       * Add it to `Access-Control-Expose-Headers` of your response, so that a page can read the nonce;
+       * there beside one where {@link GuardOptions.exposeHeaders | exposeHeaders} is true.
+       */
+      readonly exposeHeaders?: string;
       readonly refusal?: never;
       readonly response?: never;
     }
@@ -586,6 +594,9 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
 /** What cores are made with. */
 type Glue = Exclude<ReturnType<typeof guardEngine.ready>, Promise<unknown>>;
 
+/** What pages of other origins may read of what guards answer, where they are let. */
+const EXPOSED = "WWW-Authenticate, DPoP-Nonce";
+
 const NOTHING: Needed = { json: undefined, predicate: undefined };
 const encoder = new TextEncoder();
 /** Where texts are encoded on their way to the core, which copies them at once. */
@@ -671,6 +682,7 @@ class RequestGuard implements Guard {
   #held: Held | undefined;
   readonly #preflight: GuardOptions["preflight"];
   readonly #always: Always;
+  readonly #exposed: string | undefined;
   readonly #waitUntil: GuardOptions["waitUntil"];
   /** By `Authorization` header and by token: the one is no substitute for the other. */
   readonly #headers: Verdicts<Accepted>;
@@ -686,11 +698,10 @@ class RequestGuard implements Guard {
     this.#make = make;
     this.#held = hold(make(glue));
     const { core } = this.#held;
+    this.#exposed = host.exposeHeaders ? EXPOSED : undefined;
     this.#always = [
       ["vary", core.vary()],
-      ...(host.exposeHeaders
-        ? [["access-control-expose-headers", "WWW-Authenticate, DPoP-Nonce"] as const]
-        : []),
+      ...(this.#exposed ? [["access-control-expose-headers", this.#exposed] as const] : []),
     ];
     this.#waitUntil = host.waitUntil;
     const [entries = 0, bytes = 0] = core.cacheLimits();
@@ -729,7 +740,10 @@ class RequestGuard implements Guard {
     const outcome = await this.#outcome(request, authorization, need.json, connection);
     this.#renew();
     if (!("principal" in outcome)) return refused(outcome.refusal, this.#always);
-    if (!need.predicate || (await saysYes(need, outcome.principal))) return outcome;
+    if (!need.predicate || (await saysYes(need, outcome.principal))) {
+      const exposeHeaders = outcome.dpopNonce && this.#exposed;
+      return exposeHeaders ? Object.freeze({ ...outcome, exposeHeaders }) : outcome;
+    }
     const refusal = JSON.parse(this.#alive.withdraw(need.json ?? "{}", authorization)) as Refusal;
     return refused(refusal, this.#always);
   }

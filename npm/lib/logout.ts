@@ -3,6 +3,7 @@ import { Held } from "../load/held.js";
 import type { LogoutReceiver as Core } from "../wasm/backend_bg.js";
 import type { ClientEvent, IssuerMetadata } from "./client.js";
 import { GatepassError, call, translate } from "./errors.js";
+import { tell } from "./events.js";
 import { formOf } from "./form.js";
 import { isFunction, split, toJson } from "./options.js";
 import { asRemember, isReplayStore } from "./possession.js";
@@ -146,14 +147,14 @@ function respond(text: string): Response {
 
 class Receiver implements LogoutReceiver {
   readonly #held: Pick<Held<never, Core>, "core" | "use" | "dispose">;
-  readonly #tell: ((event: LogoutEvent) => void) | undefined;
+  readonly #onEvent: LogoutReceiverOptions["onEvent"];
 
   constructor(
     held: Pick<Held<never, Core>, "core" | "use" | "dispose">,
-    tell: ((event: LogoutEvent) => void) | undefined,
+    onEvent: LogoutReceiverOptions["onEvent"],
   ) {
     this.#held = held;
-    this.#tell = tell;
+    this.#onEvent = onEvent;
   }
 
   async receive(request: Request, end: (logout: LogoutToken) => unknown): Promise<Response> {
@@ -163,7 +164,7 @@ class Receiver implements LogoutReceiver {
       await end(checked.logout);
       return checked.response;
     } catch (cause) {
-      this.#tell?.({ type: "ending_failed", cause });
+      tell(this.#onEvent, { type: "ending_failed", cause });
       return respond(await this.#held.use((core) => core.failed()));
     }
   }

@@ -20,7 +20,8 @@ export interface Connection {
    *
    * It must come from whoever ended the TLS connection and only after the handshake was verified: on
    * Cloudflare from `request.cf.tlsClientAuth.certFingerprintSHA256` where `certVerified` is
-   * `"SUCCESS"`. Never take it from a header that a client could have sent.
+   * `"SUCCESS"`, which it is for a revoked one as well, and `certRevoked` is not `"1"`. Never take it
+   * from a header that a client could have sent.
    */
   readonly certificateSha256?: string | undefined;
 }
@@ -63,26 +64,37 @@ export function shownBy(
   return toJson({ method: request.method, url: request.url, dpop, certificateSha256 });
 }
 
-/** A response with more headers; to one that is there its value is added. */
+/**
+ * A response with more headers, each only where it is not there yet. The program may give the same one
+ * to each request: what is for this request alone (a cookie, a nonce) comes on a copy.
+ */
 export function withHeaders(
   response: Response,
   more: readonly (readonly [name: string, value: string])[],
 ): Response {
   // The answer to an upgrade belongs to the runtime and cannot be made anew, nor can a network error.
   if (response.status === 101 || response.type === "error") return response;
-  const add = ({ headers }: Response): void => {
+  const add = (changed: Response): Response => {
     for (const [name, value] of more) {
-      if (name === "dpop-nonce") headers.set(name, value);
-      else headers.append(name, value);
+      if (name === "dpop-nonce") changed.headers.set(name, value);
+      else if (name === "set-cookie") changed.headers.append(name, value);
+      else addListed(changed.headers, name, value);
     }
+    return changed;
   };
+  const copied = (): Response => add(new Response(response.body, response));
+  if (more.some(([name]) => name === "dpop-nonce" || name === "set-cookie")) return copied();
   try {
-    add(response);
-    return response;
+    return add(response);
   } catch {
     // What was fetched or redirects cannot be changed.
-    const copy = new Response(response.body, response);
-    add(copy);
-    return copy;
+    return copied();
   }
+}
+
+/** Adds what is missing of a list to a header that is one. */
+function addListed(headers: Headers, name: string, value: string): void {
+  const there = (headers.get(name) ?? "").toLowerCase().split(/[\s,]+/);
+  const missing = value.split(", ").filter((each) => !there.includes(each.toLowerCase()));
+  if (missing.length > 0) headers.append(name, missing.join(", "));
 }

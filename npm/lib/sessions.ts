@@ -11,6 +11,7 @@ import type { ClientState, IdClaims, SignInOptions, UserInfo } from "./client.js
 import { cookieLine, gather, goneLine, namesOf, readCookies, spread } from "./cookies.js";
 import type { Cookies, CookieTraits } from "./cookies.js";
 import { GatepassError, call, disposed, translate } from "./errors.js";
+import { tell } from "./events.js";
 import { fetchWith } from "./fetch.js";
 import { makeKeyring } from "./keyring.js";
 import type { Keyring } from "./keyring.js";
@@ -61,9 +62,10 @@ export interface CookieSessionOptions extends Omit<
   /** What every sign-in asks for. @defaultValue nothing more than the options say */
   readonly signIn?: Omit<SignInOptions, "returnTo">;
   /**
-   * Asked for each request that comes with a session: whether it was ended from elsewhere, such as by
-   * the provider's back-channel logout (`createLogoutReceiver`), which a cookie cannot know. What it
-   * throws, {@link CookieSessions.session | session} throws. @defaultValue none ever is
+   * Asked for each request that comes with a session, but for those that sign in or out: whether it was
+   * ended from elsewhere, such as by the provider's back-channel logout (`createLogoutReceiver`), which a
+   * cookie cannot know. What it throws, {@link CookieSessions.session | session} throws.
+   * @defaultValue none ever is
    */
   readonly isEnded?: (user: IdClaims) => boolean | Promise<boolean>;
   /**
@@ -428,11 +430,16 @@ class Sessions implements CookieSessions {
   }
 
   async session(request: Request): Promise<Browser> {
+    return this.#open(request, this.read.isEnded);
+  }
+
+  /** The session of a request: of one that is left it does not matter whether it was ended. */
+  async #open(request: Request, isEnded?: Read["isEnded"]): Promise<Browser> {
     const cookies = readCookies(request);
     const { name, origin } = this.read;
     const session = new Browser(this, cookies);
     if (!namesOf(name).some((each) => cookies.has(each))) return session;
-    await session.open();
+    await session.open(isEnded);
     // RFC 10017 section 6.1.3.3: what another site sends with the browser's cookies counts for nothing.
     if (session.signedIn && !isSafe(request) && !comesFrom(origin, request)) session.refuse();
     return session;
@@ -500,12 +507,12 @@ class Sessions implements CookieSessions {
   }
 
   async signIn(request: Request, options: SignInOptions = {}): Promise<Response> {
-    const session = await this.session(request);
+    const session = await this.#open(request);
     return session.leave(await this.#begin(session, options));
   }
 
   async #login(request: Request): Promise<Response> {
-    const session = await this.session(request);
+    const session = await this.#open(request);
     const { headers } = request;
     const mode = headers.get("sec-fetch-mode");
     const target = headers.get("sec-fetch-dest");
@@ -554,7 +561,7 @@ class Sessions implements CookieSessions {
   async #callback(request: Request): Promise<Response> {
     const { origin, paths, sealer, session: traits, flow, lifetime } = this.read;
     const { pathname, search, searchParams } = new URL(request.url);
-    const before = await this.session(request);
+    const before = await this.#open(request);
     const name = await this.#loginName(searchParams.get("state") ?? "");
     const sealed = before.cookies.get(name);
     const opened = sealed === undefined ? undefined : await sealer.open(name, sealed);
@@ -595,14 +602,15 @@ class Sessions implements CookieSessions {
       // What failed for want of a network can be tried again.
       if (translate(thrown).retryable) return response;
     }
-    if (sealed !== undefined) response.headers.append("set-cookie", goneLine(name, flow));
-    return response;
+    return sealed === undefined
+      ? response
+      : withHeaders(response, [["set-cookie", goneLine(name, flow)]]);
   }
 
   async #logout(request: Request): Promise<Response> {
     const { origin, paths } = this.read;
     if (!comesFrom(origin, request)) return text(403, "This request came from another site.");
-    const session = await this.session(request);
+    const session = await this.#open(request);
     const { held } = session;
     const waiting: Waiting = {};
     let url: string | undefined;
@@ -615,7 +623,7 @@ class Sessions implements CookieSessions {
         url = await this.use(held, waiting, (core) => core.signOut("{}"));
       } catch (thrown) {
         // The session is over here, whatever the provider says.
-        this.read.onEvent?.({ type: "revocation_failed", code: translate(thrown).code });
+        tell(this.read.onEvent, { type: "revocation_failed", code: translate(thrown).code });
       }
     }
     // Who asks by a script cannot follow a redirect to another origin.
@@ -682,7 +690,7 @@ class Sessions implements CookieSessions {
 
   /** Tells that a cookie was no session of this deployment. */
   discarded(): void {
-    this.read.onEvent?.({ type: "session_discarded", code: "storage_invalid" });
+    tell(this.read.onEvent, { type: "session_discarded", code: "storage_invalid" });
   }
 
   /** Has a sibling of the client do something with a session. */
@@ -856,14 +864,14 @@ class Browser implements CookieSession {
     const { length } = setCookies;
     const more = setCookies.map((line) => ["set-cookie", line] as const);
     const answer = withHeaders(response, [...more, ["vary", "cookie"]]);
-    // Whoever stored it would sign others in as this user.
-    if (length > 0 && answer.status !== 101) answer.headers.set("cache-control", "no-store");
+    // Whoever stored it would sign others in as this user. Lines always come on a copy, if they can.
+    if (length > 0 && answer !== response) answer.headers.set("cache-control", "no-store");
     return answer;
   }
 
   /** Opens the cookie: what is no session of this deployment is removed. */
-  async open(): Promise<void> {
-    const { name, sealer, isEnded } = this.#sessions.read;
+  async open(isEnded: Read["isEnded"]): Promise<void> {
+    const { name, sealer } = this.#sessions.read;
     const sealed = gather(name, this.cookies);
     const opened = sealed === undefined ? undefined : await sealer.open(name, sealed);
     const kept = opened && readKept(opened.text);

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { pathToFileURL } from "node:url";
@@ -23,6 +24,17 @@ export function make(sessions) {
   app.get("/me", (c) => c.json(c.var.session.user.sub));
   app.get("/token", async (c) => c.text(await c.var.session.accessToken()));
   app.post("/change", (c) => c.text("changed"));
+  app.get("/fetched", async (c) => {
+    await c.var.session.accessToken();
+    return fetch(c.req.query("from"));
+  });
+  app.get("/cookies", async (c) => {
+    await c.var.session.accessToken();
+    c.header("set-cookie", "theme=dark");
+    c.header("cache-control", "public, max-age=60");
+    c.header("vary", "accept");
+    return c.text("ok");
+  });
   return app;
 }`;
 
@@ -39,6 +51,17 @@ export function make(sessions) {
     response.cookie("other", "1").send(token);
   });
   app.post("/change", (_, response) => response.send("changed"));
+  app.get("/written", async (request, response) => {
+    await sessionOf(request).accessToken();
+    response.setHeader("x-before", "old");
+    try {
+      response.writeHead(200, { "x-before": undefined });
+    } catch {
+      // Node takes no such header, and the next one counts.
+    }
+    response.writeHead(...JSON.parse(request.query.given).map((each) => each ?? undefined));
+    response.end("written");
+  });
   return app;
 }`;
 
@@ -95,6 +118,52 @@ test("Hono signs browsers in and out", async (t) => {
   );
 });
 
+/** Signs in, and lets so much time pass before each request that the session is renewed for it. */
+async function renewingAlways(t, provider, browser) {
+  const away = await browser.navigate("/login");
+  await browser.navigate(provider.signInAt(away.headers.get("location")), "cross-site");
+  const { now } = Date;
+  let passed = 0;
+  t.after(() => {
+    Date.now = now;
+  });
+  Date.now = () => now() + passed;
+  return async (path) => {
+    passed += 280_000;
+    const renewals = provider.count("/token");
+    const answer = await browser.fetch(path);
+    assert.equal(provider.count("/token"), renewals + 1);
+    return answer;
+  };
+}
+
+/** The names of the cookies that an answer sets. */
+const cookiesOf = ({ headers }) => headers.getSetCookie().map((line) => line.split("=")[0]);
+
+test("Hono: no header of an answer takes the place of the session's", async (t) => {
+  const provider = await makeProvider();
+  const { make } = await load("hono-headers", HONO);
+  const app = make(await makeSessions(provider));
+  const browser = makeCookieBrowser(APP, (request) => app.fetch(request));
+  const ask = await renewingAlways(t, provider, browser);
+  const server = createServer((_, response) => {
+    response.setHeader("set-cookie", "theme=dark");
+    response.setHeader("cache-control", "public, max-age=60");
+    response.setHeader("vary", "accept");
+    response.end("ok");
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  // What was fetched cannot be changed, other answers can.
+  for (const path of [`/fetched?from=http://127.0.0.1:${server.address().port}/`, "/cookies"]) {
+    const answer = await ask(path);
+    assert.equal(await answer.text(), "ok");
+    assert.deepEqual(cookiesOf(answer), ["theme", "__Host-gatepass"]);
+    assert.equal(answer.headers.get("cache-control"), "no-store");
+    assert.equal(answer.headers.get("vary"), "accept, cookie");
+  }
+});
+
 test("Express signs browsers in and out", async (t) => {
   const provider = await makeProvider();
   const { make } = await load("express-app", EXPRESS);
@@ -108,4 +177,48 @@ test("Express signs browsers in and out", async (t) => {
   await journey(t, provider, browser);
   // What another middleware sets stays.
   assert.ok(browser.jar.has("other"));
+});
+
+test("Express: no header that is given to writeHead takes the place of the session's", async (t) => {
+  const provider = await makeProvider();
+  const { make } = await load("express-headers", EXPRESS);
+  const app = make(await makeSessions(provider));
+  const server = await new Promise((resolve) => {
+    const listening = app.listen(0, "127.0.0.1", () => resolve(listening));
+  });
+  t.after(() => server.close());
+  const browser = makeCookieBrowser(APP, askHttp(`http://127.0.0.1:${server.address().port}`));
+  const ask = await renewingAlways(t, provider, browser);
+  const lines = [
+    ["Set-Cookie", "theme=dark"],
+    ["set-cookie", "lang=en"],
+    ["Cache-Control", "public, max-age=60"],
+    ["Vary", "accept"],
+    ["X-Before", "new"],
+  ];
+  const headers = {
+    ...Object.fromEntries(lines.slice(2)),
+    "Set-Cookie": ["theme=dark", "lang=en"],
+  };
+  const write = (given) => ask(`/written?given=${encodeURIComponent(JSON.stringify(given))}`);
+  for (const given of [
+    [200, headers],
+    [200, "Fine", headers],
+    [200, null, headers],
+    [200, lines],
+    [200, lines.flat()],
+    [200, "Fine", lines.flat()],
+  ]) {
+    const answer = await write(given);
+    assert.equal(await answer.text(), "written");
+    assert.deepEqual(cookiesOf(answer), ["theme", "lang", "__Host-gatepass"]);
+    const told = ["cache-control", "vary", "x-before"].map((name) => answer.headers.get(name));
+    assert.deepEqual(told, ["no-store", "accept, cookie", "new"]);
+  }
+  for (const given of [[201], [201, "Made"]]) {
+    const answer = await write(given);
+    assert.equal(answer.status, 201);
+    assert.deepEqual(cookiesOf(answer), ["__Host-gatepass"]);
+    assert.equal(answer.headers.get("x-before"), "old");
+  }
 });

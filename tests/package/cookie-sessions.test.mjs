@@ -627,34 +627,35 @@ test("a renewal that comes while the user signs out signs nobody in", async (t) 
   }
 });
 
-test("a renewal that was done while a sign-out asked whether the session lives ends with it", async (t) => {
+test("a renewal that was done while a sign-out sealed its cookie anew ends with it", async (t) => {
   const provider = await makeProvider();
   const issued = [];
-  let isAsked;
-  let goOn;
-  let isHeld = false;
-  const sessions = await makeSessions(provider, {
-    refreshSkew: 3600,
-    fetch: async (url, init) => {
-      const answer = await provider.fetch(url, init);
-      if (url.endsWith("/token")) issued.push(await answer.clone().json());
-      return answer;
-    },
-    isEnded: async () => {
-      if (!isHeld) return false;
-      isHeld = false;
-      isAsked = true;
-      await new Promise((resolve) => (goOn = resolve));
-      return false;
-    },
-  });
-  const all = { provider, browser: makeCookieBrowser(APP, makeApp(sessions)) };
-  await signIn(all);
-  const old = new Map(all.browser.jar);
+  const makeWith = async (keys) => {
+    const sessions = await makeSessions(provider, {
+      keys,
+      refreshSkew: 3600,
+      fetch: async (url, init) => {
+        const answer = await provider.fetch(url, init);
+        if (url.endsWith("/token")) issued.push(await answer.clone().json());
+        return answer;
+      },
+    });
+    return { provider, browser: makeCookieBrowser(APP, makeApp(sessions)) };
+  };
+  const before = await makeWith([OLD_KEY]);
+  await signIn(before);
+  const old = new Map(before.browser.jar);
+  const all = await makeWith([KEY, OLD_KEY]);
+  old.forEach((value, name) => all.browser.jar.set(name, value));
   later(t, 200);
-  isHeld = true;
+  let goOn;
+  const { encrypt } = crypto.subtle;
+  t.mock.method(crypto.subtle, "encrypt", async (...given) => {
+    if (!goOn) await new Promise((resolve) => (goOn = resolve));
+    return encrypt.apply(crypto.subtle, given);
+  });
   const leaving = all.browser.submit("/logout");
-  await until("somebody asks whether the session lives", () => isAsked);
+  await until("the sign-out seals its cookie", () => goOn);
   const renewed = await all.browser.send("/token", { cookies: old });
   assert.equal(renewed.status, 200);
   goOn();
@@ -772,6 +773,36 @@ test("a session that was ended from elsewhere is over, and nothing else is done 
   isDown = false;
   ended.add("alice s-1");
   await isSignedOut(all, jar);
+});
+
+test("who signs in or out is not kept from it by a list that is down", async () => {
+  let isDown = false;
+  const isEnded = () => {
+    if (isDown) throw new Error("the list is down");
+    return false;
+  };
+  const all = await world({ isEnded });
+  await signIn(all);
+  isDown = true;
+  // A link of another site ends nothing.
+  const before = all.browser.jar.get(SESSION);
+  assert.equal((await all.browser.navigate("/login", "cross-site")).status, 303);
+  assert.equal(all.browser.jar.get(SESSION), before);
+  // Back button: the same callback once more.
+  const away = await all.browser.navigate("/login?returnTo=/inbox", "cross-site");
+  const callback = all.provider.signInAt(away.headers.get("location"));
+  for (const to of ["/inbox", "/"]) {
+    const back = await all.browser.navigate(callback, "cross-site");
+    assert.deepEqual([back.status, back.headers.get("location")], [303, to]);
+  }
+  const stepUp = await all.sessions.signIn(
+    new Request(APP, { headers: { cookie: `${SESSION}=${all.browser.jar.get(SESSION)}` } }),
+  );
+  assert.equal(stepUp.status, 303);
+  const revoked = all.provider.count("/revoke");
+  assert.equal((await all.browser.submit("/logout")).status, 303);
+  assert.ok(!all.browser.jar.has(SESSION));
+  assert.equal(all.provider.count("/revoke"), revoked + 2);
 });
 
 test("a session ends after its lifetime, whatever is renewed", async (t) => {
@@ -920,6 +951,52 @@ test("a provider that cannot be reached signs nobody out, and out all the same w
   const out = await all.browser.submit("/logout");
   assert.equal(out.status, 303);
   assert.equal(all.browser.jar.size, 0);
+});
+
+test("a listener that throws keeps nobody signed in or out", async () => {
+  let isDown = false;
+  const answer = () => (isDown ? new Response("", { status: 503 }) : undefined);
+  const told = [];
+  const onEvent = ({ type }) => {
+    told.push(type);
+    throw new Error("the log is down");
+  };
+  const all = await world({ onEvent }, { provider: { answer } });
+  all.browser.jar.set(SESSION, "stale");
+  assert.equal((await all.browser.navigate("/me")).status, 303);
+  assert.ok(!all.browser.jar.has(SESSION));
+  assert.ok(told.includes("session_discarded"));
+  await signIn(all);
+  // Another process, which knows nothing of the provider, and cannot ask it.
+  const other = await makeSessions(all.provider, { onEvent });
+  const browser = makeCookieBrowser(APP, makeApp(other));
+  all.browser.jar.forEach((value, name) => browser.jar.set(name, value));
+  isDown = true;
+  assert.equal((await browser.submit("/logout")).status, 303);
+  assert.ok(!browser.jar.has(SESSION));
+  assert.ok(told.includes("revocation_failed"));
+});
+
+test("a response that the program gives to everybody carries nobody's cookie", async (t) => {
+  const provider = await makeProvider({ expiresIn: 300 });
+  const sessions = await makeSessions(provider);
+  const same = new Response(null, { status: 204, headers: { "x-kept": "1" } });
+  const app = sessions.protect(async (_, session) => {
+    await session.accessToken();
+    return same;
+  });
+  const browser = makeCookieBrowser(APP, app);
+  await signIn({ provider, browser });
+  later(t, 280);
+  for (const isRenewed of [true, false, false]) {
+    const answer = await browser.fetch("/");
+    assert.equal(answer.status, 204);
+    assert.equal(answer.headers.get("x-kept"), "1");
+    assert.equal(answer.headers.get("vary"), "cookie");
+    assert.deepEqual(answer.headers.getSetCookie().length, isRenewed ? 1 : 0);
+    assert.equal(answer.headers.get("cache-control"), isRenewed ? "no-store" : null);
+  }
+  assert.deepEqual(same.headers.getSetCookie(), []);
 });
 
 test("what was disposed of cannot be used", async () => {

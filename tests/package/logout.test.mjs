@@ -156,6 +156,18 @@ test("what ending sessions throws is told, and the provider hears that it failed
   receiver.dispose();
 });
 
+test("a listener that throws does not keep the provider from its answer", async () => {
+  const onEvent = ({ type }) => {
+    if (type === "ending_failed") throw new Error("the log is down");
+  };
+  const { provider, receiver } = await makeReceiver({ onEvent });
+  const response = await receiver.receive(logoutRequest(await logoutToken(provider)), () => {
+    throw new Error("down");
+  });
+  assert.deepEqual([response.status, await response.text()], [400, '{"error":"logout_failed"}']);
+  receiver.dispose();
+});
+
 test("options are read strictly, and a receiver that is disposed of says so", async () => {
   for (const [more, at] of [
     [{ clientid: "x" }, "clientid"],

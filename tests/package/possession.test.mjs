@@ -208,6 +208,39 @@ test("dpp_25 a client without a nonce gets one, and the next one with its respon
   ]);
 });
 
+test("dpp_25 a nonce is for one client, and a page can read it where the option says so", () => {
+  const result = run(
+    "{ dpopNonce: true, exposeHeaders: true }",
+    `
+    const now = Date.now();
+    const window = 120_000;
+    const start = now - (now % window) + window / 2;
+    Date.now = () => start;
+    const token = await provider.accessToken({
+      cnf: { jkt: prover.jkt }, exp: Math.floor(start / 1000) + 3600,
+    });
+    const proof = (claims) => prover.proof("GET", "https://api.example/items", token, claims);
+    const same = new Response("same");
+    const handler = guard.protect(() => same);
+    const { refusal } = await guard.check(request(token, await proof()));
+    const nonce = refusal.dpopNonce;
+    const current = await guard.check(request(token, await proof({ nonce })));
+    Date.now = () => start + window;
+    const old = await guard.check(request(token, await proof({ nonce })));
+    const told = await handler(request(token, await proof({ nonce })));
+    const next = told.headers.get("dpop-nonce");
+    const untold = await handler(request(token, await proof({ nonce: next })));
+    return [
+      outcome(current), current.exposeHeaders ?? null,
+      outcome(old), old.exposeHeaders, old.dpopNonce === next, Object.isFrozen(old),
+      told.headers.get("access-control-expose-headers"),
+      untold.headers.get("dpop-nonce"),
+    ];`,
+  );
+  const exposed = "WWW-Authenticate, DPoP-Nonce";
+  assert.deepEqual(result, ["alice", null, "alice", exposed, true, true, exposed, null]);
+});
+
 test("dpp_25 guards of one secret know each other's nonces, guards of their own keys do not", () => {
   const result = run(
     "{ dpopNonce: true }",
@@ -234,8 +267,8 @@ test("dpp_36 a certificate that is missing, different or not verified is refused
     const bound = await provider.accessToken({ cnf: { "x5t#S256": hash } });
     const ask = request(bound, undefined, { scheme: "Bearer" });
     // As README shows it for Cloudflare.
-    const connectionOf = ({ certVerified, certFingerprintSHA256 }) =>
-      ({ certificateSha256: certVerified === "SUCCESS" ? certFingerprintSHA256 : "" });
+    const connectionOf = ({ certVerified, certRevoked, certFingerprintSHA256 }) =>
+      ({ certificateSha256: certVerified === "SUCCESS" && certRevoked !== "1" ? certFingerprintSHA256 : "" });
     const check = async (tls) => outcome(await guard.check(ask, {}, tls && connectionOf(tls)));
     const handler = guard.protect((request, principal) => new Response(principal.subject), {}, () => ({ certificateSha256: hash }));
     return [

@@ -116,6 +116,26 @@ test("pages of other origins read challenge and nonce where the option says so",
   await assert.rejects(world({ exposeHeaders: "yes" }), { at: "exposeHeaders" });
 });
 
+test("rsr_18 a response that the program gives to every request does not grow", async () => {
+  const { guard, token } = await world({ exposeHeaders: true });
+  const headers = { authorization: `Bearer ${token}` };
+  for (const [given, vary] of [
+    [undefined, "Authorization"],
+    ["authorization", "authorization"],
+    ["Accept,AUTHORIZATION", "Accept,AUTHORIZATION"],
+    ["X-Authorization", "X-Authorization, Authorization"],
+  ]) {
+    const same = new Response("", { headers: given === undefined ? {} : { vary: given } });
+    const handler = guard.protect(() => same);
+    for (let round = 0; round < 3; round++) {
+      const answer = await handler(new Request("https://api.example/", { headers }));
+      assert.equal(answer.headers.get("vary"), vary);
+      const exposed = answer.headers.get("access-control-expose-headers");
+      assert.equal(exposed, "WWW-Authenticate, DPoP-Nonce");
+    }
+  }
+});
+
 test("rsr_22 an upgrade to a WebSocket without a token is refused before it", async () => {
   const { guard } = await world();
   let upgrades = 0;
