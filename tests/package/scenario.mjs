@@ -264,7 +264,7 @@ export const EXPECTED = {
       401,
       'Bearer error="insufficient_user_authentication", error_description="A different or more recent sign-in is needed", acr_values="mfa", max_age="60"',
     ],
-    down: [503, "5", "no-store"],
+    down: [503, "1", "no-store"],
     secrets: ["made", "config_invalid secret", "config_invalid secret", "config_invalid secret"],
   },
   verify: ["alice", true],
