@@ -581,7 +581,10 @@ export interface Client {
     type: T,
     listener: (event: Extract<ClientEvent, { type: T }>) => void,
   ): () => void;
-  /** Forgets the session and frees the memory. Nothing can be called afterwards. */
+  /**
+   * Forgets the session and frees the memory. Nothing can be called afterwards, and no listener is told
+   * of what is still under way.
+   */
   dispose(): void;
 }
 

@@ -4,7 +4,7 @@ type Listener = (event: never) => void;
 
 /** Listeners by the type of event, and one for all. */
 export class Listeners<E extends { readonly type: string }> {
-  readonly #all: ((event: E) => void) | undefined;
+  #all: ((event: E) => void) | undefined;
   readonly #first = new Map<string, Set<Listener>>();
   readonly #byType = new Map<string, Set<Listener>>();
 
@@ -41,6 +41,7 @@ export class Listeners<E extends { readonly type: string }> {
 
   /** Forgets those of the program. */
   clear(): void {
+    this.#all = undefined;
     this.#byType.clear();
   }
 }
