@@ -538,6 +538,10 @@ export interface Client {
    * the origin gave last; a refusal that asks for a nonce is answered once, besides the renewal. The
    * page must be let read `DPoP-Nonce` as well. Browsers follow redirects with the proof of the first
    * URL, which an API refuses.
+   *
+   * A `signal` ends the waiting for a renewal, too; the renewal goes on. Outside pages redirects are
+   * followed here: what stands in `init` for the runtime (`dispatcher`, `cf`) goes along on each hop, what
+   * a `Request` carries of the kind on the first one alone.
    */
   readonly fetch: typeof fetch;
   /** Renews the tokens now. Calls that come meanwhile share the one request. */
