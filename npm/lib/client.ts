@@ -282,9 +282,10 @@ export interface SilentOptions extends Omit<SignInOptions, "prompt" | "returnTo"
   readonly signal?: AbortSignal;
   /**
    * What happens where provider and page share no site. `"redirect"`: a session that has a refresh
-   * token is renewed with it; else the page itself goes to the provider with `prompt=none`, and
-   * comes back to where it is now (`returnTo`), with `login_required` at the callback when the provider
-   * needs the user. `"error"`: `silent_unavailable`. @defaultValue "error"
+   * token is renewed with it, where nothing of {@link SignInOptions} is asked for, because a renewal
+   * would not bring it; else the page itself goes to the provider with `prompt=none`, and comes back to
+   * where it is now (`returnTo`), with `login_required` at the callback when the provider needs the user.
+   * `"error"`: `silent_unavailable`. @defaultValue "error"
    */
   readonly whenUnavailable?: "redirect" | "error";
 }
@@ -830,7 +831,9 @@ export class PageClient implements Client {
       const { code } = translate(cause);
       if (host.whenUnavailable !== "redirect" || code !== "silent_unavailable") throw cause;
       const returnTo = pathname + search + hash;
-      if (this.state().canRefresh) await unlessAborted(signal, () => this.refresh());
+      // A renewal gives what was granted before, whatever is asked for now.
+      const isPlain = toJson({ ...asked, returnTo: undefined }) === "{}";
+      if (isPlain && this.state().canRefresh) await unlessAborted(signal, () => this.refresh());
       else await this.#leave({ ...asked, prompt: "none", returnTo }, signal);
       return null;
     } finally {

@@ -510,6 +510,30 @@ test("without a site in common a session is renewed with its refresh token, wher
   assert.equal(provider.count("/token"), 2);
 });
 
+test("what is asked for is asked of the provider, and not lost in a renewal", async (t) => {
+  const { page, provider } = await open(t, { client: { site: "other.example" } });
+  await (await clickForPopup(page)).click("#back");
+  await outcome(page);
+  // What is not given asks for nothing.
+  await page.evaluate(() => {
+    window.outcome = undefined;
+    const signal = new AbortController().signal;
+    window.silently({ whenUnavailable: "redirect", timeout: 5, signal, acrValues: undefined });
+  });
+  assert.equal(await outcome(page), "redirected");
+  assert.equal(provider.count("/token"), 2);
+  const asked = page.waitForRequest((request) => request.url().includes("/authorize"));
+  await page.evaluate(() =>
+    window.silently({ whenUnavailable: "redirect", acrValues: "mfa", maxAge: 0, timeout: 5 }),
+  );
+  const { searchParams } = new URL((await asked).url());
+  assert.deepEqual(
+    ["prompt", "acr_values", "max_age"].map((name) => searchParams.get(name)),
+    ["none", "mfa", "0"],
+  );
+  assert.equal(provider.count("/token"), 2);
+});
+
 test("cbk_37 messages of other windows are not taken for the frame's", async (t) => {
   let release;
   const held = new Promise((resolve) => (release = resolve));
