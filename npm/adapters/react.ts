@@ -49,7 +49,9 @@ export type Auth = Session & {
 export interface GatepassProviderProps {
   /**
    * Makes the client, in the browser, once: `() => createClient({ ... })`; again only after it failed,
-   * when the client is needed. A client of yours works as well, and is not disposed of here.
+   * when the client is needed. When the provider is unmounted the client that was made is disposed of;
+   * where React mounts the same provider again later, as it does with an `Activity`, another one is made.
+   * A client of yours works as well, and is not disposed of here.
    */
   readonly client: Client | (() => Client | Promise<Client>);
   /**
@@ -79,6 +81,11 @@ const CHANGES = [
 class SessionStore {
   readonly #props: GatepassProviderProps;
   readonly #listeners = new Set<() => void>();
+  /** What we hear of the client; each stops it. */
+  #heard: (() => void)[] = [];
+  #isUnmounted = false;
+  /** Whether the callback was handled: its URL is cleaned, so another client would find none. */
+  #isCompleted = false;
   #session: Session = LOADING;
   #making: Promise<Client> | undefined;
   client: Client | null = null;
@@ -97,8 +104,33 @@ class SessionStore {
       this.#making = undefined;
       throw error;
     });
+    // A call of somebody who kept a hook's function leaves no client behind.
+    if (this.#isUnmounted) void this.#leave();
     return this.#making;
   };
+
+  /** Makes the client; the result lets go of it. */
+  readonly mount = (): (() => void) => {
+    this.#isUnmounted = false;
+    // What fails is part of the session.
+    this.make().catch(() => {});
+    return () => {
+      this.#isUnmounted = true;
+      void this.#leave();
+    };
+  };
+
+  /** Lets go of the client, unless StrictMode mounted again at once. */
+  async #leave(): Promise<void> {
+    const making = this.#making;
+    const client = await making?.catch(() => undefined);
+    if (!client || !this.#isUnmounted || this.#making !== making) return;
+    for (const stop of this.#heard.splice(0)) stop();
+    this.#making = undefined;
+    this.client = null;
+    this.#session = LOADING;
+    if (typeof this.#props.client === "function") client.dispose();
+  }
 
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
@@ -111,9 +143,9 @@ class SessionStore {
     const { client: source, isCallback } = this.#props;
     try {
       const client = await (typeof source === "function" ? source() : source);
-      for (const type of CHANGES) client.on(type as "refreshed", () => this.#look(client));
+      this.#heard = CHANGES.map((type) => client.on(type as "refreshed", () => this.#look(client)));
       this.client = client;
-      if (isCallback?.()) await this.#complete(client);
+      if (!this.#isCompleted && isCallback?.()) await this.#complete(client);
       else this.#look(client);
       return client;
     } catch (error) {
@@ -124,6 +156,7 @@ class SessionStore {
 
   /** A callback that fails is part of the session, and no reason not to sign in again. */
   async #complete(client: Client): Promise<void> {
+    this.#isCompleted = true;
     try {
       const signedIn = await client.handleCallback();
       this.#look(client);
@@ -152,10 +185,7 @@ const StoreContext = createContext<SessionStore | null>(null);
 export function GatepassProvider(props: GatepassProviderProps): ReactNode {
   // Making the store does nothing, so it does not matter that StrictMode makes two.
   const [store] = useState(() => new SessionStore(props));
-  useEffect(() => {
-    // What fails is part of the session.
-    store.make().catch(() => {});
-  }, [store]);
+  useEffect(store.mount, [store]);
   return createElement(StoreContext.Provider, { value: store }, props.children);
 }
 

@@ -56,7 +56,11 @@ export type SessionEvent =
 
 /** The session of a worker, as its pages see it. */
 export interface WorkerSession {
-  /** Sends the page to the provider. */
+  /**
+   * Sends the page to the provider. With `idTokenHint` the ID token does not go along, because the page
+   * would see it, but in a pushed request (`par`); anybody else than the user who is signed in is refused
+   * all the same.
+   */
   signIn(options?: SignInOptions): Promise<void>;
   /**
    * Completes a sign-in on the callback page; the worker redeems the code. The page's URL is cleaned
@@ -137,18 +141,23 @@ interface Answer {
   readonly error?: ConstructorParameters<typeof GatepassError>[0];
 }
 
+/** A URL for a page, without the ID token. */
+function unhinted(url: URL): string {
+  url.searchParams.delete("id_token_hint");
+  return String(url);
+}
+
 /** What a page may ask for. None of it gives a token. */
 const ANSWERS: Readonly<Record<string, (client: Client, given: never) => unknown>> = {
   stay: () => undefined,
-  signIn: async (client, given: SignInOptions) => String(await client.signInUrl(given)),
+  signIn: async (client, given: SignInOptions) => unhinted(await client.signInUrl(given)),
   callback: (client, given: unknown) => client.handleCallback(String(given)),
   user: (client) => client.user(),
   userinfo: (client) => client.userinfo(),
   state: (client) => client.state(),
   signOut: async (client, given: SignOutOptions) => {
     const url = await client.signOutUrl(given);
-    url?.searchParams.delete("id_token_hint");
-    return url && String(url);
+    return url && unhinted(url);
   },
   signedOut: (client, given: unknown) => client.handleSignOutCallback(String(given)),
 };

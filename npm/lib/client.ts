@@ -2,6 +2,7 @@ import { clientEngine } from "../load/client.js";
 import type { Engine } from "../load/engine.js";
 import { Held } from "../load/held.js";
 import type { Client as Core } from "../wasm/client_bg.js";
+import { unlessAborted } from "./abort.js";
 import { GatepassError, call, translate } from "./errors.js";
 import type { ErrorCode } from "./errors.js";
 import { Listeners } from "./events.js";
@@ -18,7 +19,7 @@ import { defaultStore, isStore, isStoreOption, listen, sessionStore, tell } from
 import type { StoreOption, TransactionStore } from "./storage.js";
 import { keepTending } from "./tend.js";
 import type { Tending } from "./tend.js";
-import { awaitFrame, awaitPopup, isSignal, openPopup } from "./windows.js";
+import { awaitFrame, awaitPopup, isSignal, openPopup, wait } from "./windows.js";
 import type { Waiting } from "./windows.js";
 
 export type { FedCmOptions } from "./fedcm.js";
@@ -262,23 +263,30 @@ export interface PopupOptions extends SignInOptions {
    * call is rejected with `popup_blocked`. @defaultValue `"redirect"`
    */
   readonly whenBlocked?: "redirect" | "error";
-  /** How long the user may take, in seconds, 1 to 600. @defaultValue 600 */
+  /** How long it may take until the user is back, in seconds, 1 to 600. @defaultValue 600 */
   readonly timeout?: number;
-  /** Gives up; the call is rejected with its reason. @defaultValue none */
+  /**
+   * Gives up, as long as the provider's response is not there; the call is rejected with its reason.
+   * @defaultValue none
+   */
   readonly signal?: AbortSignal;
 }
 
 /** What one silent sign-in asks for. */
 export interface SilentOptions extends Omit<SignInOptions, "prompt" | "returnTo"> {
-  /** How long the provider may take, in seconds, 1 to 600. @defaultValue 10 */
+  /** How long the provider's response may take, all in all, in seconds, 1 to 600. @defaultValue 10 */
   readonly timeout?: number;
-  /** Gives up; the call is rejected with its reason. @defaultValue none */
+  /**
+   * Gives up, as long as the provider's response is not there; the call is rejected with its reason.
+   * @defaultValue none
+   */
   readonly signal?: AbortSignal;
   /**
    * What happens where provider and page share no site. `"redirect"`: a session that has a refresh
-   * token is renewed with it; else the page itself goes to the provider with `prompt=none`, and
-   * comes back to where it is now (`returnTo`), with `login_required` at the callback when the provider
-   * needs the user. `"error"`: `silent_unavailable`. @defaultValue "error"
+   * token is renewed with it, where nothing of {@link SignInOptions} is asked for, because a renewal
+   * would not bring it; else the page itself goes to the provider with `prompt=none`, and comes back to
+   * where it is now (`returnTo`), with `login_required` at the callback when the provider needs the user.
+   * `"error"`: `silent_unavailable`. @defaultValue "error"
    */
   readonly whenUnavailable?: "redirect" | "error";
 }
@@ -539,6 +547,10 @@ export interface Client {
    * the origin gave last; a refusal that asks for a nonce is answered once, besides the renewal. The
    * page must be let read `DPoP-Nonce` as well. Browsers follow redirects with the proof of the first
    * URL, which an API refuses.
+   *
+   * A `signal` ends the waiting for a renewal, too; the renewal goes on. Outside pages redirects are
+   * followed here: what stands in `init` for the runtime (`dispatcher`, `cf`) goes along on each hop, what
+   * a `Request` carries of the kind on the first one alone.
    */
   readonly fetch: typeof fetch;
   /** Renews the tokens now. Calls that come meanwhile share the one request. */
@@ -582,7 +594,10 @@ export interface Client {
     type: T,
     listener: (event: Extract<ClientEvent, { type: T }>) => void,
   ): () => void;
-  /** Forgets the session and frees the memory. Nothing can be called afterwards. */
+  /**
+   * Forgets the session and frees the memory. Nothing can be called afterwards, and no listener is told
+   * of what is still under way.
+   */
   dispose(): void;
 }
 
@@ -772,8 +787,13 @@ export class PageClient implements Client {
   }
 
   async signIn(options: SignInOptions = {}): Promise<void> {
+    return this.#leave(options);
+  }
+
+  /** Sends the page to the provider, unless that is given up before. */
+  async #leave(options: SignInOptions, signal?: AbortSignal): Promise<void> {
     const page = needPage();
-    page.assign(await this.signInUrl(options));
+    page.assign((await this.#begin(options, signal)).url);
   }
 
   async signInUrl(options: SignInOptions = {}): Promise<URL> {
@@ -783,20 +803,25 @@ export class PageClient implements Client {
   async signInPopup(options: PopupOptions = {}): Promise<SignedIn | null> {
     const { host, rest } = split(options, { signal: isSignal, whenBlocked: isWhenBlocked });
     const { origin } = needPage();
+    host.signal?.throwIfAborted();
     // Before anything is awaited: then the browser still knows of the click.
     const popup = openPopup();
-    if (!popup) {
-      if (host.whenBlocked === "error") throw this.#error("popup_blocked");
-      const { timeout: _, ...redirect } = rest;
-      await this.signIn(redirect);
-      return null;
-    }
+    if (!popup && host.whenBlocked === "error") throw this.#error("popup_blocked");
+    const { timeout = 600, ...redirect } = rest;
+    const waiting = this.#waiting(timeout, host.signal);
+    const { signal } = waiting;
     try {
-      const { url, ...begun } = await this.#begin({ ...rest, mode: "popup", page: origin });
+      if (!popup) {
+        await this.#leave(redirect, signal);
+        return null;
+      }
+      const options = { ...rest, mode: "popup", page: origin };
+      const { url, state } = await this.#begin(options, signal);
       popup.location.replace(url);
-      return await this.#complete(await awaitPopup(popup, this.#waiting(begun, host.signal)));
+      return await this.#complete(await awaitPopup(popup, state, waiting));
     } finally {
-      popup.close();
+      waiting.clear();
+      popup?.close();
     }
   }
 
@@ -805,20 +830,25 @@ export class PageClient implements Client {
   async signInSilent(options: SilentOptions = {}): Promise<SignedIn | null> {
     const { host, rest } = split(options, { signal: isSignal, whenUnavailable: isWhenBlocked });
     const { origin, pathname, search, hash } = needPage();
-    let request;
+    const { timeout = 10, ...asked } = rest;
+    const waiting = this.#waiting(timeout, host.signal);
+    const { signal } = waiting;
     try {
-      request = await this.#begin({ ...rest, mode: "silent", page: origin });
+      const options = { ...rest, mode: "silent", page: origin };
+      const { url, state } = await this.#begin(options, signal);
+      return await this.#complete(await awaitFrame(url, state, waiting));
     } catch (cause) {
       const { code } = translate(cause);
       if (host.whenUnavailable !== "redirect" || code !== "silent_unavailable") throw cause;
-      const { timeout: _, ...redirect } = rest;
       const returnTo = pathname + search + hash;
-      if (this.state().canRefresh) await this.refresh();
-      else await this.signIn({ ...redirect, prompt: "none", returnTo });
+      // A renewal gives what was granted before, whatever is asked for now.
+      const isPlain = toJson({ ...asked, returnTo: undefined }) === "{}";
+      if (isPlain && this.state().canRefresh) await unlessAborted(signal, () => this.refresh());
+      else await this.#leave({ ...asked, prompt: "none", returnTo }, signal);
       return null;
+    } finally {
+      waiting.clear();
     }
-    const { url, ...begun } = request;
-    return this.#complete(await awaitFrame(url, this.#waiting(begun, host.signal)));
   }
 
   async signInFedCm(options: FedCmOptions): Promise<SignedIn | null> {
@@ -839,10 +869,11 @@ export class PageClient implements Client {
       const { name, code } = thrown;
       const error = translate(await this.use((core) => core.fedCmError(name, code)));
       if (whenUnavailable !== "redirect" || error.code === "server_error_response") throw error;
-      await this.signIn({
+      const redirect = {
         ...(rest.loginHint !== undefined && { loginHint: rest.loginHint }),
         ...(returnTo !== undefined && { returnTo }),
-      });
+      };
+      await this.#leave(redirect, signal);
       return null;
     }
     const completed = await this.use((core) => core.completeFedCm(request, token, departures));
@@ -857,16 +888,17 @@ export class PageClient implements Client {
     return this.#complete(this.#takeCallback(callback));
   }
 
-  async #begin(options: object): Promise<Begun & { readonly url: string }> {
-    return JSON.parse(await this.use((core) => core.signIn(toJson(options)))) as never;
+  async #begin(options: object, signal?: AbortSignal): Promise<Begun> {
+    const begin = (): Promise<string> => this.use((core) => core.signIn(toJson(options)));
+    return JSON.parse(await unlessAborted(signal, begin)) as Begun;
   }
 
   async #complete(url: string, form?: string): Promise<SignedIn> {
     return JSON.parse(await this.use((core) => core.complete(url, form))) as SignedIn;
   }
 
-  #waiting(begun: Begun, signal: AbortSignal | undefined): Waiting {
-    return { ...begun, signal, error: (code) => this.#error(code) };
+  #waiting(seconds: number, signal: AbortSignal | undefined): Waiting {
+    return wait(seconds, signal, (code) => this.#error(code));
   }
 
   #error(code: ErrorCode): GatepassError {
@@ -1006,8 +1038,7 @@ export class PageClient implements Client {
 /** What the core says of a sign-in that it began. */
 interface Begun {
   readonly state: string;
-  /** In seconds. */
-  readonly timeout: number;
+  readonly url: string;
 }
 
 const isWhenBlocked = (value: unknown): boolean => value === "redirect" || value === "error";

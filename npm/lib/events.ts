@@ -13,7 +13,7 @@ export function tell<E>(listener: ((event: E) => void) | undefined, event: E): v
 
 /** Listeners by the type of event, and one for all. */
 export class Listeners<E extends { readonly type: string }> {
-  readonly #all: ((event: E) => void) | undefined;
+  #all: ((event: E) => void) | undefined;
   readonly #first = new Map<string, Set<Listener>>();
   readonly #byType = new Map<string, Set<Listener>>();
 
@@ -44,6 +44,7 @@ export class Listeners<E extends { readonly type: string }> {
 
   /** Forgets those of the program. */
   clear(): void {
+    this.#all = undefined;
     this.#byType.clear();
   }
 }

@@ -1,6 +1,8 @@
 // Sends a program's requests to its API with the access token. Which requests get it, with what
 // proof, and what a refusal means is decided by the core.
 
+import { unlessAborted } from "./abort.js";
+
 /** Where {@link wrapFetch} gets its tokens from. Which requests get one is decided by the source. */
 export interface TokenSource {
   /** The access token, asked for anew when its end is near. Keep it out of URLs, logs and storage. */
@@ -78,10 +80,10 @@ function bearer(source: Pick<TokenSource, "tokenFor" | "tokenAfter">): PassSourc
 export function fetchWith(source: PassSource, send: typeof fetch): typeof fetch {
   return async (input, init) => {
     const request = new Request(input, init);
-    const { method, url } = request;
+    const { method, url, signal } = request;
     // What the program set itself is not ours to replace.
     if (request.headers.has("authorization")) return send(request);
-    let pass = await source.passFor(method, url);
+    let pass = await unlessAborted(signal, () => source.passFor(method, url));
     if (pass === undefined) return send(request);
 
     // A body that is a stream can be sent once. Firefox has no `body`: there the method tells.
@@ -89,18 +91,22 @@ export function fetchWith(source: PassSource, send: typeof fetch): typeof fetch 
     const isEmpty = method === "GET" || method === "HEAD" || request.body === null;
     const isReplayable = !isStream && (isEmpty || !(input instanceof Request));
     let spare = isReplayable ? request.clone() : undefined;
-    let { response, sawPass } = await sendWith(pass, request, source, send);
+    let { response, sawPass } = await sendWith(pass, request, init, source, send);
     for (;;) {
       // A refusal by somebody who never saw the token says nothing of it.
       if (!sawPass || (response.status !== 401 && response.status !== 403)) return response;
-      const challenge = challengeOf(response, pass);
+      const { status } = response;
+      const refused: string = pass;
+      const challenge = challengeOf(response, refused);
       // Also where the request cannot be sent once more: the next one has the new token then.
-      pass = await source.passAfter(response.status, challenge, method, url, pass);
+      pass = await unlessAborted(signal, () =>
+        source.passAfter(status, challenge, method, url, refused),
+      );
       if (pass === undefined || !spare) return response;
       await response.body?.cancel();
       const again = spare;
       spare = again.clone();
-      ({ response, sawPass } = await sendWith(pass, again, source, send));
+      ({ response, sawPass } = await sendWith(pass, again, init, source, send));
     }
   };
 }
@@ -133,10 +139,14 @@ interface Answer {
   readonly sawPass: boolean;
 }
 
-/** Sends a request with a pass, which does not go along to origins that are not to have it. */
+/**
+ * Sends a request with a pass, which does not go along to origins that are not to have it. `init` is what
+ * the program gave besides: copies of a request lose members that only its runtime knows.
+ */
 async function sendWith(
   pass: string,
   request: Request,
+  init: RequestInit | undefined,
   source: PassSource,
   send: typeof fetch,
 ): Promise<Answer> {
@@ -145,7 +155,8 @@ async function sendWith(
     if (nonce !== null) source.learnNonce(url, nonce);
     return response;
   };
-  const authorized = new Request(request);
+  const { method: _m, headers: _h, body: _b, signal: _s, ...besides } = init ?? {};
+  const authorized = new Request(request, besides);
   show(pass, authorized.headers);
   // Pages follow redirects themselves and take the header off where the origin changes (Fetch
   // standard, HTTP-redirect fetch). Other runtimes show the redirect, and some do not take it off.
@@ -156,6 +167,7 @@ async function sendWith(
     return { response, sawPass: !response.redirected || response.url.startsWith(own) };
   }
 
+  const { signal } = request;
   const headers = new Headers(authorized.headers);
   const drop = (names: readonly string[]): void => names.forEach((name) => headers.delete(name));
   let current = new Request(authorized, { redirect: "manual" });
@@ -163,6 +175,8 @@ async function sendWith(
     const canReplay = current.body === null;
     const { method, url } = current;
     const response = learn(await send(current), url);
+    // The runtime followed none; some do not let it be said.
+    if (hops > 0) Reflect.defineProperty(response, "redirected", { value: true });
     const location = response.headers.get("location");
     if (![301, 302, 303, 307, 308].includes(response.status) || location === null) {
       return { response, sawPass: headers.has("authorization") };
@@ -174,21 +188,23 @@ async function sendWith(
     // A body is not sent a second time to wherever the answer points.
     if (!becomesGet && !canReplay) return { response, sawPass: headers.has("authorization") };
     await response.body?.cancel();
+    if (!/^https?:$/.test(next.protocol)) throw new TypeError("redirected to what is not HTTP");
     if (becomesGet) drop(OF_THE_BODY);
     const nextMethod = becomesGet ? "GET" : method;
     if (next.origin !== new URL(url).origin) drop(OF_THE_ORIGIN);
     // Once taken off, the token does not come back: where the way led outside, someone else chose
     // what comes next.
     if (headers.has("authorization")) {
-      const nextPass = await source.passFor(nextMethod, next.href);
+      const nextPass = await unlessAborted(signal, () => source.passFor(nextMethod, next.href));
       if (nextPass === undefined) drop(["authorization", "dpop"]);
       else show(nextPass, headers);
     }
     current = new Request(next, {
+      ...besides,
       method: nextMethod,
       headers,
       redirect: "manual",
-      signal: request.signal,
+      signal,
     });
   }
   throw new TypeError("redirected too often");

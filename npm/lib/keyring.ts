@@ -21,7 +21,11 @@ export function makeKeyring(given: CryptoKeyPair | undefined): Keyring {
   let kept: CryptoKeyPair | undefined = given;
   const pair = async (name: string): Promise<CryptoKeyPair> => {
     if (kept) return kept;
-    if (!("indexedDB" in globalThis)) return (kept = await makePair());
+    if (!("indexedDB" in globalThis)) {
+      const made = await makePair();
+      // Of those who ask together the first one's stays.
+      return (kept ??= made);
+    }
     const found = await inValues<CryptoKeyPair | undefined>("readonly", (keys) => keys.get(name));
     return found ?? keepFirst(name, await makePair());
   };

@@ -114,18 +114,30 @@ export interface SignOutNote {
   readonly keepsTokens?: boolean;
 }
 
+/**
+ * The channel between tabs; none where the browser refuses it, as where the user blocks site data. Then
+ * a tab sees what others did when it looks into the store.
+ */
+function openChannel(): BroadcastChannel | undefined {
+  try {
+    return new BroadcastChannel(CHANNEL);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Tells the other tabs that there is something new in the store, or that somebody signed out. */
 export function tell(note: SignOutNote | null = null): void {
-  const channel = new BroadcastChannel(CHANNEL);
-  channel.postMessage(note);
-  channel.close();
+  const channel = openChannel();
+  channel?.postMessage(note);
+  channel?.close();
 }
 
 /** Listens for what other tabs tell; call the result to stop. */
 export function listen(listener: (note: SignOutNote | null) => void): () => void {
-  const channel = new BroadcastChannel(CHANNEL);
-  channel.onmessage = ({ data }) => listener(isSignOutNote(data) ? data : null);
-  return () => channel.close();
+  const channel = openChannel();
+  if (channel) channel.onmessage = ({ data }) => listener(isSignOutNote(data) ? data : null);
+  return () => channel?.close();
 }
 
 /** Any script of the origin may write to the channel. */

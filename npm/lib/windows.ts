@@ -1,18 +1,19 @@
 // The waiting page's half of a sign-in in a popup or a hidden frame. It takes a URL from the callback
 // page and trusts nothing of it: the core checks it as any callback.
 
+import { unlessAborted } from "./abort.js";
 import { GatepassError } from "./errors.js";
 import type { ErrorCode } from "./errors.js";
 import { channelOf, stateOf } from "./relay.js";
 
-/** What ends the waiting. */
+/** What ends the waiting, from the beginning of a sign-in until its callback is there. */
 export interface Waiting {
-  readonly state: string;
-  /** In seconds. */
-  readonly timeout: number;
-  readonly signal: AbortSignal | undefined;
+  /** Aborted by the program's signal, and when the time is over. */
+  readonly signal: AbortSignal;
   /** An error of the core. */
   readonly error: (code: ErrorCode) => unknown;
+  /** Nobody waits any more. */
+  readonly clear: () => void;
 }
 
 /** How often a popup is looked at, in milliseconds. */
@@ -26,6 +27,24 @@ const LOST = 40;
 export function isSignal(value: unknown): boolean {
   const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
   return typeof aborted === "boolean" && typeof addEventListener === "function";
+}
+
+/** Begins to wait; how long that may be is checked by the core. */
+export function wait(
+  seconds: number,
+  given: AbortSignal | undefined,
+  error: Waiting["error"],
+): Waiting {
+  const end = new AbortController();
+  const abort = (): void => end.abort(given?.reason);
+  const timer = setTimeout(() => end.abort(error("window_timeout")), seconds * 1000);
+  given?.addEventListener("abort", abort);
+  if (given?.aborted) abort();
+  const clear = (): void => {
+    clearTimeout(timer);
+    given?.removeEventListener("abort", abort);
+  };
+  return { signal: end.signal, error, clear };
 }
 
 /** Opens an empty popup; `null` where the browser blocks it. Only the handler of a click may. */
@@ -43,11 +62,11 @@ export function openPopup(): Window | null {
  * while somebody is using it. So it counts as closed only when it looks closed and this page is the
  * one that is used: at once where it was used when the popup went, else after ten seconds.
  */
-export function awaitPopup(popup: Window, waiting: Waiting): Promise<string> {
-  return hear(waiting, popup, (settle) => {
-    const channel = new BroadcastChannel(channelOf(waiting.state));
+export function awaitPopup(popup: Window, state: string, waiting: Waiting): Promise<string> {
+  return hear(state, waiting, popup, (settle) => {
+    const channel = new BroadcastChannel(channelOf(state));
     channel.onmessage = ({ data, origin }) => {
-      if (origin !== location.origin || !isCallbackOf(waiting.state, data)) return;
+      if (origin !== location.origin || !isCallbackOf(state, data)) return;
       channel.postMessage("taken");
       settle.take(data);
     };
@@ -69,14 +88,14 @@ export function awaitPopup(popup: Window, waiting: Waiting): Promise<string> {
 }
 
 /** Goes through the provider in a frame that nobody sees and that may do no more than needed. */
-export function awaitFrame(url: string, waiting: Waiting): Promise<string> {
+export function awaitFrame(url: string, state: string, waiting: Waiting): Promise<string> {
   const frame = document.createElement("iframe");
   frame.hidden = true;
   frame.setAttribute("sandbox", "allow-scripts allow-same-origin");
   frame.setAttribute("allow", "");
   frame.src = url;
   document.body.append(frame);
-  return hear(waiting, frame.contentWindow, () => () => frame.remove());
+  return hear(state, waiting, frame.contentWindow, () => () => {}).finally(() => frame.remove());
 }
 
 interface Settle {
@@ -86,43 +105,42 @@ interface Settle {
 }
 
 /** Waits for a callback of this state, by a message of this window or in another way. */
-function hear(
-  { state, timeout, signal, error }: Waiting,
+async function hear(
+  state: string,
+  { signal, error }: Waiting,
   source: Window | null,
   begin: (settle: Settle) => () => void,
 ): Promise<string> {
-  return new Promise<string>((resolve, reject) => {
-    const hearMessage = ({ data, origin, source: sender }: MessageEvent): void => {
-      if (origin === location.origin && sender !== null && sender === source) {
-        settle.take((data as { gatepass?: unknown } | null)?.gatepass);
+  let stop = (): void => {};
+  const callback = (): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const settle: Settle = {
+        take: (given) => isCallbackOf(state, given) && resolve(given),
+        fail: (code) => reject(error(code)),
+      };
+      const hearMessage = ({ data, origin, source: sender }: MessageEvent): void => {
+        if (origin === location.origin && sender !== null && sender === source) {
+          settle.take((data as { gatepass?: unknown } | null)?.gatepass);
+        }
+      };
+      let end = (): void => {};
+      addEventListener("message", hearMessage);
+      stop = () => {
+        removeEventListener("message", hearMessage);
+        end();
+      };
+      try {
+        end = begin(settle);
+      } catch (cause) {
+        // A browser that refuses channels, as where the user blocks site data.
+        reject(refused(cause));
       }
-    };
-    const abort = (): void => end(() => reject(signal?.reason));
-    const settle: Settle = {
-      take: (callback) => {
-        if (isCallbackOf(state, callback)) end(() => resolve(callback));
-      },
-      fail: (code) => end(() => reject(error(code))),
-    };
-    const timer = setTimeout(() => settle.fail("window_timeout"), timeout * 1000);
-    addEventListener("message", hearMessage);
-    signal?.addEventListener("abort", abort);
-    let stop = (): void => {};
-    function end(settled: () => void): void {
-      clearTimeout(timer);
-      removeEventListener("message", hearMessage);
-      signal?.removeEventListener("abort", abort);
-      stop();
-      settled();
-    }
-    try {
-      stop = begin(settle);
-    } catch (cause) {
-      // A browser that refuses channels, as where the user blocks site data.
-      end(() => reject(refused(cause)));
-    }
-    if (signal?.aborted) abort();
-  });
+    });
+  try {
+    return await unlessAborted(signal, callback);
+  } finally {
+    stop();
+  }
 }
 
 function refused(cause: unknown): GatepassError {

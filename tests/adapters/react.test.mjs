@@ -25,28 +25,55 @@ const PAGE = `<!doctype html><title>page</title><div id="root"></div><script typ
 const BARE = `
   import { createClient } from "gatepass";
   import { GatepassProvider, useAuth, useFetch } from "gatepass/react";
+  import { Activity, StrictMode } from "react";
   import { createRoot } from "react-dom/client";
 
   window.made = 0;
-  const client = () => {
-    window.made++;
-    if (location.search === "?broken" && window.made === 1) throw new Error("not yet");
-    return createClient({
+  window.disposed = 0;
+  const make = async () => {
+    const made = await createClient({
       issuer: "https://login.example.com",
       clientId: "my-page",
       redirectUri: "https://app.example.com/callback",
     });
+    const dispose = made.dispose.bind(made);
+    made.dispose = () => (window.disposed++, dispose());
+    return made;
   };
+  let client = () => {
+    window.made++;
+    if (location.search === "?broken" && window.made === 1) throw new Error("not yet");
+    return make();
+  };
+  if (location.search === "?given") {
+    client = window.given = await make();
+    window.heard = 0;
+    const on = client.on.bind(client);
+    client.on = (...listener) => {
+      const stop = on(...listener);
+      window.heard++;
+      return () => (window.heard--, stop());
+    };
+  }
   function Page() {
     window.auth = useAuth();
     window.call = useFetch();
     return <p id="status">{window.auth.status}</p>;
   }
-  createRoot(document.querySelector("#root")).render(
-    <GatepassProvider client={client} isCallback={() => location.pathname === "/callback"}>
-      <Page />
-    </GatepassProvider>,
-  );
+  const root = createRoot(document.querySelector("#root"));
+  window.show = (isShown, mode = "visible") =>
+    root.render(
+      <StrictMode>
+        {isShown && (
+          <Activity mode={mode}>
+            <GatepassProvider client={client} isCallback={() => location.pathname === "/callback"}>
+              <Page />
+            </GatepassProvider>
+          </Activity>
+        )}
+      </StrictMode>,
+    );
+  window.show(true);
 `;
 
 let browser;
@@ -163,6 +190,87 @@ test("a client that could not be made is made when it is needed", async (t) => {
   assert.equal(await page.evaluate(() => window.auth.error.message), "not yet");
   await page.evaluate(() => void window.auth.signIn());
   await page.locator("#back").waitFor();
+});
+
+const counts = (page) => page.evaluate(() => [window.made, window.disposed]);
+const unmount = async (page) => {
+  await page.evaluate(() => window.show(false));
+  await page.locator("#status").waitFor({ state: "detached" });
+};
+
+test("a client that was made is disposed of after the unmount, and not by StrictMode", async (t) => {
+  const { page, problems } = await open(t, { app: bare });
+  await page.addInitScript(() => {
+    window.channels = 0;
+    const { BroadcastChannel } = window;
+    window.BroadcastChannel = class extends BroadcastChannel {
+      constructor(name) {
+        super(name);
+        window.channels++;
+      }
+      close() {
+        window.channels--;
+        super.close();
+      }
+    };
+  });
+  await page.goto("https://app.example.com/");
+  await says(page, "signedOut");
+  assert.deepEqual(await counts(page), [1, 0]);
+  const call = await page.evaluateHandle(() => window.call);
+  for (const times of [1, 2, 3]) {
+    await unmount(page);
+    await page.waitForFunction((all) => window.disposed === all, times);
+    assert.equal(await page.evaluate(() => window.channels), 0);
+    await page.evaluate(() => window.show(true));
+    await says(page, "signedOut");
+    assert.deepEqual(await counts(page), [times + 1, times]);
+  }
+  // A function of a provider that is gone leaves no client behind.
+  assert.equal(await call.evaluate((fetch) => fetch("/x").then(({ ok }) => ok)), true);
+  await page.waitForFunction(() => window.disposed === 4);
+  assert.deepEqual(await counts(page), [5, 4]);
+  assert.deepEqual(problems, []);
+});
+
+test("a provider that is hidden and shown again makes another client and handles no callback twice", async (t) => {
+  const { page } = await open(t, { app: bare });
+  await page.goto("https://app.example.com/");
+  await says(page, "signedOut");
+  await page.evaluate(() => void window.auth.signIn());
+  await page.click("#back");
+  await says(page, "signedIn");
+  await page.evaluate(() => window.show(true, "hidden"));
+  await page.waitForFunction(() => window.disposed === 1);
+  await page.evaluate(() => window.show(true));
+  // The session was in memory.
+  await says(page, "signedOut");
+  assert.deepEqual(await counts(page), [2, 1]);
+});
+
+test("a client that is being made at the unmount is disposed of when it is there", async (t) => {
+  const { page } = await open(t, { app: bare });
+  await page.goto("https://app.example.com/");
+  await says(page, "signedOut");
+  await unmount(page);
+  await page.evaluate(async () => {
+    window.show(true);
+    while (window.made < 2) await new Promise((resolve) => setTimeout(resolve));
+    window.show(false);
+  });
+  await page.waitForFunction(() => window.disposed === 2);
+  assert.deepEqual(await counts(page), [2, 2]);
+});
+
+test("a client of the program's is not disposed of, and nobody listens to it after the unmount", async (t) => {
+  const { page } = await open(t, { app: bare });
+  await page.goto("https://app.example.com/?given");
+  await says(page, "signedOut");
+  assert.ok((await page.evaluate(() => window.heard)) > 0);
+  await unmount(page);
+  await page.waitForFunction(() => window.heard === 0);
+  assert.equal(await page.evaluate(() => window.disposed), 0);
+  assert.equal(await page.evaluate(() => window.given.state().signedIn), false);
 });
 
 test("on a server nothing is begun and everybody is loading", () => {

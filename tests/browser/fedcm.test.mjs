@@ -228,6 +228,21 @@ test("a sign-in by FedCM is given up by its signal", async (t) => {
   assert.equal(await page.evaluate(() => window.outcome), "TypeError");
 });
 
+test("who gives up while the page is about to go to the provider instead stays", async (t) => {
+  const { page, load } = await open(t);
+  await load();
+  // Whatever is asked of the provider first is not answered.
+  await page.route("**/.well-known/**", () => {});
+  await page.evaluate(() => {
+    delete window.IdentityCredential;
+    window.abort = new AbortController();
+    window.begin({ whenUnavailable: "redirect" });
+    setTimeout(() => window.abort.abort(new TypeError("enough")), 300);
+  });
+  await page.waitForFunction(() => window.outcome !== undefined);
+  assert.equal(await page.evaluate(() => window.outcome), "TypeError");
+});
+
 test("what is no option of a sign-in by FedCM is refused before the browser is asked", async (t) => {
   const { page, load, begin, dialogs } = await open(t);
   await load();

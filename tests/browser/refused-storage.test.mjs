@@ -146,6 +146,40 @@ for (const [how, spoil] of [
   });
 }
 
+for (const store of ["memory", "session", "local"]) {
+  test(`brw_04 without channels between tabs ${store} works, and the program hears of everything`, async (t) => {
+    const { page, provider } = await open(t, {
+      spoil: () => {
+        window.BroadcastChannel = class {
+          constructor() {
+            throw new DOMException("The operation is insecure.", "SecurityError");
+          }
+        };
+      },
+    });
+    await page.evaluate(async (given) => {
+      window.client = await window.make(given);
+      window.told = [];
+      for (const type of ["signed_in", "refreshed", "signed_out"]) {
+        window.client.on(type, () => window.told.push(type));
+      }
+    }, store);
+    assert.equal(await signIn(page, provider), "Alice");
+    await page.evaluate(() => window.client.refresh());
+    // What was written is there for whoever looks.
+    const other = await page.evaluate(
+      (given) => window.make(given).then((client) => client.state().signedIn),
+      store,
+    );
+    assert.equal(other, store !== "memory");
+    await page.evaluate(() => window.client.signOutUrl());
+    assert.deepEqual(await page.evaluate(() => [window.told, window.seen]), [
+      ["signed_in", "refreshed", "signed_out"],
+      [],
+    ]);
+  });
+}
+
 test("brw_04 a user who blocks site data can sign in, in memory and with stores of the program's own", async (t) => {
   const profile = mkdtempSync(join(tmpdir(), "gatepass-blocked-"));
   t.after(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }));

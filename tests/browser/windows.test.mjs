@@ -11,6 +11,7 @@ import { build } from "esbuild";
 import { launch, serve } from "../support/browser.mjs";
 import { installPackage } from "../support/installed.mjs";
 import { makeProvider } from "../support/provider.mjs";
+import { until } from "../support/until.mjs";
 
 const ORIGIN = "https://app.corp.example";
 const NAMES = { issuer: "https://login.corp.example", redirectUri: `${ORIGIN}/callback` };
@@ -214,6 +215,99 @@ test("a sign-in in a popup can be given up", async (t) => {
   await closed;
 });
 
+/** What is asked of the provider before the window goes there. */
+const HANGS = [
+  ["the provider's metadata", "/.well-known/openid-configuration", {}],
+  ["a pushed request", "/par", { par: "require" }],
+];
+
+for (const [what, path, client] of HANGS) {
+  test(`a sign-in that waits for ${what} is given up, and ends in time`, async (t) => {
+    const { page } = await open(t, {
+      client,
+      answer: (url) => (url.pathname === path ? new Promise(() => {}) : undefined),
+    });
+    await page.evaluate(() => {
+      window.listening = 0;
+      const { addEventListener: add, removeEventListener: remove } = AbortSignal.prototype;
+      AbortSignal.prototype.addEventListener = function (...listener) {
+        if (this === window.signal) window.listening++;
+        return add.apply(this, listener);
+      };
+      AbortSignal.prototype.removeEventListener = function (...listener) {
+        if (this === window.signal) window.listening--;
+        return remove.apply(this, listener);
+      };
+    });
+    for (const begin of ["silently", "begin"]) {
+      const run = (more) =>
+        page.evaluate(
+          ([name, given]) => {
+            window.outcome = undefined;
+            const { abort, ...options } = given;
+            window.signal = abort ? AbortSignal.timeout(300) : undefined;
+            window[name](abort ? { ...options, signal: window.signal } : options);
+          },
+          [begin, more],
+        );
+      const closed = begin === "begin" ? page.waitForEvent("popup") : undefined;
+      await run({ abort: true });
+      assert.equal(await outcome(page, 5000), "TimeoutError", begin);
+      assert.equal(await page.evaluate(() => window.listening), 0);
+      if (closed) await until("the popup is closed", async () => (await closed).isClosed());
+      await run({ timeout: 1 });
+      assert.equal(await outcome(page, 5000), "window_timeout", begin);
+      assert.equal(await page.evaluate(() => document.querySelectorAll("iframe").length), 0);
+    }
+  });
+}
+
+test("who gave up before is sent nowhere, and no window opens", async (t) => {
+  const { page, provider } = await open(t);
+  const before = page.url();
+  await page.evaluate(() => {
+    window.opened = 0;
+    window.open = () => (window.opened++, null);
+  });
+  for (const begin of ["begin", "silently"]) {
+    await page.evaluate((name) => {
+      window.outcome = undefined;
+      window[name]({ signal: AbortSignal.abort() });
+    }, begin);
+    assert.equal(await outcome(page), "AbortError");
+  }
+  assert.equal(await page.evaluate(() => window.opened), 0);
+  assert.equal(page.url(), before);
+  assert.equal(provider.requests.length, 0);
+});
+
+test("who gives up while the page is about to go to the provider stays", async (t) => {
+  let isAsked = false;
+  let goOn;
+  const gate = new Promise((resolve) => (goOn = resolve));
+  const { page, provider } = await open(t, {
+    answer: async (url) => {
+      if (!url.pathname.endsWith("/openid-configuration")) return;
+      isAsked = true;
+      await gate;
+    },
+  });
+  const before = page.url();
+  await page.evaluate(() => {
+    window.open = () => null;
+    const abort = new AbortController();
+    window.begin({ signal: abort.signal });
+    window.giveUp = () => abort.abort();
+  });
+  await until("the metadata is asked for", () => isAsked);
+  await page.evaluate(() => window.giveUp());
+  assert.equal(await outcome(page), "AbortError");
+  goOn();
+  await nap(500);
+  assert.equal(page.url(), before);
+  assert.equal(provider.count("/authorize"), 0);
+});
+
 test("a popup that is blocked becomes a redirect, or popup_blocked", async (t) => {
   const { page } = await open(t);
   await page.evaluate(() => (window.open = () => null));
@@ -413,6 +507,30 @@ test("without a site in common a session is renewed with its refresh token, wher
     window.silently({ whenUnavailable: "redirect" });
   });
   assert.equal(await outcome(page), "redirected");
+  assert.equal(provider.count("/token"), 2);
+});
+
+test("what is asked for is asked of the provider, and not lost in a renewal", async (t) => {
+  const { page, provider } = await open(t, { client: { site: "other.example" } });
+  await (await clickForPopup(page)).click("#back");
+  await outcome(page);
+  // What is not given asks for nothing.
+  await page.evaluate(() => {
+    window.outcome = undefined;
+    const signal = new AbortController().signal;
+    window.silently({ whenUnavailable: "redirect", timeout: 5, signal, acrValues: undefined });
+  });
+  assert.equal(await outcome(page), "redirected");
+  assert.equal(provider.count("/token"), 2);
+  const asked = page.waitForRequest((request) => request.url().includes("/authorize"));
+  await page.evaluate(() =>
+    window.silently({ whenUnavailable: "redirect", acrValues: "mfa", maxAge: 0, timeout: 5 }),
+  );
+  const { searchParams } = new URL((await asked).url());
+  assert.deepEqual(
+    ["prompt", "acr_values", "max_age"].map((name) => searchParams.get(name)),
+    ["none", "mfa", "0"],
+  );
   assert.equal(provider.count("/token"), 2);
 });
 

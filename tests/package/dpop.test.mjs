@@ -235,6 +235,21 @@ test("signing out ends the key", async () => {
   assert.notEqual(await jkt(), first);
 });
 
+test("calls at the same moment get the same key, also while somebody signs out", async () => {
+  const { client, signIn } = await world();
+  const jkt = async () => (await client.signInUrl()).searchParams.get("dpop_jkt");
+  const [first, ...others] = await Promise.all([jkt(), jkt(), jkt()]);
+  assert.deepEqual([...others, await jkt()], [first, first, first]);
+  await signIn();
+  await client.signOutUrl();
+  const [second, , third] = await Promise.all([jkt(), client.signOutUrl(), jkt()]);
+  assert.notEqual(second, first);
+  // What was asked for last is the key from then on.
+  assert.equal(await jkt(), third);
+  await signIn();
+  assert.equal((await client.fetch(API)).status, 200);
+});
+
 test("what is no option of dpop is refused by its name", async () => {
   const options = { issuer: "https://as.example", clientId: "spa" };
   const at = (dpop) => createClient({ ...options, dpop }).catch(({ code, at }) => [code, at]);

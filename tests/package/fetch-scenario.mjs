@@ -180,6 +180,18 @@ export async function fetchScenario(createClient, makeProvider) {
     () => status(API).catch((error) => error.name),
     () => redirect("/again", 302),
   );
+  results.redirectScheme = await play(
+    () => status(API).catch((error) => error.name),
+    () => redirect("data:text/plain,from%20nowhere", 302),
+  );
+  results.redirected = await play(
+    async () => [(await client.fetch(API)).redirected, (await client.fetch(API)).redirected],
+    (_, calls) => (calls === 1 ? redirect("/next", 302) : new Response("fine")),
+  );
+  results.abortedBefore = await play(() => {
+    const signal = AbortSignal.abort(new RangeError("given up"));
+    return status(API, { signal }).catch((error) => error.name);
+  });
   await client.signOutUrl();
   results.signedOut = await play(() => status(API));
   results.signedOutElsewhere = await play(() => status("https://other.example/"));
@@ -254,6 +266,9 @@ export const EXPECTED_FETCH = {
   },
   redirectBody: once(307),
   redirectLoop: { result: "TypeError", calls: 21, refreshes: 0 },
+  redirectScheme: once("TypeError"),
+  redirected: { result: [true, false], calls: 3, refreshes: 0 },
+  abortedBefore: { result: "RangeError", calls: 0, refreshes: 0 },
   signedOut: { result: { code: "login_required" }, calls: 0, refreshes: 0 },
   signedOutElsewhere: once(200),
 };

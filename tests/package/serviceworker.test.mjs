@@ -140,6 +140,7 @@ test("brw_06 no question of a page is answered with a token", async (t) => {
     accessToken: async () => "S3CRET",
     tokenFor: async () => "S3CRET",
     refresh: async () => "S3CRET",
+    signInUrl: async () => new URL("https://as.example/authorize?id_token_hint=S3CRET&state=s"),
     signOutUrl: async () => new URL("https://as.example/logout?id_token_hint=S3CRET&client_id=spa"),
   };
   const { ask } = start(t, { client });
@@ -157,9 +158,14 @@ test("brw_06 no question of a page is answered with a token", async (t) => {
   for (const data of [null, "stay", 1, {}, { gatepass: 1 }, []]) {
     assert.equal((await ask(data)).answer, undefined);
   }
-  const { answer } = await ask({ gatepass: "signOut", given: {} });
-  assert.equal(answer.value, "https://as.example/logout?client_id=spa");
-  assert.doesNotMatch(JSON.stringify(answer), /S3CRET/);
+  for (const [gatepass, url] of [
+    ["signIn", "https://as.example/authorize?state=s"],
+    ["signOut", "https://as.example/logout?client_id=spa"],
+  ]) {
+    const { answer } = await ask({ gatepass, given: {} });
+    assert.equal(answer.value, url);
+    assert.doesNotMatch(JSON.stringify(answer), /S3CRET/);
+  }
 });
 
 test("brw_02 session and sign-ins are in memory, whatever the program says", async (t) => {

@@ -729,6 +729,27 @@ test("events and state tell the life of a session and nothing of its tokens", ()
   });
 });
 
+test("after dispose no listener is told of what was under way", () => {
+  const result = run(
+    "{ answer: (url) => (url.endsWith('/token') ? globalThis.gate : undefined) }",
+    `
+      const client = await make();
+      await signIn(client);
+      let open;
+      globalThis.gate = new Promise((resolve) => (open = resolve));
+      client.on("refreshed", (event) => events.push(event));
+      const asked = provider.count("/token");
+      const renewed = codeOf(client.refresh());
+      while (provider.count("/token") === asked) await new Promise((resolve) => setTimeout(resolve, 1));
+      client.dispose();
+      events.length = 0;
+      open();
+      return [await renewed, events];
+    `,
+  );
+  assert.deepEqual(result, ["no error", []]);
+});
+
 test("LEAK-05: nothing is written to the console, whatever goes wrong", () => {
   const result = run(
     '{ answer: (url) => url.endsWith("/revoke") ? new Response("no", { status: 500 }) : undefined }',

@@ -36,6 +36,7 @@ const MODULES = [
   ),
   ...["callback", "presets"].flatMap(typed),
   ...[
+    "abort",
     "backend",
     "client",
     "cookies",
