@@ -60,7 +60,14 @@ export function relay(): Promise<boolean> | undefined {
 
 function handOver(url: string, state: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const channel = new BroadcastChannel(channelOf(state));
+    let channel: BroadcastChannel;
+    try {
+      channel = new BroadcastChannel(channelOf(state));
+    } catch {
+      // Where the browser refuses channels nobody waits for it.
+      resolve(false);
+      return;
+    }
     const end = (isTaken: boolean): void => {
       clearTimeout(timer);
       channel.close();

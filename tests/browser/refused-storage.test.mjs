@@ -17,6 +17,8 @@ const ORIGIN = "https://app.example";
 const PAGE = `<!doctype html><title>app</title><script type="module" src="/app.js"></script>`;
 const APP = `
   import { createClient } from "gatepass";
+  import { relayCallback } from "gatepass/callback";
+  window.relayCallback = relayCallback;
   const options = {
     issuer: "https://as.example",
     clientId: "spa",
@@ -146,17 +148,27 @@ for (const [how, spoil] of [
   });
 }
 
+/** A browser that refuses channels between tabs. */
+function withoutChannels() {
+  window.BroadcastChannel = class {
+    constructor() {
+      throw new DOMException("The operation is insecure.", "SecurityError");
+    }
+  };
+}
+
+test("brw_04 without channels between tabs no page takes the callback of a popup", async (t) => {
+  const { page } = await open(t, { spoil: withoutChannels });
+  const taken = await page.evaluate(() => {
+    history.replaceState(null, "", "/callback?code=x&state=abc.popup");
+    return window.relayCallback();
+  });
+  assert.equal(taken, false);
+});
+
 for (const store of ["memory", "session", "local"]) {
   test(`brw_04 without channels between tabs ${store} works, and the program hears of everything`, async (t) => {
-    const { page, provider } = await open(t, {
-      spoil: () => {
-        window.BroadcastChannel = class {
-          constructor() {
-            throw new DOMException("The operation is insecure.", "SecurityError");
-          }
-        };
-      },
-    });
+    const { page, provider } = await open(t, { spoil: withoutChannels });
     await page.evaluate(async (given) => {
       window.client = await window.make(given);
       window.told = [];
