@@ -152,6 +152,22 @@ test("S4-39 a bucket holds what comes in two seconds, for each address its own, 
   for (let at = 0; at < 10; at++) assert.equal(take("a", 300), 0);
 });
 
+test("the proofs that were used of late are remembered: 32,768 at least, and the oldest make room", async (t) => {
+  const { UsedProofs } = await load("server/replay.js");
+  t.mock.timers.enable({ apis: ["Date"] });
+  const used = new UsedProofs();
+  assert.deepEqual([used.remember("a", 90), used.remember("a", 90)], [true, false]);
+  t.mock.timers.tick(90_000);
+  assert.deepEqual([used.remember("b", 90), used.remember("a", 90)], [true, false]);
+  for (let at = 1; at < 32_767; at++) assert.equal(used.remember(`x${at}`, 90), true);
+  assert.deepEqual([used.remember("a", 90), used.remember("b", 90)], [false, false]);
+  t.mock.timers.tick(1);
+  // What is over makes room first.
+  assert.equal(used.remember("y", 90), true);
+  assert.deepEqual([used.remember("b", 90), used.remember("a", 90)], [false, true]);
+  assert.equal(used.remember("b", 90), true);
+});
+
 test("S4-16 of two routes that a request could be about both hold, and what has a route of its own is not asked for another one's", async () => {
   const { makeRouter } = await load("server/route.js");
   const find = (routes, method, path) => {

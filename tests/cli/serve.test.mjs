@@ -721,6 +721,28 @@ test("S4-32 SIGHUP has another public origin count for proofs of possession too"
   assert.equal(await show("https://one.example"), 401);
 });
 
+test("S4-32 SIGHUP forgets no proof of possession that was used", async (t) => {
+  const provider = await startProvider(t);
+  const prover = await makeProver();
+  const token = await provider.accessToken({ cnf: { jkt: prover.jkt } });
+  const file = join(gatepass.project, "proven.json");
+  const publicOrigin = "https://one.example";
+  const settings = { issuer: provider.issuer, audience: AUDIENCE, publicOrigin };
+  writeFileSync(file, JSON.stringify({ ...settings, guard: { dpop: "require" } }));
+  const service = await gatepass.serve(t, ["--config", file], {});
+  const makeProof = () => prover.proof("GET", `${publicOrigin}/x`, token);
+  const show = async (dpop) => {
+    const headers = { authorization: `DPoP ${token}`, dpop };
+    return (await raw(service.origin, "/auth/envoy/x", { headers })).status;
+  };
+  const proof = await makeProof();
+  assert.deepEqual([await show(proof), await show(proof)], [200, 401]);
+  service.child.kill("SIGHUP");
+  await service.logged(/were read anew/);
+  assert.equal(await show(proof), 401);
+  assert.equal(await show(await makeProof()), 200);
+});
+
 const ROUTES = [
   { path: "/public/*", required: false },
   { path: "/admin/*", roles: "admin" },
