@@ -3,11 +3,11 @@
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { homedir } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 
 import { Document, isObject, type Json, type JsonObject } from "./document.js";
 import { misconfigured } from "./failure.js";
+import { home } from "./home.js";
 import { METHOD, SERVER_URL, matches } from "./pattern.js";
 import { preset } from "./preset.js";
 import { SETTINGS, envOf, flagOf, isConfidential, isSecret, settingNamed } from "./setting.js";
@@ -170,9 +170,11 @@ export class Configuration {
     const given = flag ?? this.#env[`${this.prefix}CONFIG`];
     // Never from the working directory: a file may name commands that are run.
     const base = this.#env["XDG_CONFIG_HOME"];
-    const home = base && isAbsolute(base) ? base : join(homedir(), ".config");
-    const path = given ? String(given) : join(home, "gatepass", "config.json");
-    if (!given && !existsSync(path)) return undefined;
+    const own = home();
+    const folder = base && isAbsolute(base) ? base : own && join(own, ".config");
+    const usual = folder && join(folder, "gatepass", "config.json");
+    const path = given ? String(given) : usual;
+    if (path === undefined || (!given && !existsSync(path))) return undefined;
     // Some editors begin a file with a mark that they do not show, nor count as a column.
     return new Document(path, readText(path, "the configuration").replace(/^\ufeff/u, ""));
   }

@@ -251,6 +251,14 @@ test("a file is never taken from the working directory", async () => {
   assert.equal((await check(GOOD)).code, 0);
   const { code } = await check({ ...GOOD, XDG_CONFIG_HOME: folder });
   assert.equal(code, 2, "there it is read");
+  // Nor where there is no home, or one that would be there.
+  mkdirSync(join(folder, ".config/gatepass"), { recursive: true });
+  write(".config/gatepass/config.json", "not JSON");
+  for (const HOME of ["", "."]) {
+    const { code, stderr } = await check({ ...GOOD, HOME });
+    assert.equal(code, 0, stderr);
+  }
+  assert.equal((await check({ ...GOOD, HOME: folder })).code, 2, "there it is read");
 });
 
 test("S4-16 ${NAME} in the file stands for the environment", async () => {

@@ -8,6 +8,7 @@ import { createServer } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { before, test } from "node:test";
+import { pathToFileURL } from "node:url";
 
 import { makeFolder } from "../support/folder.mjs";
 import { installPackage } from "../support/installed.mjs";
@@ -136,6 +137,23 @@ test("S1-07 a lock that is held for too long is a timeout", async () => {
     );
   });
 });
+
+test(
+  "whoever the system does not know has no home, and nobody has a relative one",
+  { skip: process.getuid?.() !== 0 && "only root can be somebody else" },
+  () => {
+    const file = join(project, "node_modules/gatepass/dist/cli/home.js");
+    const script = `
+      const { home } = await import(${JSON.stringify(pathToFileURL(file).href)});
+      const found = ["/some/where", "", "."].map((HOME) => (Object.assign(process.env, { HOME }), home()));
+      delete process.env.HOME;
+      process.setuid(54_321);
+      console.log(JSON.stringify([...found, home()]));
+    `;
+    const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script]);
+    assert.equal(String(stdout), '["/some/where",null,null,null]\n', String(stderr));
+  },
+);
 
 test("S4-39 a bucket holds what comes in two seconds, for each address its own, and forgets the oldest", async () => {
   const { RateLimit } = await load("server/rate.js");
