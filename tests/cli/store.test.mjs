@@ -268,6 +268,8 @@ async function behind(line, args, env) {
 
 /** As on a disk that is nearly full: no file may be longer than 1024 bytes. */
 const LITTLE_ROOM = "ulimit -f 1; exec";
+/** As on a disk that is full. */
+const NO_ROOM = "ulimit -f 0; exec";
 const noBash = lacks("bash");
 
 test(
@@ -305,6 +307,26 @@ test(
     const { code, stdout, stderr } = await behind(LITTLE_ROOM, ["token"], settings);
     assert.deepEqual([code, stdout], [0, `${access_token}\n`], stderr);
     assert.match(stderr, /^Not renewed: .*tokens\.json cannot be written \(EFBIG\)\.$/m);
+  },
+);
+
+test(
+  "where no lock can be written a good token is handed out all the same, and a login ends",
+  { skip: noBash },
+  async (t) => {
+    const provider = await startProvider(t);
+    const { settings, tokens } = await logIn(t, provider);
+    const { access_token } = read(tokens);
+    const [asked, revoked] = [provider.count("/token"), provider.count("/revoke")];
+    const token = await behind(NO_ROOM, ["token"], settings);
+    assert.deepEqual([token.code, token.stdout], [0, `${access_token}\n`], token.stderr);
+    assert.deepEqual(readdirSync(dirname(tokens)), ["tokens.json"]);
+    const logout = await behind(NO_ROOM, ["logout", "--json"], settings);
+    assert.equal(logout.code, 0, logout.stderr);
+    assert.equal(JSON.parse(logout.stdout).revoked, true);
+    assert.deepEqual(readdirSync(dirname(tokens)), []);
+    assert.equal(provider.count("/revoke"), revoked + 2);
+    assert.equal(provider.count("/token"), asked);
   },
 );
 
