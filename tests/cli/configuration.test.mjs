@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
+import { pathToFileURL } from "node:url";
 
 import { installProgram } from "../support/program.mjs";
 
@@ -384,6 +385,30 @@ test("what the core refuses is shown where it stands", async () => {
   const { code, stderr } = await check({}, "--config", config);
   assert.equal(code, 2);
   assert.match(stderr, /core\.json:5:23: clockTolerance: /);
+});
+
+test("every switch can be said with no- before it, also in a Node that knows nothing of that", async () => {
+  // As parseArgs was before Node 20.16.
+  const before = write(
+    "before.mjs",
+    `import { syncBuiltinESMExports } from "node:module";
+    import util from "node:util";
+    const { parseArgs } = util;
+    util.parseArgs = ({ allowNegative: _, ...rest }) => parseArgs(rest);
+    syncBuiltinESMExports();`,
+  );
+  for (const NODE_OPTIONS of ["", `--import=${pathToFileURL(before).href}`]) {
+    const env = { ...GOOD, NODE_OPTIONS };
+    // The last one counts.
+    const plain = await check(env, "--no-metrics", "--json", "--no-json");
+    assert.deepEqual([plain.code, plain.stdout], [0, "The configuration is good.\n"]);
+    const json = await check(env, "--no-json", "--json");
+    assert.deepEqual([json.code, JSON.parse(json.stdout)], [0, { good: true }]);
+    const { stderr } = await gatepass.run(["login", "--no-browser"], { env });
+    assert.match(stderr, /clientId .* is not set/);
+    const unknown = await check(env, "--no-audiance");
+    assert.match(unknown.stderr, /^Error: Unknown option '--no-audiance'/);
+  }
 });
 
 test("unknown flags and commands are named", async () => {
