@@ -398,13 +398,16 @@ function collectVariables(value: Json | undefined, names: Set<string>): void {
   }
 }
 
-/** The same for options of the guard, of which those are secret that are called so. */
+/** The options of a guard that are secret, or may be. */
+const SECRET_OPTION = /secret|^(?:bearerToken|dpopNonce|key)$/iu;
+
+/** The same for the options of the guard. */
 function collectSecrets(value: Json | undefined, names: Set<string>): void {
   if (Array.isArray(value)) {
     for (const item of value as readonly Json[]) collectSecrets(item, names);
   } else if (isObject(value)) {
     for (const [name, item] of Object.entries(value)) {
-      if (/secret/iu.test(name)) collectVariables(item, names);
+      if (SECRET_OPTION.test(name)) collectVariables(item, names);
       else collectSecrets(item, names);
     }
   }
