@@ -14,6 +14,7 @@ import { assertGolden, showRequests } from "../support/golden.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 import { makeProver } from "../support/prover.mjs";
 import { until } from "../support/until.mjs";
+import { sendRaw, statuses } from "../support/upstream.mjs";
 
 let gatepass;
 before(() => {
@@ -719,6 +720,66 @@ test("S4-32 SIGHUP has another public origin count for proofs of possession too"
   await service.logged(/were read anew/);
   assert.equal(await show("https://two.example"), 200);
   assert.equal(await show("https://one.example"), 401);
+});
+
+test("a request whose host is none is refused as that, and no proof makes an error of the service", async (t) => {
+  const provider = await startProvider(t);
+  const prover = await makeProver();
+  const bound = await provider.accessToken({ cnf: { jkt: prover.jkt } });
+  const token = await provider.accessToken();
+  const guard = { dpop: "accept" };
+  const settings = { issuer: provider.issuer, audience: AUDIENCE, resource: AUDIENCE, guard };
+  const { resource: _, ...nameless } = settings;
+  const [service, named] = await Promise.all([
+    gatepass.serve(t, ["--config", writeConfig("hosts.json", nameless)]),
+    gatepass.serve(t, ["--config", writeConfig("named.json", settings)]),
+  ]);
+  const show = async ({ origin }, host, path, scheme, url = `http://${host}/x`) => {
+    const headers = {
+      ...{ host, "x-original-method": "GET", "x-original-uri": path },
+      authorization: `${scheme} ${scheme === "DPoP" ? bound : token}`,
+      ...(scheme === "DPoP" && { dpop: await prover.proof("GET", url, bound) }),
+    };
+    return (await raw(origin, "/auth/nginx", { headers })).status;
+  };
+  for (const host of [
+    ...[
+      "[",
+      "a b",
+      "a:99999",
+      "a:0",
+      "a:",
+      "a:b",
+      "\u00e9",
+      "a/b",
+      "user@h",
+      "http://x",
+      "a?b",
+      "a#b",
+    ],
+  ]) {
+    for (const scheme of ["DPoP", "Bearer"]) {
+      assert.equal(await show(service, host, "/x", scheme), 400, `${host} ${scheme}`);
+      // Where it is said who this API is, nobody looks at it.
+      const own = await show(named, host, "/x", scheme, `${AUDIENCE}/x`);
+      assert.equal(own, 200, `${host} ${scheme}`);
+    }
+  }
+  for (const host of ["h", "h.example:8080", "my_api", "127.0.0.1", "[::1]:80"]) {
+    assert.equal(await show(service, host, "/x", "DPoP"), 200, host);
+    assert.equal(await show(service, host, "/x?\u00e9", "DPoP"), 200, host);
+  }
+  // As it may be where there is no authority (RFC 9112 section 3.2).
+  const proof = await prover.proof("GET", "http://localhost/x", bound);
+  const lines = ["GET /auth/envoy/x HTTP/1.1", "Host:", `Authorization: DPoP ${bound}`];
+  const empty = [...lines, `DPoP: ${proof}`, "Connection: close", "", ""].join("\r\n");
+  assert.deepEqual(statuses(await sendRaw(service.origin, empty)), ["200"]);
+  const long = `/${"x".repeat(8 * 1024)}`;
+  assert.deepEqual(
+    [await show(service, "h", long, "DPoP"), await show(service, "h", long, "Bearer")],
+    [400, 200],
+  );
+  assert.doesNotMatch(service.output() + named.output(), /config_invalid|"ERROR"/);
 });
 
 test("S4-32 SIGHUP forgets no proof of possession that was used", async (t) => {
