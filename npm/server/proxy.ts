@@ -8,6 +8,8 @@ import type { Duplex } from "node:stream";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { pipeline } from "node:stream";
 
+import { FIELD_TEXT } from "../cli/pattern.js";
+
 /** They belong to one connection (RFC 9110 section 7.6.1). */
 const OF_CONNECTION = new Set([
   "connection",
@@ -426,8 +428,7 @@ function statusOf({ statusCode = 0, statusMessage = "", headers }: IncomingMessa
   const coding = headers["transfer-encoding"]?.toLowerCase() ?? "chunked";
   const isStatus = statusCode >= 200 && statusCode <= 599 && coding === "chunked";
   if (!isStatus) return { status: 502, reason: "Bad Gateway" };
-  const isPlain = /^[\t\x20-\x7e\x80-\xff]*$/u.test(statusMessage);
-  return { status: statusCode, reason: isPlain ? statusMessage : "" };
+  return { status: statusCode, reason: FIELD_TEXT.test(statusMessage) ? statusMessage : "" };
 }
 
 /** Names and values in turn, as they came, without what belongs to the connection. */
