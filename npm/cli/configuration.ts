@@ -175,8 +175,7 @@ export class Configuration {
     const usual = folder && join(folder, "gatepass", "config.json");
     const path = given ? String(given) : usual;
     if (path === undefined || (!given && !existsSync(path))) return undefined;
-    // Some editors begin a file with a mark that they do not show, nor count as a column.
-    return new Document(path, readText(path, "the configuration").replace(/^\ufeff/u, ""));
+    return new Document(path, readText(path, "the configuration"));
   }
 
   #chooseServer(flag: Value | undefined, url: string | undefined): string | undefined {
@@ -483,7 +482,8 @@ function expected({ kind, range }: Setting): string {
 function readText(path: string, what: string): string {
   try {
     if (statSync(path).size > LONGEST_FILE) throw new Error("too large");
-    return readFileSync(path, "utf8");
+    // Some editors begin a file with a mark that they do not show, nor count as a column.
+    return readFileSync(path, "utf8").replace(/^\ufeff/u, "");
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "too large";
     throw misconfigured(`${path}: ${what} cannot be read (${code}).`);

@@ -190,6 +190,18 @@ test("a file with a byte-order mark is read, and its columns are those that an e
   }
 });
 
+test("a secret in a file with a byte-order mark is the text behind it", async () => {
+  for (const text of ["\ufeffa-token\r\n", "\ufeffa-token"]) {
+    const env = { GATEPASS_ACCESS_TOKEN_FILE: write("marked.txt", text) };
+    const { code, stdout, stderr } = await gatepass.run(["token"], { env });
+    assert.deepEqual([code, stdout, stderr], [0, "a-token\n", ""]);
+  }
+  const env = { ...GOOD, GATEPASS_TOKEN_FILE: write("marked.txt", "\ufeff\n") };
+  const { code, stderr } = await check(env, "--mode", "static");
+  assert.equal(code, 2);
+  assert.match(stderr, /marked\.txt is empty/);
+});
+
 test("pairs may stand on lines that end as Windows writes them", async () => {
   const test = (text) => {
     const env = {
