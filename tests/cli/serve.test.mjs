@@ -859,6 +859,15 @@ test("S4-16 rules by path and method: the first that fits counts, and what fits 
     "/%41dmin/x",
     "/publi%63/x",
     "/public/%2d%5f%7E%30%39%5a",
+    ...[
+      "/admin.",
+      "/admin%20",
+      "/admin./x",
+      "/admin%20/x",
+      "/Admin.;x",
+      "/admin%20..",
+      "/public/...",
+    ],
     "/public/\u0007",
     "/public/%00",
     "/public/%e0%80",
@@ -870,6 +879,7 @@ test("S4-16 rules by path and method: the first that fits counts, and what fits 
   }
   // Compared as it is decoded, which is said of characters that have to be encoded.
   assert.equal(await status("GET", "/public/%C3%BC%20%25%40%28", ""), 200);
+  assert.equal(await status("GET", "/public/.a/b.c%20d;e=.", ""), 200);
 });
 
 test("S4-16 a rule before a broader one holds however the server behind reads the path", async (t) => {
@@ -1259,7 +1269,7 @@ test("S4-16 a rule whose path no request has is refused, because it would keep n
   const { issuer } = await startProvider(t);
   for (const path of [
     ...["/my%20files/*", "/caf%C3%A9", "/report?*", "/a#b", "//admin/*", "/a\\b"],
-    ...["/a/./b", "/a/..", "/admin/**"],
+    ...["/a/./b", "/a/..", "/admin/**", "/admin.", "/admin /*"],
   ]) {
     const config = writeConfig("dead.json", { issuer, audience: AUDIENCE, routes: [{ path }] });
     const { code, stderr } = await gatepass.run(["serve", "--config-test", "--config", config]);
