@@ -13,7 +13,7 @@ import { IDENTITY, PROXIES, clearing } from "./forward.js";
 import type { Log } from "./log.js";
 import { Metrics } from "./metrics.js";
 import { authResult, readQuestion } from "./plugin.js";
-import { endSocket, headWithoutUpgrade, isTorn, isWebSocket } from "./proxy.js";
+import { endLate, endSocket, hasBody, headWithoutUpgrade, isTorn, isWebSocket } from "./proxy.js";
 import type { Proxy } from "./proxy.js";
 import type { RateLimit } from "./rate.js";
 import { EVERYTHING, makeRouter, pathOf } from "./route.js";
@@ -89,6 +89,8 @@ export class Service {
       },
       (request, response) => {
         this.#count(request.socket, response);
+        // Whoever answers it may do so before it was read.
+        if (hasBody(request)) endLate(request);
         response.once("finish", () => linger(request));
         this.#handle(request, response).catch(() => this.#fail(request, response));
       },
