@@ -230,8 +230,12 @@ export class Service {
     }
     // Whoever can reach a proxy of ours could try tokens here.
     if (proxy) return false;
+    const isPlugin = path === "/plugin/authenticate";
+    // nginx announces the body of its client unless told otherwise, and sends none: the next question over
+    // this connection would be read as that body.
+    if (!isPlugin && hasBody(request)) response.shouldKeepAlive = false;
     if (this.#isTooOften(request, response)) return true;
-    if (path === "/plugin/authenticate") {
+    if (isPlugin) {
       await this.#answerPlugin(request, response);
       return true;
     }

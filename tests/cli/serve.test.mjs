@@ -1057,6 +1057,36 @@ test("each proxy asks at its own endpoint, and the headers of the others are not
   }
 });
 
+test("what a proxy asks next is never read as the body that it announced and did not send", async (t) => {
+  const { origin } = await gatepass.serve(t, ["--mode", "none", "--rate-limit", "1"]);
+  const lines = ["GET /auth/nginx HTTP/1.1", "Host: h", "X-Original-Method: POST"];
+  const ask = (more) => [...lines, "X-Original-URI: /x", ...more, "", ""].join("\r\n");
+  const next = "GET /health HTTP/1.1\r\nHost: h\r\n\r\n";
+  const seen = new Set();
+  for (let time = 0; time < 10; time++) {
+    const announced = time % 2 === 0 ? "Content-Length: 20" : "Transfer-Encoding: chunked";
+    const socket = connect(Number(new URL(origin).port), "127.0.0.1");
+    t.after(() => socket.destroy());
+    let received = "";
+    let hasEnded = false;
+    socket.on("data", (data) => (received += data));
+    socket.once("end", () => (hasEnded = true));
+    socket.write(ask([announced]));
+    await until("it is answered", () => received.includes("\r\n\r\n"));
+    assert.match(received, /^connection: close\r$/im, announced);
+    await until("it ends", () => hasEnded);
+    const [status, ...others] = statuses(received);
+    assert.deepEqual(others, [], announced);
+    seen.add(status);
+  }
+  assert.deepEqual([...seen], ["200", "429"], "whoever asks too often is no exception");
+  for (const none of [[], ["Content-Length: 0"]]) {
+    const [first, second] = statuses(await sendRaw(origin, ask(none) + next));
+    assert.ok(first === "200" || first === "429");
+    assert.equal(second, "200");
+  }
+});
+
 test("Envoy is told to remove what a client says of itself and the answer does not", async (t) => {
   const provider = await startProvider(t);
   const config = writeConfig("clearing.json", {
