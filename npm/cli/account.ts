@@ -253,6 +253,22 @@ export class Account {
     return alone(this.vault.lockPath, TURN_MS, work);
   }
 
+  /** The same, but not alone where no lock can be written: a full disk keeps nobody logged in. */
+  async aloneIfPossible(work: () => Promise<void>): Promise<void> {
+    let hasBegun = false;
+    const begin = (): Promise<void> => {
+      hasBegun = true;
+      return work();
+    };
+    try {
+      await this.alone(begin);
+    } catch (error) {
+      const isUnwritten = error instanceof Failure && error.code === "storage_unavailable";
+      if (hasBegun || !isUnwritten) throw error;
+      await work();
+    }
+  }
+
   /** The token that is good now, renewed when its end is near: once for all processes. */
   async accessToken(): Promise<string> {
     if (this.flow === "client_credentials") return this.#ownToken();
@@ -269,14 +285,23 @@ export class Account {
       // Somebody else may have renewed it meanwhile.
       if (this.saved()?.access_token === used) await client.refresh();
       return client.accessToken();
-    });
+    }, used);
   }
 
-  /** Uses the session of the vault, alone. */
-  async #with(work: (client: BackendClient) => Promise<string>): Promise<string> {
+  /**
+   * Uses the session of the vault, alone, where it has no token that is good.
+   *
+   * @param used the token that is not good, whatever is kept of it
+   */
+  async #with(work: (client: BackendClient) => Promise<string>, used?: string): Promise<string> {
     const store = new SessionStore(this.vault, this.configuration.text("clientId") ?? "");
-    const client = await this.client(await this.provider(), { store });
+    const provider = await this.provider();
+    const client = await this.client(provider, { store });
     try {
+      // Nothing changes, so nothing need be written: there may be no room for a lock.
+      const saved = this.saved();
+      const isOurs = saved?.issuer === issuerOf(provider) && saved.access_token !== used;
+      if (isOurs && this.#livesOn(saved)) return saved.access_token;
       return await this.alone(async (held) => {
         store.held = held;
         const token = await work(client);

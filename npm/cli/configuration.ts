@@ -3,11 +3,11 @@
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { homedir } from "node:os";
 import { dirname, isAbsolute, join, resolve } from "node:path";
 
 import { Document, isObject, type Json, type JsonObject } from "./document.js";
 import { misconfigured } from "./failure.js";
+import { home } from "./home.js";
 import { METHOD, SERVER_URL, matches } from "./pattern.js";
 import { preset } from "./preset.js";
 import { SETTINGS, envOf, flagOf, isConfidential, isSecret, settingNamed } from "./setting.js";
@@ -170,11 +170,12 @@ export class Configuration {
     const given = flag ?? this.#env[`${this.prefix}CONFIG`];
     // Never from the working directory: a file may name commands that are run.
     const base = this.#env["XDG_CONFIG_HOME"];
-    const home = base && isAbsolute(base) ? base : join(homedir(), ".config");
-    const path = given ? String(given) : join(home, "gatepass", "config.json");
-    if (!given && !existsSync(path)) return undefined;
-    // Some editors begin a file with a mark that they do not show, nor count as a column.
-    return new Document(path, readText(path, "the configuration").replace(/^\ufeff/u, ""));
+    const own = home();
+    const folder = base && isAbsolute(base) ? base : own && join(own, ".config");
+    const usual = folder && join(folder, "gatepass", "config.json");
+    const path = given ? String(given) : usual;
+    if (path === undefined || (!given && !existsSync(path))) return undefined;
+    return new Document(path, readText(path, "the configuration"));
   }
 
   #chooseServer(flag: Value | undefined, url: string | undefined): string | undefined {
@@ -396,13 +397,16 @@ function collectVariables(value: Json | undefined, names: Set<string>): void {
   }
 }
 
-/** The same for options of the guard, of which those are secret that are called so. */
+/** The options of a guard that are secret, or may be. */
+const SECRET_OPTION = /secret|^(?:bearerToken|dpopNonce|key)$/iu;
+
+/** The same for the options of the guard. */
 function collectSecrets(value: Json | undefined, names: Set<string>): void {
   if (Array.isArray(value)) {
     for (const item of value as readonly Json[]) collectSecrets(item, names);
   } else if (isObject(value)) {
     for (const [name, item] of Object.entries(value)) {
-      if (/secret/iu.test(name)) collectVariables(item, names);
+      if (SECRET_OPTION.test(name)) collectVariables(item, names);
       else collectSecrets(item, names);
     }
   }
@@ -478,7 +482,8 @@ function expected({ kind, range }: Setting): string {
 function readText(path: string, what: string): string {
   try {
     if (statSync(path).size > LONGEST_FILE) throw new Error("too large");
-    return readFileSync(path, "utf8");
+    // Some editors begin a file with a mark that they do not show, nor count as a column.
+    return readFileSync(path, "utf8").replace(/^\ufeff/u, "");
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? "too large";
     throw misconfigured(`${path}: ${what} cannot be read (${code}).`);

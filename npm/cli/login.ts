@@ -335,7 +335,7 @@ export const logout: Command = {
     let page: URL | null = null;
     let isEnded = account.flow !== "client_credentials";
     const provider = isEnded ? await account.provider() : undefined;
-    await account.alone(async () => {
+    await account.aloneIfPossible(async () => {
       // As it is now: while this process waited for its turn, another one may have signed in.
       const now = account.saved();
       const whose = now && account.stranger(now, provider);

@@ -107,7 +107,6 @@ function read(
 ): { flags: Record<string, Value | undefined>; operands: readonly string[] } {
   const options: Record<string, { type: "string" | "boolean"; multiple?: boolean }> = {};
   for (const { name, value } of [...commonOf(command), ...(command.flags ?? [])]) {
-    // parseArgs reads --no-browser as browser: false.
     options[name.replace(/^no-/u, "")] = { type: value === undefined ? "boolean" : "string" };
   }
   for (const setting of SETTINGS) {
@@ -118,14 +117,24 @@ function read(
       ? { type: "boolean" }
       : { type: "string", ...(isList && { multiple: true }) };
   }
+  const isSwitch = (name: string): boolean => options[name]?.type === "boolean";
+  // Not by allowNegative, which Node has from 20.16 on.
+  for (const name of Object.keys(options).filter(isSwitch)) {
+    options[`no-${name}`] = { type: "boolean" };
+  }
   try {
-    const { values, positionals } = parseArgs({
+    const { values, positionals, tokens } = parseArgs({
       args: [...args],
       options,
       allowPositionals: command.operands !== undefined,
-      allowNegative: true,
-    } as Parameters<typeof parseArgs>[0]);
+      tokens: true,
+    });
     const flags = { ...values } as Record<string, Value | undefined>;
+    // Of --browser and --no-browser the last one counts.
+    for (const token of tokens) {
+      if (token.kind !== "option" || !isSwitch(token.name)) continue;
+      flags[token.name.replace(/^no-/u, "")] = !token.name.startsWith("no-");
+    }
     for (const { name } of command.flags ?? []) {
       if (name.startsWith("no-")) flags[name] = flags[name.slice(3)] === false;
     }

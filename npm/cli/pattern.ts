@@ -6,6 +6,9 @@ export const SERVER_URL = /^https?:\/\/[^\s/*?#]+(?:\/[^\s?#]*)?$/u;
 /** As methods are sent: they are compared letter by letter. */
 export const METHOD = /^[A-Z]+(?:-[A-Z]+)*$/u;
 
+/** What a header's value or a status line's reason can carry (RFC 9110 section 5.5). */
+export const FIELD_TEXT = /^[\t\x20-\x7e\x80-\xff]*$/u;
+
 /**
  * Whether an address is meant by a pattern: an origin, and a path in which `*` stands for anything
  * at the end and for one segment elsewhere. Without a path every path is meant.

@@ -6,6 +6,7 @@ import { isLoopback } from "./checker.js";
 import type { Configuration } from "./configuration.js";
 import { showing } from "./debug.js";
 import { misconfigured } from "./failure.js";
+import { FIELD_TEXT } from "./pattern.js";
 import type { SettingName } from "./setting.js";
 
 export interface Provider {
@@ -138,10 +139,13 @@ const timeoutOf = (configuration: Configuration): number =>
 
 function headersOf(configuration: Configuration): Readonly<Record<string, string>> {
   const extra = configuration.pairs("headers");
-  for (const name of Object.keys(extra)) {
+  const where = configuration.found("headers")?.where;
+  for (const [name, value] of Object.entries(extra)) {
     if (OWN_HEADERS.test(name)) {
-      const where = configuration.found("headers")?.where;
       configuration.problems.push(`${where}: the header ${name} is not for you to set.`);
+    } else if (!FIELD_TEXT.test(value)) {
+      const problem = `the header ${name} has a character that no header can carry.`;
+      configuration.problems.push(`${where}: ${problem}`);
     }
   }
   return extra;

@@ -3,7 +3,7 @@
 import v8 from "node:v8";
 
 import { createGuard } from "gatepass/guard";
-import type { GuardEvent, SharedCache } from "gatepass/guard";
+import type { GuardEvent, ReplayStore, SharedCache } from "gatepass/guard";
 
 import { guardDecider, openDecider, staticDecider } from "../server/decide.js";
 import type { Decider, GuardSource } from "../server/decide.js";
@@ -12,6 +12,7 @@ import type { Level, Log, UserStyle } from "../server/log.js";
 import { Metrics } from "../server/metrics.js";
 import { makeProxy } from "../server/proxy.js";
 import { RateLimit } from "../server/rate.js";
+import { UsedProofs } from "../server/replay.js";
 import { Service } from "../server/service.js";
 import type { Rules } from "../server/service.js";
 import { explain, guardSource, modeOf, publicOriginOf, routesOf } from "./checker.js";
@@ -78,6 +79,8 @@ export const serve: Command = {
 
     const redis = new RedisTier();
     const shared = await redis.use(configuration, GRACE_MS);
+    // A proof that was used stays used: SIGHUP makes another guard.
+    const usedProofs = new UsedProofs();
     const metrics = new Metrics();
     const level = (configuration.text("logLevel") ?? fallbackOf("logLevel")).toUpperCase() as Level;
     const write = (line: string): void => void process.stdout.write(line);
@@ -86,7 +89,7 @@ export const serve: Command = {
     const upstream = configuration.text("upstream");
     const rateLimit = configuration.integer("rateLimit") ?? fallbackOf("rateLimit");
     const service = new Service({
-      rules: rulesOf(plan, metrics, log, shared),
+      rules: rulesOf(plan, metrics, log, usedProofs, shared),
       metrics,
       log,
       nameUser: userNamer((configuration.text("logUser") ?? fallbackOf("logUser")) as UserStyle),
@@ -118,7 +121,7 @@ export const serve: Command = {
         file = next.file;
         warn(next, nextPlan, log);
         warnOfFixed(configuration, next, log);
-        service.replace(rulesOf(nextPlan, metrics, log, cache), GRACE_MS);
+        service.replace(rulesOf(nextPlan, metrics, log, usedProofs, cache), GRACE_MS);
         log({ level: "INFO", message: "Configuration and secrets were read anew" });
       } catch (error) {
         const message = error instanceof Failure ? error.message : "internal_error";
@@ -316,12 +319,13 @@ function rulesOf(
   { mode, source, tokens, routes, publicOrigin }: Plan,
   metrics: Metrics,
   log: Log,
+  replayStore: ReplayStore,
   sharedCache: SharedCache | undefined,
 ): Rules {
   let decider: Decider = openDecider;
   if (mode === "static") decider = staticDecider(tokens ?? []);
   if (source) {
-    const options = { ...source.options, ...(sharedCache && { sharedCache }) };
+    const options = { ...source.options, replayStore, ...(sharedCache && { sharedCache }) };
     const note = (event: GuardEvent): void => {
       metrics.event(event);
       if (event.type === "alert") {

@@ -16,11 +16,11 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { homedir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 
 import type { Configuration } from "./configuration.js";
 import { EXIT, Failure, fileFailure, misconfigured } from "./failure.js";
+import { home } from "./home.js";
 
 export type VaultKind = "keyring" | "file" | "none";
 
@@ -51,13 +51,13 @@ const LEAST = 16 * 1024;
 /** Windows keeps 2560 bytes for each entry, two for a character. */
 const WINDOWS_ROOM = 1280;
 
-/** @throws Failure where the keyring was asked for by name and there is none */
+/** @throws Failure where the keyring was asked for by name and there is none, or no place for a file */
 export async function openVault(configuration: Configuration): Promise<Vault> {
   const asked = configuration.text("store") as VaultKind | undefined;
   const isProgram = configuration.text("flow") === "client_credentials";
-  const path = pathOf(configuration);
   const kind = asked ?? (isProgram ? "none" : undefined);
   if (kind === "none") return nowhere;
+  const path = pathOf(configuration);
   if (kind === "keyring" || (kind === undefined && configuration.text("storePath") === undefined)) {
     const keyring = await openKeyring(path, configuration.server ?? "default", kind === "keyring");
     if (typeof keyring !== "string") return keyring;
@@ -71,10 +71,21 @@ export async function openVault(configuration: Configuration): Promise<Vault> {
 /** `~/.gatepass/SERVER/tokens.json`, or where it is said to be. */
 function pathOf(configuration: Configuration): string {
   const given = configuration.text("storePath");
-  if (given !== undefined) return resolve(given.replace(/^~(?=\/|$)/u, homedir()));
+  if (given !== undefined && !/^~(?:\/|$)/u.test(given)) {
+    // The working directory may be gone.
+    return onDisk(given, "read", () => resolve(given));
+  }
+  const own = home();
+  if (own === undefined) {
+    throw misconfigured(
+      "There is no home folder to keep tokens in: HOME is empty, or this user has none.",
+      `Say where with ${configuration.namesOf("storePath")}.`,
+    );
+  }
+  if (given !== undefined) return join(own, given.slice(1));
   // A server's name is chosen by whoever wrote the file; it is one segment and no way elsewhere.
   const server = encodeURIComponent(configuration.server ?? "default").replace(/^\.+$/u, "_");
-  return join(homedir(), ".gatepass", server, "tokens.json");
+  return join(own, ".gatepass", server, "tokens.json");
 }
 
 export const nowhere: Vault = {
@@ -129,7 +140,7 @@ function narrow(path: string): void {
   // A folder that others can write is another matter: what is in it may be theirs.
   if ((mode & 0o077) === 0 || (mode & OF_OTHERS) !== 0 || uid !== process.getuid?.()) return;
   const isOurs = readdirSync(folder).every((name) => name.startsWith(basename(path, ".lock")));
-  if (isOurs && folder !== homedir()) chmodSync(folder, 0o700);
+  if (isOurs && folder !== home()) chmodSync(folder, 0o700);
 }
 
 function fileVault(path: string): Vault {

@@ -8,6 +8,8 @@ import type { Duplex } from "node:stream";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { pipeline } from "node:stream";
 
+import { FIELD_TEXT } from "../cli/pattern.js";
+
 /** They belong to one connection (RFC 9110 section 7.6.1). */
 const OF_CONNECTION = new Set([
   "connection",
@@ -61,12 +63,15 @@ export function isTorn({ headers, rawHeaders }: IncomingMessage): boolean {
   return named || coding !== "chunked" || rawHeaders.length > 2 * MOST_HEADERS;
 }
 
+/** Whether a request says that a body follows. */
+export const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
+
 /** Whether it is to become a WebSocket (RFC 6455 section 4.1), which is the only protocol to change to. */
-export function isWebSocket({ method, headers, httpVersion }: IncomingMessage): boolean {
-  const hasBody =
-    headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
+export function isWebSocket(request: IncomingMessage): boolean {
+  const { method, headers, httpVersion } = request;
   const isAsked = headers.upgrade?.toLowerCase() === "websocket";
-  return isAsked && method === "GET" && httpVersion === "1.1" && !hasBody;
+  return isAsked && method === "GET" && httpVersion === "1.1" && !hasBody(request);
 }
 
 /**
@@ -231,7 +236,6 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
             const giveUp = (): void => void (response.headersSent || refuse(onward, 502));
             setTimeout(giveUp, LAST_WORDS_MILLIS).unref();
           });
-          endLate(request);
           request.pipe(onward);
           watchUpload(request, response, onward, () => refuse(onward, 408));
         }
@@ -359,7 +363,7 @@ function readToEnd(onward: ClientRequest, stop: () => void): void {
 }
 
 /** Has a connection that ends with its answer be read on for a moment: who is still sending may lose it else. */
-function endLate(request: IncomingMessage): void {
+export function endLate(request: IncomingMessage): void {
   const { socket } = request;
   socket.destroySoon = () => {
     Reflect.deleteProperty(socket, "destroySoon");
@@ -426,8 +430,7 @@ function statusOf({ statusCode = 0, statusMessage = "", headers }: IncomingMessa
   const coding = headers["transfer-encoding"]?.toLowerCase() ?? "chunked";
   const isStatus = statusCode >= 200 && statusCode <= 599 && coding === "chunked";
   if (!isStatus) return { status: 502, reason: "Bad Gateway" };
-  const isPlain = /^[\t\x20-\x7e\x80-\xff]*$/u.test(statusMessage);
-  return { status: statusCode, reason: isPlain ? statusMessage : "" };
+  return { status: statusCode, reason: FIELD_TEXT.test(statusMessage) ? statusMessage : "" };
 }
 
 /** Names and values in turn, as they came, without what belongs to the connection. */

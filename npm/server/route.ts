@@ -131,7 +131,7 @@ export function pathOf(target: string): string | undefined {
     return undefined;
   }
   if (ENCODED.test(decoded) || NAMELESS.test(decoded)) return undefined;
-  // Some servers cut a segment at a semicolon before they look whether it is a dot segment.
-  const isDots = (segment: string): boolean => /^\.{1,2}(?:;|$)/u.test(segment);
-  return decoded.split("/").some(isDots) ? undefined : decoded;
+  // Dot segments, and what Windows leaves out of names. Some servers cut a segment at a semicolon before.
+  const isLoose = (segment: string): boolean => /^[^;]*[. ](?:;|$)/u.test(segment);
+  return decoded.split("/").some(isLoose) ? undefined : decoded;
 }

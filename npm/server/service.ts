@@ -8,12 +8,12 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 
 import type { Need } from "gatepass/guard";
-import type { Decider, Decision } from "./decide.js";
+import type { Decider, Decision, Shown } from "./decide.js";
 import { IDENTITY, PROXIES, clearing } from "./forward.js";
 import type { Log } from "./log.js";
 import { Metrics } from "./metrics.js";
 import { authResult, readQuestion } from "./plugin.js";
-import { endSocket, headWithoutUpgrade, isTorn, isWebSocket } from "./proxy.js";
+import { endLate, endSocket, hasBody, headWithoutUpgrade, isTorn, isWebSocket } from "./proxy.js";
 import type { Proxy } from "./proxy.js";
 import type { RateLimit } from "./rate.js";
 import { EVERYTHING, makeRouter, pathOf } from "./route.js";
@@ -42,6 +42,8 @@ export interface ServiceOptions {
 
 /** The plugin's questions are smaller; a token may take 16 KiB of one. */
 const LONGEST_QUESTION = 64 * 1024;
+/** The guard compares no longer addresses with what a proof is for. */
+const LONGEST_PROVEN = 8 * 1024;
 /** Node's own limit would refuse long tokens before the guard can say why. */
 const LONGEST_HEAD = 32 * 1024;
 /** The most requests that one connection sends ahead of their answers: each has one to the upstream. */
@@ -87,6 +89,8 @@ export class Service {
       },
       (request, response) => {
         this.#count(request.socket, response);
+        // Whoever answers it may do so before it was read.
+        if (hasBody(request)) endLate(request);
         response.once("finish", () => linger(request));
         this.#handle(request, response).catch(() => this.#fail(request, response));
       },
@@ -186,7 +190,8 @@ export class Service {
       if (isDone) return;
     }
     if (this.#metadataPath.test(path)) {
-      const url = this.#urlOf(request, request.url ?? "/");
+      // Which path it is counts, and no more.
+      const url = `http://localhost${path}`;
       const document = await this.#decider.metadata(request.method ?? "GET", url);
       if (document) {
         const body = Buffer.from(await document.arrayBuffer());
@@ -225,8 +230,12 @@ export class Service {
     }
     // Whoever can reach a proxy of ours could try tokens here.
     if (proxy) return false;
+    const isPlugin = path === "/plugin/authenticate";
+    // nginx announces the body of its client unless told otherwise, and sends none: the next question over
+    // this connection would be read as that body.
+    if (!isPlugin && hasBody(request)) response.shouldKeepAlive = false;
     if (this.#isTooOften(request, response)) return true;
-    if (path === "/plugin/authenticate") {
+    if (isPlugin) {
       await this.#answerPlugin(request, response);
       return true;
     }
@@ -253,14 +262,8 @@ export class Service {
     if (typeof question === "string") {
       return send(response, 400, { error: "request_invalid", at: question });
     }
-    const { method, uri, authorization, dpop } = question;
-    const url = this.#urlOf(request, uri);
-    const decision = await this.#decide(method, uri, {
-      authorization,
-      dpop,
-      method,
-      url,
-    });
+    const { method, uri } = question;
+    const decision = await this.#decide(request, method, uri, question);
     const { "retry-after": wait } = decision.headers;
     if (wait !== undefined) response.setHeader("retry-after", wait);
     // That nobody can decide is no verdict on the token.
@@ -281,12 +284,7 @@ export class Service {
         at: `/auth/${name}`,
       });
     const { method, target } = asked;
-    const url = this.#urlOf(request, target);
-    const decision = await this.#decide(method, target, {
-      ...shownBy(request),
-      method,
-      url,
-    });
+    const decision = await this.#decide(request, method, target);
     const identity = decision.status === 200 ? identityOf(decision) : {};
     response
       .writeHead(decision.status, {
@@ -328,13 +326,11 @@ export class Service {
   ): Promise<void> {
     socket.on("error", () => socket.destroy());
     const { method = "GET" } = request;
-    const target = targetOf(request);
-    const url = this.#urlOf(request, target);
     const wait = this.#waitOf(request);
     const decision: Decision =
       wait > 0
         ? { status: 429, headers: { "retry-after": String(wait) } }
-        : await this.#decide(method, target, { ...shownBy(request), method, url });
+        : await this.#decide(request, method, targetOf(request));
     if (decision.status !== 200 || this.#isDraining) {
       const status = decision.status === 200 ? 503 : decision.status;
       const headers = { ...NO_STORE, ...decision.headers, connection: "close" };
@@ -357,9 +353,7 @@ export class Service {
   async #forward(proxy: Proxy, request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (this.#isTooOften(request, response)) return;
     const { method = "GET" } = request;
-    const target = targetOf(request);
-    const url = this.#urlOf(request, target);
-    const decision = await this.#decide(method, target, { ...shownBy(request), method, url });
+    const decision = await this.#decide(request, method, targetOf(request));
     if (decision.status !== 200) {
       request.resume();
       response.writeHead(decision.status, { ...NO_STORE, ...decision.headers }).end();
@@ -374,27 +368,29 @@ export class Service {
     this.#options.metrics.proxied(status);
   }
 
-  /** The rule for a request, and what its credentials are good for. */
+  /** The rule for what a request asks about, and what its credentials are good for. */
   async #decide(
+    request: IncomingMessage,
     method: string,
     target: string,
-    shown: Parameters<Decider["decide"]>[0],
+    { authorization, dpop }: Credentials = shownBy(request),
   ): Promise<Decision> {
     const started = performance.now();
-    const path = pathOf(target);
+    const origin = this.#publicOrigin ?? originOf(request);
+    // No rule and no proof is about a query.
+    const url = `${origin}${target.split("?", 1)[0]}`;
+    const isProvable = dpop === undefined || url.length <= LONGEST_PROVEN;
+    const path = origin !== undefined && isProvable ? pathOf(target) : undefined;
     const route = path === undefined ? undefined : this.#router(method, path);
     let decision: Decision;
     if (path === undefined) decision = { status: 400, code: AMBIGUOUS, headers: {} };
     else if (!route) decision = { status: 403, code: UNROUTED, headers: {} };
-    else decision = await this.#judge(route, shown);
+    else decision = await this.#judge(route, { authorization, dpop, method, url });
     this.#report(decision, performance.now() - started);
     return decision;
   }
 
-  #judge(
-    { required, need, also }: Route,
-    shown: Parameters<Decider["decide"]>[0],
-  ): Decision | Promise<Decision> {
+  #judge({ required, need, also }: Route, shown: Shown): Decision | Promise<Decision> {
     if (!required && shown.authorization === undefined) return { status: 200, headers: {} };
     return this.#decider.decide(shown, need as Need, also);
   }
@@ -416,11 +412,6 @@ export class Service {
     }
     const level = status >= 500 ? "ERROR" : "WARN";
     log({ level, message: `Refused: ${code}`, latencyMs, more: { status } });
-  }
-
-  #urlOf(request: IncomingMessage, target: string): string {
-    const origin = this.#publicOrigin ?? `http://${request.headers.host ?? "localhost"}`;
-    return origin + target;
   }
 
   #fail(request: IncomingMessage, response: ServerResponse): void {
@@ -448,11 +439,19 @@ function linger(request: IncomingMessage): void {
 const targetOf = (request: IncomingMessage): string =>
   isTorn(request) ? "" : (request.url ?? "/");
 
+/** The origin that a request says it is for; nothing where its `Host` is none (RFC 9112 section 3.2). */
+function originOf({ headers }: IncomingMessage): string | undefined {
+  const origin = `http://${headers.host || "localhost"}`;
+  return ORIGIN.test(origin) && URL.canParse(origin) ? origin : undefined;
+}
+
+/** What is read by everybody alike: of a name ASCII, and of a port a number. */
+const ORIGIN = /^http:\/\/(?:[\w.-]+|\[[\da-f:.]+\])(?::0*[1-9]\d{0,4})?$/iu;
+
+type Credentials = Pick<Shown, "authorization" | "dpop">;
+
 /** A header that comes twice is joined as Fetch joins it, and refused for that by the guard. */
-function shownBy(request: IncomingMessage): {
-  authorization: string | undefined;
-  dpop: string | undefined;
-} {
+function shownBy(request: IncomingMessage): Credentials {
   const { authorization, dpop } = request.headersDistinct;
   return { authorization: authorization?.join(", "), dpop: dpop?.join(", ") };
 }

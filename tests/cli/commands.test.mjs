@@ -488,6 +488,9 @@ test("DEV-20 exec hands on no variable that a secret came from, whatever it is c
     OTHER_SECRET: "of-another-server",
     PARAM_KEY: "in-a-parameter",
     HMAC_SECRET: "of-the-guard",
+    NONCE_KEY: "of-its-nonces",
+    ASKING_TOKEN: "for-introspection",
+    SIGNING_KEY: "for-introspection-too",
     REDIS_WITH_PASSWORD: "redis://:p4ss@127.0.0.1",
     GATEPASS_HEADERS: "x-api-key=by-variable",
     GATEPASS_CLIENT_SECRET: "by-its-own-name",
@@ -499,7 +502,12 @@ test("DEV-20 exec hands on no variable that a secret came from, whatever it is c
     config,
     JSON.stringify({
       redis: "${REDIS_WITH_PASSWORD}",
-      guard: { issuer: "${ISSUER}", secret: "${HMAC_SECRET}" },
+      guard: {
+        issuer: "${ISSUER}",
+        secret: "${HMAC_SECRET}",
+        dpopNonce: "${NONCE_KEY}",
+        introspection: { bearerToken: "${ASKING_TOKEN}", key: { kty: "EC", d: "${SIGNING_KEY}" } },
+      },
       servers: {
         one: {
           issuer: "${ISSUER}",

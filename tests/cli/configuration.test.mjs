@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
+import { pathToFileURL } from "node:url";
 
 import { installProgram } from "../support/program.mjs";
 
@@ -189,6 +190,18 @@ test("a file with a byte-order mark is read, and its columns are those that an e
   }
 });
 
+test("a secret in a file with a byte-order mark is the text behind it", async () => {
+  for (const text of ["\ufeffa-token\r\n", "\ufeffa-token"]) {
+    const env = { GATEPASS_ACCESS_TOKEN_FILE: write("marked.txt", text) };
+    const { code, stdout, stderr } = await gatepass.run(["token"], { env });
+    assert.deepEqual([code, stdout, stderr], [0, "a-token\n", ""]);
+  }
+  const env = { ...GOOD, GATEPASS_TOKEN_FILE: write("marked.txt", "\ufeff\n") };
+  const { code, stderr } = await check(env, "--mode", "static");
+  assert.equal(code, 2);
+  assert.match(stderr, /marked\.txt is empty/);
+});
+
 test("pairs may stand on lines that end as Windows writes them", async () => {
   const test = (text) => {
     const env = {
@@ -251,6 +264,14 @@ test("a file is never taken from the working directory", async () => {
   assert.equal((await check(GOOD)).code, 0);
   const { code } = await check({ ...GOOD, XDG_CONFIG_HOME: folder });
   assert.equal(code, 2, "there it is read");
+  // Nor where there is no home, or one that would be there.
+  mkdirSync(join(folder, ".config/gatepass"), { recursive: true });
+  write(".config/gatepass/config.json", "not JSON");
+  for (const HOME of ["", "."]) {
+    const { code, stderr } = await check({ ...GOOD, HOME });
+    assert.equal(code, 0, stderr);
+  }
+  assert.equal((await check({ ...GOOD, HOME: folder })).code, 2, "there it is read");
 });
 
 test("S4-16 ${NAME} in the file stands for the environment", async () => {
@@ -376,6 +397,30 @@ test("what the core refuses is shown where it stands", async () => {
   const { code, stderr } = await check({}, "--config", config);
   assert.equal(code, 2);
   assert.match(stderr, /core\.json:5:23: clockTolerance: /);
+});
+
+test("every switch can be said with no- before it, also in a Node that knows nothing of that", async () => {
+  // As parseArgs was before Node 20.16.
+  const before = write(
+    "before.mjs",
+    `import { syncBuiltinESMExports } from "node:module";
+    import util from "node:util";
+    const { parseArgs } = util;
+    util.parseArgs = ({ allowNegative: _, ...rest }) => parseArgs(rest);
+    syncBuiltinESMExports();`,
+  );
+  for (const NODE_OPTIONS of ["", `--import=${pathToFileURL(before).href}`]) {
+    const env = { ...GOOD, NODE_OPTIONS };
+    // The last one counts.
+    const plain = await check(env, "--no-metrics", "--json", "--no-json");
+    assert.deepEqual([plain.code, plain.stdout], [0, "The configuration is good.\n"]);
+    const json = await check(env, "--no-json", "--json");
+    assert.deepEqual([json.code, JSON.parse(json.stdout)], [0, { good: true }]);
+    const { stderr } = await gatepass.run(["login", "--no-browser"], { env });
+    assert.match(stderr, /clientId .* is not set/);
+    const unknown = await check(env, "--no-audiance");
+    assert.match(unknown.stderr, /^Error: Unknown option '--no-audiance'/);
+  }
 });
 
 test("unknown flags and commands are named", async () => {

@@ -115,6 +115,18 @@ test("S4-06 S4-12 S4-13 the steps of the Dockerfile make a service that answers,
   const own = { ...process.env, PORT: String(port) };
   assert.equal(spawnSync(checker, rest, { env: own }).status, 0);
   assert.equal(spawnSync(checker, rest, { env: { ...own, PORT: "1" } }).status, 1);
+
+  // The same with the names of gatepass, and with the image's own variables beside them.
+  const named = { GATEPASS_ISSUER: provider.issuer, GATEPASS_AUDIENCE: "https://api.example" };
+  for (const prefix of ["", "GATEPASS_"]) {
+    const other = String(await freePort());
+    const place = { [`${prefix}HOST`]: "127.0.0.1", [`${prefix}PORT`]: other };
+    await startContainer(t, home, { ...named, ...place });
+    const again = await fetch(`http://127.0.0.1:${other}/health`);
+    assert.deepEqual(await again.json(), { status: "ok" });
+    const env = { ...process.env, ...declared(), ...place };
+    assert.equal(spawnSync(checker, rest, { env }).status, 0);
+  }
 });
 
 test("S4-06 S4-31 the image has the Redis client that package.json asks for, and starts with the compose file's variables", async (t) => {

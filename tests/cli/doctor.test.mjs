@@ -451,6 +451,7 @@ test("doctor --config-test says by line and column what is wrong with the settin
   const login = { issuer: provider.issuer, clientId: "x", scopes: ["read"] };
   const good = await check(login);
   assert.deepEqual([good.code, good.stdout, good.stderr], [0, "The configuration is good.\n", ""]);
+  assert.equal((await check({ ...login, headers: { "x-a": "Zürich\t1" } })).code, 0);
   const json = await check(login, "--json");
   assert.deepEqual([json.code, JSON.parse(json.stdout)], [0, { good: true }]);
   for (const [settings, said] of [
@@ -458,6 +459,8 @@ test("doctor --config-test says by line and column what is wrong with the settin
     [{ ...login, scops: [] }, /config\.json:7:12: there is no setting "scops"/],
     [{ ...login, redirectUri: "https://app.example/" }, /config\.json:7:18: redirectUri must be/],
     [{ ...login, headers: { cookie: "a=b" } }, /config\.json:7:14: the header cookie/],
+    [{ ...login, headers: { "x-a": "100 €" } }, /config\.json:7:14: the header x-a has a char/],
+    [{ ...login, headers: ["x-a=a\u0001"] }, /config\.json:7:14: the header x-a has a char/],
     [{ ...login, clientSecret: "${MISSING}" }, /config\.json:7:19: the environment has no MISSING/],
     [{ ...login, resources: ["not absolute"] }, /config\.json:7:16/],
     [{ ...login, issuer: "http://login.example" }, /config\.json:2:13/],

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { cpSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
@@ -436,6 +436,14 @@ http {
 }
 `,
   );
+  // As README says it.
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  for (const one of [
+    ...["X-Original-URI $request_uri", "X-Original-Method $request_method"],
+    ...["proxy_pass_request_body off;", 'proxy_set_header Content-Length "";'],
+  ]) {
+    assert.ok(readme.includes(`\`${one}\``) && readFileSync(conf, "utf8").includes(one), one);
+  }
   const origin = await startProxy(t, "nginx", ["-e", `${folder}/error.log`, "-c", conf], port);
   await assertGuarded(origin, authorization);
   // README: of other refusals nginx makes 500. This path could be read in two ways, which is 400.

@@ -8,6 +8,7 @@ import { createServer } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { before, test } from "node:test";
+import { pathToFileURL } from "node:url";
 
 import { makeFolder } from "../support/folder.mjs";
 import { installPackage } from "../support/installed.mjs";
@@ -137,6 +138,23 @@ test("S1-07 a lock that is held for too long is a timeout", async () => {
   });
 });
 
+test(
+  "whoever the system does not know has no home, and nobody has a relative one",
+  { skip: process.getuid?.() !== 0 && "only root can be somebody else" },
+  () => {
+    const file = join(project, "node_modules/gatepass/dist/cli/home.js");
+    const script = `
+      const { home } = await import(${JSON.stringify(pathToFileURL(file).href)});
+      const found = ["/some/where", "", "."].map((HOME) => (Object.assign(process.env, { HOME }), home()));
+      delete process.env.HOME;
+      process.setuid(54_321);
+      console.log(JSON.stringify([...found, home()]));
+    `;
+    const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script]);
+    assert.equal(String(stdout), '["/some/where",null,null,null]\n', String(stderr));
+  },
+);
+
 test("S4-39 a bucket holds what comes in two seconds, for each address its own, and forgets the oldest", async () => {
   const { RateLimit } = await load("server/rate.js");
   const limit = new RateLimit(5);
@@ -150,6 +168,22 @@ test("S4-39 a bucket holds what comes in two seconds, for each address its own, 
   for (let at = 0; at < 20_000; at++) take(`x${at}`, 300);
   // Forgotten, it begins anew.
   for (let at = 0; at < 10; at++) assert.equal(take("a", 300), 0);
+});
+
+test("the proofs that were used of late are remembered: 32,768 at least, and the oldest make room", async (t) => {
+  const { UsedProofs } = await load("server/replay.js");
+  t.mock.timers.enable({ apis: ["Date"] });
+  const used = new UsedProofs();
+  assert.deepEqual([used.remember("a", 90), used.remember("a", 90)], [true, false]);
+  t.mock.timers.tick(90_000);
+  assert.deepEqual([used.remember("b", 90), used.remember("a", 90)], [true, false]);
+  for (let at = 1; at < 32_767; at++) assert.equal(used.remember(`x${at}`, 90), true);
+  assert.deepEqual([used.remember("a", 90), used.remember("b", 90)], [false, false]);
+  t.mock.timers.tick(1);
+  // What is over makes room first.
+  assert.equal(used.remember("y", 90), true);
+  assert.deepEqual([used.remember("b", 90), used.remember("a", 90)], [false, true]);
+  assert.equal(used.remember("b", 90), true);
 });
 
 test("S4-16 of two routes that a request could be about both hold, and what has a route of its own is not asked for another one's", async () => {

@@ -542,6 +542,42 @@ test("an upstream that answers an upload before it has read it, and hangs up, is
   }
 });
 
+test("an upload that is refused before it was read learns why, also where its connection ends with that", async (t) => {
+  const upstream = await listen(t, (request, response) => void request.pipe(response));
+  const proxy = await guarded(t, upstream.origin);
+  const service = await gatepass.serve(t, ["--mode", "none"]);
+  const refusals = [
+    [proxy.origin, "/x", "401"],
+    [proxy.origin, "/%2f", "400"],
+    [service.origin, "/plugin/authenticate", "415"],
+    [service.origin, "/auth/nginx", "400"],
+    [service.origin, "/x", "404"],
+  ];
+  /** Sends for a while before it looks whether there is an answer. */
+  const upload = async (origin, path) => {
+    const socket = connect(Number(new URL(origin).port), "127.0.0.1");
+    t.after(() => socket.destroy());
+    let [hasEnded, failure] = [false];
+    socket.on("error", (error) => (failure = error));
+    socket.once("end", () => (hasEnded = true));
+    const head = `POST ${path} HTTP/1.1\r\nHost: h\r\nConnection: close`;
+    socket.write(`${head}\r\nContent-Length: 4000000\r\n\r\n`);
+    for (let time = 0; time < 20; time++) {
+      socket.write("x".repeat(1000));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    let received = "";
+    socket.on("data", (data) => (received += data));
+    await until("it ends", () => hasEnded || failure);
+    assert.equal(failure, undefined, path);
+    return received;
+  };
+  const uploads = refusals.map(([origin, path]) => upload(origin, path));
+  for (const [at, received] of (await Promise.all(uploads)).entries()) {
+    assert.deepEqual(statuses(received), [refusals[at][2]], refusals[at][1]);
+  }
+});
+
 test("what an upstream sends besides its answer is nobody's answer", async (t) => {
   const FAKE = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfake";
   const seen = [];

@@ -14,6 +14,7 @@ import { assertGolden, showRequests } from "../support/golden.mjs";
 import { installProgram, listen, startProvider } from "../support/program.mjs";
 import { makeProver } from "../support/prover.mjs";
 import { until } from "../support/until.mjs";
+import { sendRaw, statuses } from "../support/upstream.mjs";
 
 let gatepass;
 before(() => {
@@ -721,6 +722,88 @@ test("S4-32 SIGHUP has another public origin count for proofs of possession too"
   assert.equal(await show("https://one.example"), 401);
 });
 
+test("a request whose host is none is refused as that, and no proof makes an error of the service", async (t) => {
+  const provider = await startProvider(t);
+  const prover = await makeProver();
+  const bound = await provider.accessToken({ cnf: { jkt: prover.jkt } });
+  const token = await provider.accessToken();
+  const guard = { dpop: "accept" };
+  const settings = { issuer: provider.issuer, audience: AUDIENCE, resource: AUDIENCE, guard };
+  const { resource: _, ...nameless } = settings;
+  const [service, named] = await Promise.all([
+    gatepass.serve(t, ["--config", writeConfig("hosts.json", nameless)]),
+    gatepass.serve(t, ["--config", writeConfig("named.json", settings)]),
+  ]);
+  const show = async ({ origin }, host, path, scheme, url = `http://${host}/x`) => {
+    const headers = {
+      ...{ host, "x-original-method": "GET", "x-original-uri": path },
+      authorization: `${scheme} ${scheme === "DPoP" ? bound : token}`,
+      ...(scheme === "DPoP" && { dpop: await prover.proof("GET", url, bound) }),
+    };
+    return (await raw(origin, "/auth/nginx", { headers })).status;
+  };
+  for (const host of [
+    ...[
+      "[",
+      "a b",
+      "a:99999",
+      "a:0",
+      "a:",
+      "a:b",
+      "\u00e9",
+      "a/b",
+      "user@h",
+      "http://x",
+      "a?b",
+      "a#b",
+    ],
+  ]) {
+    for (const scheme of ["DPoP", "Bearer"]) {
+      assert.equal(await show(service, host, "/x", scheme), 400, `${host} ${scheme}`);
+      // Where it is said who this API is, nobody looks at it.
+      const own = await show(named, host, "/x", scheme, `${AUDIENCE}/x`);
+      assert.equal(own, 200, `${host} ${scheme}`);
+    }
+  }
+  for (const host of ["h", "h.example:8080", "my_api", "127.0.0.1", "[::1]:80"]) {
+    assert.equal(await show(service, host, "/x", "DPoP"), 200, host);
+    assert.equal(await show(service, host, "/x?\u00e9", "DPoP"), 200, host);
+  }
+  // As it may be where there is no authority (RFC 9112 section 3.2).
+  const proof = await prover.proof("GET", "http://localhost/x", bound);
+  const lines = ["GET /auth/envoy/x HTTP/1.1", "Host:", `Authorization: DPoP ${bound}`];
+  const empty = [...lines, `DPoP: ${proof}`, "Connection: close", "", ""].join("\r\n");
+  assert.deepEqual(statuses(await sendRaw(service.origin, empty)), ["200"]);
+  const long = `/${"x".repeat(8 * 1024)}`;
+  assert.deepEqual(
+    [await show(service, "h", long, "DPoP"), await show(service, "h", long, "Bearer")],
+    [400, 200],
+  );
+  assert.doesNotMatch(service.output() + named.output(), /config_invalid|"ERROR"/);
+});
+
+test("S4-32 SIGHUP forgets no proof of possession that was used", async (t) => {
+  const provider = await startProvider(t);
+  const prover = await makeProver();
+  const token = await provider.accessToken({ cnf: { jkt: prover.jkt } });
+  const file = join(gatepass.project, "proven.json");
+  const publicOrigin = "https://one.example";
+  const settings = { issuer: provider.issuer, audience: AUDIENCE, publicOrigin };
+  writeFileSync(file, JSON.stringify({ ...settings, guard: { dpop: "require" } }));
+  const service = await gatepass.serve(t, ["--config", file], {});
+  const makeProof = () => prover.proof("GET", `${publicOrigin}/x`, token);
+  const show = async (dpop) => {
+    const headers = { authorization: `DPoP ${token}`, dpop };
+    return (await raw(service.origin, "/auth/envoy/x", { headers })).status;
+  };
+  const proof = await makeProof();
+  assert.deepEqual([await show(proof), await show(proof)], [200, 401]);
+  service.child.kill("SIGHUP");
+  await service.logged(/were read anew/);
+  assert.equal(await show(proof), 401);
+  assert.equal(await show(await makeProof()), 200);
+});
+
 const ROUTES = [
   { path: "/public/*", required: false },
   { path: "/admin/*", roles: "admin" },
@@ -776,6 +859,15 @@ test("S4-16 rules by path and method: the first that fits counts, and what fits 
     "/%41dmin/x",
     "/publi%63/x",
     "/public/%2d%5f%7E%30%39%5a",
+    ...[
+      "/admin.",
+      "/admin%20",
+      "/admin./x",
+      "/admin%20/x",
+      "/Admin.;x",
+      "/admin%20..",
+      "/public/...",
+    ],
     "/public/\u0007",
     "/public/%00",
     "/public/%e0%80",
@@ -787,6 +879,7 @@ test("S4-16 rules by path and method: the first that fits counts, and what fits 
   }
   // Compared as it is decoded, which is said of characters that have to be encoded.
   assert.equal(await status("GET", "/public/%C3%BC%20%25%40%28", ""), 200);
+  assert.equal(await status("GET", "/public/.a/b.c%20d;e=.", ""), 200);
 });
 
 test("S4-16 a rule before a broader one holds however the server behind reads the path", async (t) => {
@@ -961,6 +1054,36 @@ test("each proxy asks at its own endpoint, and the headers of the others are not
       assert.equal(strange.status, 400, `${path} ${method}`);
       assert.deepEqual(JSON.parse(strange.text), { error: "request_invalid", at: path });
     }
+  }
+});
+
+test("what a proxy asks next is never read as the body that it announced and did not send", async (t) => {
+  const { origin } = await gatepass.serve(t, ["--mode", "none", "--rate-limit", "1"]);
+  const lines = ["GET /auth/nginx HTTP/1.1", "Host: h", "X-Original-Method: POST"];
+  const ask = (more) => [...lines, "X-Original-URI: /x", ...more, "", ""].join("\r\n");
+  const next = "GET /health HTTP/1.1\r\nHost: h\r\n\r\n";
+  const seen = new Set();
+  for (let time = 0; time < 10; time++) {
+    const announced = time % 2 === 0 ? "Content-Length: 20" : "Transfer-Encoding: chunked";
+    const socket = connect(Number(new URL(origin).port), "127.0.0.1");
+    t.after(() => socket.destroy());
+    let received = "";
+    let hasEnded = false;
+    socket.on("data", (data) => (received += data));
+    socket.once("end", () => (hasEnded = true));
+    socket.write(ask([announced]));
+    await until("it is answered", () => received.includes("\r\n\r\n"));
+    assert.match(received, /^connection: close\r$/im, announced);
+    await until("it ends", () => hasEnded);
+    const [status, ...others] = statuses(received);
+    assert.deepEqual(others, [], announced);
+    seen.add(status);
+  }
+  assert.deepEqual([...seen], ["200", "429"], "whoever asks too often is no exception");
+  for (const none of [[], ["Content-Length: 0"]]) {
+    const [first, second] = statuses(await sendRaw(origin, ask(none) + next));
+    assert.ok(first === "200" || first === "429");
+    assert.equal(second, "200");
   }
 });
 
@@ -1176,7 +1299,7 @@ test("S4-16 a rule whose path no request has is refused, because it would keep n
   const { issuer } = await startProvider(t);
   for (const path of [
     ...["/my%20files/*", "/caf%C3%A9", "/report?*", "/a#b", "//admin/*", "/a\\b"],
-    ...["/a/./b", "/a/..", "/admin/**"],
+    ...["/a/./b", "/a/..", "/admin/**", "/admin.", "/admin /*"],
   ]) {
     const config = writeConfig("dead.json", { issuer, audience: AUDIENCE, routes: [{ path }] });
     const { code, stderr } = await gatepass.run(["serve", "--config-test", "--config", config]);

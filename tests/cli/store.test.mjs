@@ -268,6 +268,8 @@ async function behind(line, args, env) {
 
 /** As on a disk that is nearly full: no file may be longer than 1024 bytes. */
 const LITTLE_ROOM = "ulimit -f 1; exec";
+/** As on a disk that is full. */
+const NO_ROOM = "ulimit -f 0; exec";
 const noBash = lacks("bash");
 
 test(
@@ -305,6 +307,26 @@ test(
     const { code, stdout, stderr } = await behind(LITTLE_ROOM, ["token"], settings);
     assert.deepEqual([code, stdout], [0, `${access_token}\n`], stderr);
     assert.match(stderr, /^Not renewed: .*tokens\.json cannot be written \(EFBIG\)\.$/m);
+  },
+);
+
+test(
+  "where no lock can be written a good token is handed out all the same, and a login ends",
+  { skip: noBash },
+  async (t) => {
+    const provider = await startProvider(t);
+    const { settings, tokens } = await logIn(t, provider);
+    const { access_token } = read(tokens);
+    const [asked, revoked] = [provider.count("/token"), provider.count("/revoke")];
+    const token = await behind(NO_ROOM, ["token"], settings);
+    assert.deepEqual([token.code, token.stdout], [0, `${access_token}\n`], token.stderr);
+    assert.deepEqual(readdirSync(dirname(tokens)), ["tokens.json"]);
+    const logout = await behind(NO_ROOM, ["logout", "--json"], settings);
+    assert.equal(logout.code, 0, logout.stderr);
+    assert.equal(JSON.parse(logout.stdout).revoked, true);
+    assert.deepEqual(readdirSync(dirname(tokens)), []);
+    assert.equal(provider.count("/revoke"), revoked + 2);
+    assert.equal(provider.count("/token"), asked);
   },
 );
 
@@ -394,6 +416,45 @@ test("what the system says of a file is told with the file's name, and not by a 
     assert.equal(JSON.parse(json.stdout).error, "storage_unavailable");
   }
 });
+
+test("without a home no tokens are kept in the working directory, and --store-path says where", async (t) => {
+  const own = { access_token: "own", token_type: "Bearer", expires_in: 3600 };
+  const provider = await startProvider(t, {
+    answer: (url) => (url.endsWith("/token") ? Response.json(own) : undefined),
+  });
+  const { home } = makeHome();
+  const settings = {
+    HOME: "",
+    GATEPASS_ISSUER: provider.issuer,
+    GATEPASS_CLIENT_ID: provider.clientId,
+    GATEPASS_CLIENT_SECRET: "a-secret-of-the-program",
+    GATEPASS_FLOW: "client_credentials",
+  };
+  for (const path of [undefined, "~/tokens.json"]) {
+    const env = { ...settings, ...(path && { GATEPASS_STORE_PATH: path }) };
+    const { code, stderr } = await gatepass.run(["status", "--store", "file"], { env, cwd: home });
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /^Error: There is no home folder .*\nError: Say where with storePath /);
+  }
+  assert.equal((await gatepass.run(["token"], { env: settings, cwd: home })).code, 0);
+  assert.deepEqual(readdirSync(home), ["bin"]);
+  const args = ["token", "--store", "file", "--store-path", "tokens.json"];
+  const { code, stderr } = await gatepass.run(args, { env: settings, cwd: home });
+  assert.equal(code, 0, stderr);
+  assert.ok(existsSync(join(home, "tokens.json")));
+});
+
+test(
+  "a relative place in a working directory that is gone is told by its name",
+  { skip: noBash },
+  async () => {
+    const gone = 'cd "$(mktemp -d)" && rmdir "$PWD" && exec';
+    const args = ["status", "--store-path", "x/tokens.json"];
+    const { code, stdout, stderr } = await behind(gone, args, makeHome().env);
+    assert.deepEqual([code, stdout], [1, ""]);
+    assert.equal(stderr, "Error: x/tokens.json cannot be read (ENOENT).\n");
+  },
+);
 
 test("a lock or a folder that cannot be made is told with its name", async () => {
   const load = (file) => import(join(gatepass.project, "node_modules/gatepass/dist/cli", file));
