@@ -484,9 +484,9 @@ export type Tally = {
   readonly cache: CacheStatistics;
   /** What happened to the keys of all issuers together. */
   readonly keys: {
-    /** How often an answer with keys was taken from the provider: by each of those who waited for it. */
+    /** How often a set was fetched from the provider. */
     readonly fetched: number;
-    /** How many of these were none. */
+    /** How many of these fetches failed: one counts for each of those who waited for it. */
     readonly failed: number;
     /** How many tokens were judged with keys whose time was over, while no newer ones were to be had. */
     readonly stale: number;

@@ -5,6 +5,7 @@ use crate::client::revocation::Revocation;
 use crate::client::{Client, IdToken, Tokens, complete, exchange};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
+use crate::http::Unreachable;
 use crate::issuer::{Discover, Renew, Verify};
 use crate::jose::{Claims, Verified};
 use crate::secret::Secret;
@@ -175,12 +176,19 @@ impl Refresh {
         if !client.holds_session_key() {
             return Err(ErrorKind::KeyUnsuitable.into());
         }
+        // Whoever sends fell asleep in the middle of it.
+        if matches!(event, Event::Unreachable(Unreachable::Late)) {
+            return Err(ErrorKind::FlowExpired.into());
+        }
         let response = match ask.step(client, now, event)?.split() {
             Ok(response) => response,
             Err(Step::Send(_)) if self.deadline.is_some_and(|deadline| now > deadline) => {
                 return Err(ErrorKind::FlowExpired.into());
             }
-            Err(step) => {
+            Err(mut step) => {
+                if let Step::Send(request) = &mut step {
+                    request.send_by = self.deadline;
+                }
                 self.stage = Stage::Exchanging(ask);
                 return Ok(step);
             }

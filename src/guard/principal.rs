@@ -211,7 +211,7 @@ impl Principal {
 
     /// The same members on a line of their own: end, client and subject with tabulators between
     /// them, where all are there and JSON would escape nothing in them, else as an object.
-    #[cfg(any(test, target_arch = "wasm32"))]
+    #[cfg(target_arch = "wasm32")]
     pub(crate) fn write_names_line(&self, out: &mut String) {
         match (self.expires_at, &self.client_id, &self.subject) {
             (Some(at), Some(client), Some(subject))

@@ -169,7 +169,7 @@ pub(crate) fn write_strings<T: AsRef<str>>(texts: &[T], out: &mut String) {
 }
 
 /// Whether a string can hold the whole text as it is.
-#[cfg(all(feature = "guard", any(test, target_arch = "wasm32")))]
+#[cfg(all(feature = "guard", target_arch = "wasm32"))]
 pub(crate) fn is_plain(text: &str) -> bool {
     plain_length(text.as_bytes()) == text.len()
 }

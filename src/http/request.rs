@@ -8,7 +8,7 @@ use crate::base64url;
 use crate::http::form::decode_part;
 use crate::http::{HttpResponse, Url};
 use crate::secret::Secret;
-use crate::time::Lifetime;
+use crate::time::{Lifetime, Timestamp};
 
 /// The request's method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +128,9 @@ pub struct HttpRequest {
     pub timeout: Lifetime,
     /// The largest answer that is read, in bytes: that of its purpose where nothing else is said.
     pub max_body: usize,
+    /// When it is too late to send it, which is [`crate::http::Unreachable::Late`]: look at the clock as
+    /// the last thing before.
+    pub send_by: Option<Timestamp>,
 }
 
 /// What shows that somebody vouches for a client.
@@ -156,6 +159,7 @@ impl HttpRequest {
             body: None,
             timeout,
             max_body: purpose.max_body(),
+            send_by: None,
         }
     }
 
@@ -178,6 +182,7 @@ impl HttpRequest {
             body: Some(body),
             timeout,
             max_body: purpose.max_body(),
+            send_by: None,
         }
     }
 }

@@ -29,6 +29,8 @@ pub enum Unreachable {
     Timeout,
     /// Larger than the limit; reading stopped there.
     TooLarge,
+    /// It was not sent: the time was over until which it may be ([`crate::http::HttpRequest::send_by`]).
+    Late,
 }
 
 impl From<Unreachable> for Error {
@@ -38,6 +40,7 @@ impl From<Unreachable> for Error {
             Unreachable::Redirected => ErrorKind::RedirectRefused,
             Unreachable::Timeout => ErrorKind::UpstreamTimeout,
             Unreachable::TooLarge => ErrorKind::ResponseTooLarge,
+            Unreachable::Late => ErrorKind::FlowExpired,
         })
     }
 }

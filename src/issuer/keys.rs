@@ -136,7 +136,8 @@ impl KeyCache {
         }
         if let Ok(Selection::None) = selected {
             if !may_fetch {
-                return Err(ErrorKind::KeyNotFound.into());
+                // Nobody knows whether there is such a key.
+                return Err(self.unavailable(now));
             }
             return self.search(now).map(|()| Plan::Fetch);
         }
@@ -234,6 +235,12 @@ impl KeyCache {
         }
     }
 
+    /// Whether somebody who waited for the same answer as whoever asked then has read it.
+    pub(super) fn has_read_since(&self, asked_at: Timestamp) -> bool {
+        let set = self.set.as_ref();
+        self.shares_answers && set.is_some_and(|set| set.fetched_at > asked_at)
+    }
+
     /// Whether there are keys whose time is not over.
     #[cfg(feature = "guard")]
     pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
@@ -265,9 +272,9 @@ impl KeyCache {
         limits: &AnswerLimits,
         now: Timestamp,
     ) -> Result<(), Error> {
-        if self.search.is_some_and(|search| asked_at >= search.since) {
+        let is_found_out = self.search.is_some_and(|search| asked_at >= search.since);
+        if is_found_out {
             self.search = None;
-            self.cool_down_until = Some(now.after(COOL_DOWN));
         }
         let read = read(answer, limits);
         #[cfg(feature = "guard")]
@@ -275,6 +282,9 @@ impl KeyCache {
         match read {
             Ok((document, keys, fresh_for)) => {
                 self.pause.end();
+                if is_found_out {
+                    self.cool_down_until = Some(now.after(COOL_DOWN));
+                }
                 // It is for whom keys are shared with.
                 #[cfg(not(feature = "guard"))]
                 drop(document);

@@ -60,7 +60,6 @@ impl Flow for Renew {
             return Ok(Step::Done(()));
         }
         match (self.discover.take(), event) {
-            (None, Event::Start) if provider.metadata().is_some() => self.ask(provider, now),
             (None, Event::Start) => self.discover(Discover::paced(), provider, now, Event::Start),
             (Some(discover), event) => self.discover(discover, provider, now, event),
             (None, _) => Err(ErrorKind::FlowMisused.into()),

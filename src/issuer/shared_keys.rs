@@ -47,9 +47,9 @@ impl SharedKeys {
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct KeyTally {
-    /// Answers with keys that were taken: where many waited for one, each took it.
+    /// Answers with keys that were taken.
     pub fetched: u32,
-    /// How many of them were no good.
+    /// How many of them were no good; where many waited for one, each counts.
     pub failed: u32,
     /// Tokens that were judged with keys whose time was over, because no newer ones could be had.
     pub stale: u32,

@@ -75,7 +75,7 @@ impl Verify {
                 Ok(Step::Send(request))
             }
             // What was decided before is not decided again: an unknown name asks once.
-            Ok(Step::Done(())) if self.fetched => self.fetch(provider, now),
+            Ok(Step::Done(())) if self.fetched => self.ask(provider, now),
             Ok(Step::Done(())) => self.select(provider, now),
             Ok(_) => Err(ErrorKind::FlowMisused.into()),
             // Keys that were shared serve on without metadata, as those that were fetched do.
@@ -89,9 +89,9 @@ impl Verify {
 
     /// Begins where nothing is asked of the shared cache, or after its answer.
     fn begin(&mut self, provider: &mut Provider, now: Timestamp) -> Result<Step<Verified>, Error> {
-        // Keys that were shared need no metadata, which only says where they are.
+        // Keys need no metadata, which only says where they are.
         #[cfg(feature = "guard")]
-        if provider.metadata().is_none() && provider.keys.is_fresh(now) {
+        if provider.keys.is_fresh(now) {
             return self.select(provider, now);
         }
         self.discover(Discover::paced(), provider, now, Event::Start)
@@ -105,7 +105,7 @@ impl Verify {
             }
             Plan::Fetch => {
                 self.fetched = true;
-                self.fetch(provider, now)
+                self.discover(Discover::paced(), provider, now, Event::Start)
             }
             Plan::Use(selection) => self.try_selected(selection),
         }
@@ -123,10 +123,8 @@ impl Verify {
         self.try_next(keys)
     }
 
-    fn fetch(&mut self, provider: &mut Provider, now: Timestamp) -> Result<Step<Verified>, Error> {
-        let Some(metadata) = provider.metadata() else {
-            return self.discover(Discover::paced(), provider, now, Event::Start);
-        };
+    fn ask(&mut self, provider: &mut Provider, now: Timestamp) -> Result<Step<Verified>, Error> {
+        let metadata = provider.metadata().ok_or(ErrorKind::FlowMisused)?;
         let url = metadata.jwks_uri()?.clone();
         self.stage = Stage::FetchingKeys(now);
         let mut request = HttpRequest::get(Purpose::Keys, url, provider.timeout);
@@ -184,10 +182,14 @@ impl Flow for Verify {
             }
             (Stage::Discovering(discover), event) => self.discover(discover, provider, now, event),
             (Stage::FetchingKeys(asked_at), event) => {
-                let absorbed =
+                let answer = event.into_answer()?;
+                let absorbed = if provider.keys.has_read_since(asked_at) {
+                    Ok(())
+                } else {
                     provider
                         .keys
-                        .absorb(event.into_answer()?, asked_at, &provider.limits, now);
+                        .absorb(answer, asked_at, &provider.limits, now)
+                };
                 match (self.select(provider, now), absorbed) {
                     (Ok(step), _) => Ok(step),
                     // Why the fetch failed says more than that keys are missing.

@@ -55,6 +55,10 @@ pub(super) async fn send(
     let millis = u32::try_from(request.timeout.millis()).unwrap_or(u32::MAX);
     let deadline = Deadline::after(millis);
     let init = init(request, &deadline.signal);
+    let is_late = |by| ambient::now().map_or(true, |now| now > by);
+    if request.send_by.is_some_and(is_late) {
+        return Err(Unreachable::Late);
+    }
     let sent = match fetch {
         Some(fetch) => fetch.call2(&JsValue::UNDEFINED, &request.url.as_str().into(), &init),
         None => global_fetch(request.url.as_str(), &init).map(JsValue::from),

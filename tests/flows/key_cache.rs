@@ -633,3 +633,35 @@ fn cch_19_a_request_that_was_dropped_takes_its_search_along() {
     drop(begun(&mut world, &invented));
     assert_eq!(good(&mut world), "accepted");
 }
+
+#[test]
+fn cch_19_a_search_that_failed_tells_nobody_that_there_is_no_such_key() {
+    let mut world = warm();
+    world.idp().rotate_to(Key::new("k2", "ES256", 9));
+    world.idp().always(Purpose::Keys, Reply::status(503));
+    for _ in 0..3 {
+        assert_eq!(good(&mut world), "keys_unavailable");
+    }
+    assert_eq!(fetches(&world), 1);
+    world.idp().recover(Purpose::Keys);
+    world.net.pass(1);
+    assert_eq!(good(&mut world), "accepted");
+}
+
+#[test]
+fn keys_that_are_fresh_wait_for_no_metadata() {
+    let day = 24 * 3600;
+    let mut world = GuardWorld::new();
+    world.idp().cache_control = Some("max-age=86400".into());
+    assert_eq!(good(&mut world), "accepted");
+    world.net.pass(day - 3600);
+    assert_eq!(unknown(&mut world, "x"), "key_not_found");
+    world.net.clear();
+    // The metadata is old now, and the keys are an hour old.
+    world.net.pass(2 * 3600);
+    assert_eq!(good(&mut world), "accepted");
+    assert!(world.net.sent.is_empty());
+    // Who needs keys asks where they are.
+    assert_eq!(unknown(&mut world, "y"), "key_not_found");
+    assert_eq!(world.net.count(Purpose::Discovery), 1);
+}

@@ -504,6 +504,14 @@ fn a_refresh_token_that_was_read_too_long_ago_is_not_sent() {
     let Ok(Step::Send(request)) = world.net.step(&mut slow, &mut world.client, Event::Start) else {
         panic!("nothing was sent");
     };
+    // Whoever sends it looks at the clock once more, and may have slept until then.
+    assert_eq!(request.send_by, Some(deadline));
+    let mut asleep = Refresh::new(&world.client).sent_before(deadline);
+    let _ = world.net.step(&mut asleep, &mut world.client, Event::Start);
+    let unsent = Event::Unreachable(Unreachable::Late);
+    let step = world.net.step(&mut asleep, &mut world.client, unsent);
+    assert_eq!(code(step), "flow_expired");
+    assert!(world.client.session().is_some());
     world.net.pass(9);
     let answer = world.net.answer(&request);
     let done = world.net.step(&mut slow, &mut world.client, answer);

@@ -487,6 +487,10 @@ impl Introspect {
         let introspection = &mut *parts.introspection;
         introspection.tally.failed = introspection.tally.failed.saturating_add(1);
         let error = error.during(Phase::Introspection);
+        // That there are no keys for its signature is no failure of the endpoint.
+        if error.kind() == ErrorKind::KeysUnavailable {
+            return error;
+        }
         if let Some(alert) = introspection.load.failed(&error, now) {
             parts.alerts.push(alert);
         }
