@@ -271,7 +271,10 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
     await context.close();
   }
   counts.reuses = opened.provider.reuses();
-  if (counts.reuses > 0) tellTrail();
+  if (counts.reuses > 0) {
+    console.log(`seed ${seed}: reuse in round ${counts.rounds}`);
+    tellTrail();
+  }
   return counts;
 
   async function play(round) {
