@@ -974,11 +974,11 @@ class Browser implements CookieSession {
         sessions.note(held.id, held);
         try {
           return await sessions.use(held, {}, work);
-        } catch {
-          // The access token is over as well.
+        } catch (again) {
+          if (held.text !== undefined) throw again;
         }
       }
-      held.text = undefined;
+      // The access token is over as well.
       sessions.catchUp(held);
       sessions.note(held.id, held);
       throw thrown;

@@ -760,6 +760,24 @@ test("requests that come together with a used refresh token go on while the acce
   }
 });
 
+test("a provider that cannot say who somebody is ends no session that it does not renew", async (t) => {
+  const answer = (url) => (url.endsWith("/me") ? new Response("", { status: 503 }) : undefined);
+  const provider = await makeProvider({ answer });
+  const sessions = await makeSessions(provider, { refreshSkew: 3600 });
+  const app = sessions.protect(async (_request, session) => {
+    const { code } = await failure(session.userinfo());
+    return Response.json({ code, signedIn: session.signedIn });
+  });
+  const all = { provider, browser: makeCookieBrowser(APP, app) };
+  await signIn(all);
+  provider.revoke();
+  later(t, 200);
+  for (let request = 0; request < 2; request++) {
+    const told = await (await all.browser.fetch("/")).json();
+    assert.deepEqual(told, { code: "upstream_status", signedIn: true });
+  }
+});
+
 /** Two isolates that find a session's access token over: here the provider has refused to renew it. */
 async function refused(t) {
   const all = await world({}, { provider: { answer: slowly } });
