@@ -219,6 +219,7 @@ export interface DeviceLogin {
    * each failure of the network. Several calls wait for the same sign-in; the signal of each ends the
    * wait, at its next pause because an answer that is under way may be the tokens, and a later call
    * goes on with it while the code lives and no other `deviceLogin` was begun (`flow_misused`).
+   * `dispose` ends it in the same way, and nothing goes on with it.
    *
    * @throws {@link GatepassError} `flow_expired` when the code ended, `server_error_response` with
    * `details.error` `access_denied` when the user said no, `aborted`, and all of `handleCallback`.
@@ -324,6 +325,9 @@ export function coreOf(client: BackendClient): Core {
 }
 
 class MachineClient extends PageClient implements BackendClient {
+  /** Ends what waits for a user elsewhere. */
+  readonly #stops = new Set<() => void>();
+
   static coreOf(client: MachineClient): Core {
     return client.core as Core;
   }
@@ -376,18 +380,24 @@ class MachineClient extends PageClient implements BackendClient {
       return JSON.parse(done) as DeviceSignedIn;
     };
     // The one that is under way, and the one before it: the core waits once at a time.
-    let wait: { readonly end: AbortController; readonly done: Promise<DeviceSignedIn> } | undefined;
+    let wait: { readonly stop: () => void; readonly done: Promise<DeviceSignedIn> } | undefined;
     let last: Promise<DeviceSignedIn> | undefined;
     const begin = (): NonNullable<typeof wait> => {
       const end = new AbortController();
-      const done = last
+      const stop = (): void => {
+        if (wait === mine) wait = undefined;
+        end.abort();
+      };
+      this.#stops.add(stop);
+      const asked = last
         ? last.catch((thrown: unknown) => {
             if (translate(thrown).code !== "aborted") throw thrown;
             return ask({}, end.signal);
           })
         : ask({}, end.signal);
-      last = done;
-      return { end, done };
+      last = asked.finally(() => this.#stops.delete(stop));
+      const mine = { stop, done: last };
+      return mine;
     };
     return {
       ...prompt,
@@ -396,15 +406,16 @@ class MachineClient extends PageClient implements BackendClient {
         // The core says what is wrong with them.
         if (Object.keys(rest).length > 0) return ask(rest);
         const { signal } = host;
-        const mine = (wait ??= begin());
-        const stop = (): void => {
-          if (wait === mine) wait = undefined;
-          mine.end.abort();
-        };
+        const { stop, done } = (wait ??= begin());
         if (signal?.aborted) stop();
         signal?.addEventListener("abort", stop);
-        return mine.done.finally(() => signal?.removeEventListener("abort", stop));
+        return done.finally(() => signal?.removeEventListener("abort", stop));
       },
     };
+  }
+
+  override dispose(): void {
+    for (const stop of this.#stops) stop();
+    super.dispose();
   }
 }

@@ -182,8 +182,10 @@ export interface CookieSessions {
  * Requests of one browser that come together and find the access token near its end renew it once in
  * each isolate: the others take what came of it, also those that follow with the old cookie within a
  * minute. Two isolates may use one refresh token. Where the provider refuses the second use, that
- * request goes on with the access token while it lives and leaves the cookie as it is; a provider that
- * ends the session for it needs a grace period for used refresh tokens.
+ * request goes on with the access token while it lives, counts as signed out when it does not, and
+ * leaves the cookie as it is: the other's may be on its way. What was refused is removed when it comes
+ * more than a second later. A provider that ends the session for the second use needs a grace period
+ * for used refresh tokens.
  *
  * @throws {@link GatepassError} `config_invalid`, `url_insecure`, `metadata_invalid`,
  * `unsupported_host`.
@@ -198,8 +200,10 @@ export async function createCookieSessions(options: CookieSessionOptions): Promi
 const LOGIN_SECONDS = 900;
 /** The most logins of one browser that wait: a cookie each. */
 const MOST_LOGINS = 5;
-/** What no renewal of a session that ended is later than. */
-const ENDED = Infinity;
+/** What no renewal of a session that was signed out is later than. */
+const ENDED = Number.MAX_VALUE;
+/** For how long, in milliseconds, after a refusal the cookie of another isolate may be on its way. */
+const SETTLE_MILLIS = 1000;
 /** For how long, in milliseconds, an isolate knows what became of a session. */
 const RECENT_MILLIS = 60_000;
 /** Of how many sessions, which bounds it to some ten megabytes. */
@@ -381,10 +385,10 @@ const seconds = (): number => Math.floor(Date.now() / 1000);
 /** What became of a session in this isolate lately. */
 interface Known {
   readonly serial: number;
-  /** Nothing when it ended. */
+  /** Nothing when it ended: for good, or for cookies of this serial and older ones. */
   readonly text: string | undefined;
-  /** The provider refuses to renew it, and its access token lives. */
-  readonly isLate: boolean;
+  /** When the provider refused to renew it. */
+  readonly refusedAt?: number | undefined;
   /** Where the sign-in goes on. */
   readonly returnTo?: string | undefined;
   readonly at: number;
@@ -396,7 +400,7 @@ interface Held {
   readonly until: number;
   serial: number;
   text: string | undefined;
-  isLate: boolean;
+  refusedAt?: number | undefined;
   returnTo?: string | undefined;
 }
 
@@ -573,7 +577,6 @@ class Sessions implements CookieSessions {
       until: seconds() + lifetime,
       serial: 0,
       text: undefined,
-      isLate: false,
     };
     const url = origin + pathname + search;
     let response: Response;
@@ -617,8 +620,9 @@ class Sessions implements CookieSessions {
     if (held?.text !== undefined) {
       // Before anything is awaited: what another request renews from now on ends as well.
       this.catchUp(held);
-      held.serial = ENDED;
-      this.note(held.id, { serial: ENDED, text: undefined, isLate: false });
+      this.note(held.id, { serial: ENDED, text: undefined });
+      // Here its tokens are needed, to end them.
+      held.serial = Infinity;
       try {
         url = await this.use(held, waiting, (core) => core.signOut("{}"));
       } catch (thrown) {
@@ -710,7 +714,7 @@ class Sessions implements CookieSessions {
         this.#store(held),
         (_name: string, renew: () => Promise<void>, patience: number) =>
           held ? this.#alone(held.id, renew, patience) : renew(),
-        held?.isLate === true,
+        held?.refusedAt !== undefined,
       );
       try {
         if (this.read.keyring) core.useKeyring(this.read.keyring);
@@ -745,25 +749,28 @@ class Sessions implements CookieSessions {
 
   /** Takes over what this isolate knows of a session that is later than what the cookie says. */
   catchUp(held: Held): void {
-    const known = this.#recent.get(held.id);
-    if (!known || Date.now() - known.at > RECENT_MILLIS) return;
-    if (known.serial > held.serial) {
+    const known = this.#lately(held.id);
+    if (!known || known.serial < held.serial) return;
+    if (known.serial > held.serial || known.text === undefined) {
       held.serial = known.serial;
       held.text = known.text;
     }
-    if (known.serial === held.serial) held.isLate = known.isLate;
+    held.refusedAt = known.refusedAt;
     held.returnTo = known.returnTo;
   }
 
-  /** Whether this isolate knows that a session is over. */
-  isOver(id: string): boolean {
-    const known = this.#recent.get(id);
-    return (
-      known !== undefined && known.text === undefined && Date.now() - known.at <= RECENT_MILLIS
-    );
+  /** Whether this isolate knows that a session is over for cookies of this serial. */
+  isOver(id: string, serial: number): boolean {
+    const known = this.#lately(id);
+    return known !== undefined && known.text === undefined && known.serial >= serial;
   }
 
-  note(id: string, { serial, text, isLate, returnTo }: Omit<Known, "at">): void {
+  #lately(id: string): Known | undefined {
+    const known = this.#recent.get(id);
+    return known && Date.now() - known.at <= RECENT_MILLIS ? known : undefined;
+  }
+
+  note(id: string, { serial, text, refusedAt, returnTo }: Omit<Known, "at">): void {
     const now = Date.now();
     this.#recent.delete(id);
     // The oldest are in front.
@@ -771,7 +778,7 @@ class Sessions implements CookieSessions {
       if (this.#recent.size < MOST_RECENT && now - at <= RECENT_MILLIS) break;
       this.#recent.delete(old);
     }
-    this.#recent.set(id, { serial, text, isLate, returnTo, at: now });
+    this.#recent.set(id, { serial, text, refusedAt, returnTo, at: now });
   }
 
   /**
@@ -802,6 +809,7 @@ class Browser implements CookieSession {
   #state: ClientState = { signedIn: false };
   #refusal: GatepassError | undefined;
   #lines: readonly string[] = [];
+  readonly #cameAt = Date.now();
   /** The session as it stands in `#lines` or in the cookie. */
   #written: string | undefined;
   /** Uses of the session come one after the other: one may renew it. */
@@ -839,7 +847,7 @@ class Browser implements CookieSession {
   get setCookies(): readonly string[] {
     const { held } = this;
     // Somebody signed out in another request since the lines were made.
-    return held && this.#sessions.isOver(held.id) ? this.#goneLines() : this.#lines;
+    return held && this.#sessions.isOver(held.id, ENDED) ? this.#goneLines() : this.#lines;
   }
 
   state(): ClientState {
@@ -875,26 +883,28 @@ class Browser implements CookieSession {
     const sealed = gather(name, this.cookies);
     const opened = sealed === undefined ? undefined : await sealer.open(name, sealed);
     const kept = opened && readKept(opened.text);
+    let held: Held | undefined;
     if (opened && kept) {
       const { id, serial, until, text } = kept;
-      const held: Held = { id, serial, until, text, isLate: false };
+      held = { id, serial, until, text };
       this.#sessions.catchUp(held);
       if (!opened.isOld) this.#written = text;
       await this.#look(held);
       if (this.#user && (await isEnded?.(this.#user))) {
-        this.#sessions.note(id, { serial: ENDED, text: undefined, isLate: false });
+        this.#sessions.note(id, { serial: ENDED, text: undefined });
         this.#forget();
+        held = undefined;
       }
     } else {
       this.#sessions.discarded();
     }
-    await this.#write();
+    await this.#write(held);
   }
 
   /** Goes on with a session that was just signed in. */
   async hold(held: Held): Promise<void> {
     await this.#look(held);
-    await this.#write();
+    await this.#write(held);
   }
 
   /** Nothing of the session counts for this request. */
@@ -950,24 +960,27 @@ class Browser implements CookieSession {
   /** Does something with the session; where the provider ends it, with what lives of it. */
   async #renewing<T>(held: Held, work: (core: Core) => Promise<T>): Promise<T> {
     const sessions = this.#sessions;
-    const before = held.text;
+    const { text: before, refusedAt } = held;
     try {
       return await sessions.use(held, {}, work);
     } catch (thrown) {
-      // Somebody signed out meanwhile, in another request: that stands.
-      if (before === undefined || held.text !== undefined || sessions.isOver(held.id)) throw thrown;
+      // What another request did meanwhile stands: it signed out, or knows more.
+      sessions.catchUp(held);
+      const isOver = sessions.isOver(held.id, held.serial);
+      if (before === undefined || held.text !== undefined || isOver) throw thrown;
       // Another isolate may have used the refresh token: its answer has the cookie that counts.
-      if (!held.isLate) {
-        Object.assign(held, { text: before, isLate: true });
+      if (refusedAt === undefined) {
+        Object.assign(held, { text: before, refusedAt: Date.now() });
         sessions.note(held.id, held);
         try {
           return await sessions.use(held, {}, work);
-        } catch {
-          // The access token is over as well.
+        } catch (again) {
+          if (held.text !== undefined) throw again;
         }
       }
-      held.text = undefined;
-      sessions.note(held.id, { serial: ENDED, text: undefined, isLate: false });
+      // The access token is over as well.
+      sessions.catchUp(held);
+      sessions.note(held.id, held);
       throw thrown;
     }
   }
@@ -976,7 +989,15 @@ class Browser implements CookieSession {
   async #take(held: Held): Promise<void> {
     if (held.text === undefined) this.#forget();
     else await this.#look(held);
-    await this.#write();
+    await this.#write(held);
+  }
+
+  /**
+   * Whether the cookie stays although its session is over: the provider refused it since this request
+   * came, or just before, and the answer of another isolate may have one that counts.
+   */
+  #leaves({ refusedAt }: Held): boolean {
+    return refusedAt !== undefined && this.#cameAt <= refusedAt + SETTLE_MILLIS;
   }
 
   #goneLines(): readonly string[] {
@@ -985,12 +1006,12 @@ class Browser implements CookieSession {
     return names.map((each) => goneLine(each, session));
   }
 
-  /** Makes the lines that bring the browser what is held here. */
-  async #write(): Promise<void> {
+  /** Makes the lines that bring the browser what is held here, or remove what was. */
+  async #write(was: Held | undefined): Promise<void> {
     const { held, cookies } = this;
     const { name, sealer, session } = this.#sessions.read;
     if (held?.text === undefined) {
-      this.#lines = this.#goneLines();
+      this.#lines = was && this.#leaves(was) ? [] : this.#goneLines();
       return;
     }
     if (held.text === this.#written) return;

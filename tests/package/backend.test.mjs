@@ -312,6 +312,38 @@ test("dev_10_an_aborted_device_login_goes_on_while_its_code_lives", async () => 
   client.dispose();
 });
 
+test("dev_10_who_is_disposed_of_asks_no_more_and_signs_nobody_in", async () => {
+  let isAgreed = false;
+  const provider = makeProvider((url) => {
+    if (url.endsWith("/device")) return json({ ...DEVICE, interval: 1 });
+    const pending = url.endsWith("/token") && !isAgreed;
+    return pending ? json({ error: "authorization_pending" }, 400) : undefined;
+  });
+  const kept = new Map();
+  const store = {
+    get: (key) => kept.get(key),
+    set: (key, text) => void kept.set(key, text),
+    remove: (key) => void kept.delete(key),
+  };
+  const client = await clientOf(provider, { store });
+  const login = await client.deviceLogin({ scope: "read" });
+  const waits = [login.finish(), login.finish({ signal: new AbortController().signal })].map(
+    failure,
+  );
+  while (provider.tokens().length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  client.dispose();
+  isAgreed = true;
+  const codes = (await Promise.all(waits)).map(({ code }) => code);
+  assert.deepEqual(codes, ["aborted", "aborted"]);
+  const late = await failure(login.finish());
+  assert.deepEqual([late.code, late.at], ["flow_misused", "dispose"]);
+  assert.equal(provider.tokens().length, 1);
+  assert.deepEqual(
+    [...kept.values()].filter((text) => text.includes("token")),
+    [],
+  );
+});
+
 test("dev_10_an_abort_loses_no_answer_and_no_other_login", async () => {
   const held = [];
   let answers = 0;

@@ -742,6 +742,126 @@ test("a refresh token that another isolate used leaves the cookie while the acce
   assert.equal(all.provider.reuses(), 1);
 });
 
+/** Requests that come together are all there before the first one has its answer. */
+const slowly = () => new Promise((resolve) => setTimeout(resolve, 30));
+
+test("requests that come together with a used refresh token go on while the access token lives", async (t) => {
+  const all = await world({ refreshSkew: 3600 }, { provider: { answer: slowly } });
+  await signIn(all);
+  const old = new Map(all.browser.jar);
+  const other = await makeSessions(all.provider, { refreshSkew: 3600 });
+  later(t, 200);
+  await makeCookieBrowser(APP, makeApp(other)).send("/token", { cookies: old });
+  const answers = await Promise.all(
+    Array.from({ length: 3 }, () => all.browser.send("/token", { cookies: old })),
+  );
+  for (const { status, headers } of answers) {
+    assert.deepEqual([status, headers.getSetCookie()], [200, []]);
+  }
+});
+
+test("a provider that cannot say who somebody is ends no session that it does not renew", async (t) => {
+  const answer = (url) => (url.endsWith("/me") ? new Response("", { status: 503 }) : undefined);
+  const provider = await makeProvider({ answer });
+  const sessions = await makeSessions(provider, { refreshSkew: 3600 });
+  const app = sessions.protect(async (_request, session) => {
+    const { code } = await failure(session.userinfo());
+    return Response.json({ code, signedIn: session.signedIn });
+  });
+  const all = { provider, browser: makeCookieBrowser(APP, app) };
+  await signIn(all);
+  provider.revoke();
+  later(t, 200);
+  for (let request = 0; request < 2; request++) {
+    const told = await (await all.browser.fetch("/")).json();
+    assert.deepEqual(told, { code: "upstream_status", signedIn: true });
+  }
+});
+
+/** Two isolates that find a session's access token over: here the provider has refused to renew it. */
+async function refused(t) {
+  const all = await world({}, { provider: { answer: slowly } });
+  await signIn(all);
+  const old = new Map(all.browser.jar);
+  const elsewhere = makeCookieBrowser(APP, makeApp(await makeSessions(all.provider)));
+  old.forEach((value, name) => elsewhere.jar.set(name, value));
+  // However slow this machine is, nothing but `pass` takes time.
+  const { now } = Date;
+  t.after(() => {
+    Date.now = now;
+  });
+  let clock = now() + 301_000;
+  Date.now = () => clock;
+  const pass = (millis) => (clock += millis);
+  assert.equal((await elsewhere.fetch("/token")).status, 200);
+  const lost = await Promise.all(
+    Array.from({ length: 3 }, () => all.browser.send("/token", { cookies: old })),
+  );
+  return { ...all, old, elsewhere, lost, pass };
+}
+
+test("a session that another isolate renewed stays, whichever answer comes last", async (t) => {
+  const { browser, elsewhere, old, lost, pass } = await refused(t);
+  // One that is under way meanwhile takes no cookie along either.
+  pass(900);
+  lost.push(await browser.send("/token", { cookies: old }));
+  for (const { status, headers } of lost) {
+    assert.deepEqual([status, headers.getSetCookie()], [401, []]);
+  }
+  // The cookie of the other one is later than what was refused here.
+  const { jar } = elsewhere;
+  assert.equal((await browser.send("/token", { cookies: jar })).status, 200);
+  // The one that was refused goes when it comes again, and is not asked about.
+  pass(200);
+  await isSignedOut({ browser }, old);
+  assert.equal((await browser.send("/token", { cookies: jar })).status, 200);
+});
+
+test("who signs out where a renewal was refused is signed out of the later session too", async (t) => {
+  const { browser, elsewhere, old } = await refused(t);
+  const jar = new Map(elsewhere.jar);
+  elsewhere.jar.forEach((value, name) => browser.jar.set(name, value));
+  await browser.submit("/logout");
+  assert.equal(browser.jar.size, 0);
+  for (const cookies of [jar, old]) await isSignedOut({ browser }, cookies);
+});
+
+test("a refusal that comes after a sign-out undoes nothing of it", async (t) => {
+  let goOn;
+  const hold = new Promise((resolve) => (goOn = resolve));
+  const provider = await makeProvider();
+  let isAsked = false;
+  let isHeld = false;
+  const sessions = await makeSessions(provider, {
+    fetch: async (url, init) => {
+      const answer = await provider.fetch(url, init);
+      if (isHeld && url.endsWith("/token")) {
+        isAsked = true;
+        await hold;
+      }
+      return answer;
+    },
+  });
+  const all = { provider, browser: makeCookieBrowser(APP, makeApp(sessions)) };
+  await signIn(all);
+  const old = new Map(all.browser.jar);
+  const elsewhere = makeCookieBrowser(APP, makeApp(await makeSessions(provider)));
+  old.forEach((value, name) => elsewhere.jar.set(name, value));
+  later(t, 301);
+  await elsewhere.fetch("/token");
+  isHeld = true;
+  const refused = all.browser.send("/token", { cookies: old });
+  await until("the token endpoint was asked", () => isAsked);
+  isHeld = false;
+  const jar = new Map(elsewhere.jar);
+  jar.forEach((value, name) => all.browser.jar.set(name, value));
+  const leaving = all.browser.submit("/logout");
+  goOn();
+  const [late] = await Promise.all([refused, leaving]);
+  assert.equal(late.status, 401);
+  for (const cookies of [jar, old]) await isSignedOut(all, cookies);
+});
+
 test("a session that the provider ended is over with its access token", async (t) => {
   const all = await world();
   await signIn(all);
