@@ -666,12 +666,14 @@ export async function makeClient<G extends ClientGlue, C extends PageClient>(
     });
     const send = host.fetch ?? ((input, init) => fetch(input, init));
     const isPage = typeof document !== "undefined";
+    const isBound = Boolean(rest.dpop);
     const { issuer, clientId } = options;
     const named = typeof issuer === "string" ? issuer : issuer.issuer;
     return new Made(held, listeners, options.redirectUri, send, {
       isLocal,
       tends: isPage && host.autoRefresh !== false,
-      endsKey: Boolean(rest.dpop) && key === undefined,
+      isBound,
+      endsKey: isBound && key === undefined,
       // Elsewhere one process may hold the sessions of many users.
       ...(isPage && "BroadcastChannel" in globalThis && { name: `${named} ${clientId}` }),
     });
@@ -708,6 +710,8 @@ interface Surroundings {
   readonly isLocal: boolean;
   /** Whether it renews its session ahead of time. */
   readonly tends: boolean;
+  /** Whether its tokens are bound to a key. */
+  readonly isBound: boolean;
   /** Under which name tabs with sessions of their own hear of a sign-out. */
   readonly name?: string;
   /** Whether a sign-out ends the key to which the sessions of all tabs are bound. */
@@ -717,6 +721,8 @@ interface Surroundings {
 /** @internal */
 export class PageClient implements Client {
   readonly fetch: typeof fetch;
+  /** Whether its tokens are of no use without proofs, which adapters ask. */
+  readonly isBound: boolean;
   readonly #listeners: Listeners<ClientEvent>;
   readonly #redirectUri: string | undefined;
   readonly #name: string | undefined;
@@ -733,7 +739,7 @@ export class PageClient implements Client {
     listeners: Listeners<ClientEvent>,
     redirectUri: string | undefined,
     send: typeof fetch,
-    { isLocal, tends, name, endsKey }: Surroundings,
+    { isLocal, tends, isBound, name, endsKey }: Surroundings,
   ) {
     this.#held = held;
     const source: PassSource = {
@@ -745,6 +751,7 @@ export class PageClient implements Client {
     this.#listeners = listeners;
     this.#redirectUri = redirectUri;
     this.#name = name;
+    this.isBound = isBound;
     this.#endsKey = endsKey;
     if (isLocal || name !== undefined) {
       this.#stopListening = listen((note) => {
