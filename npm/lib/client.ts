@@ -810,15 +810,16 @@ export class PageClient implements Client {
   async signInPopup(options: PopupOptions = {}): Promise<SignedIn | null> {
     const { host, rest } = split(options, { signal: isSignal, whenBlocked: isWhenBlocked });
     const { origin } = needPage();
-    host.signal?.throwIfAborted();
-    // Before anything is awaited: then the browser still knows of the click.
-    const popup = openPopup();
-    if (!popup && host.whenBlocked === "error") throw this.#error("popup_blocked");
     const { timeout = 600, ...redirect } = rest;
     const waiting = this.#waiting(timeout, host.signal);
     const { signal } = waiting;
+    let popup: Window | null = null;
     try {
+      signal.throwIfAborted();
+      // Before anything is awaited: then the browser still knows of the click.
+      popup = openPopup();
       if (!popup) {
+        if (host.whenBlocked === "error") throw this.#error("popup_blocked");
         await this.#leave(redirect, signal);
         return null;
       }
@@ -871,7 +872,7 @@ export class PageClient implements Client {
         ...(signal && { signal }),
       });
     } catch (thrown) {
-      signal?.throwIfAborted();
+      if (signal?.aborted) throw signal.reason;
       if (!(thrown instanceof NoToken)) throw thrown;
       const { name, code } = thrown;
       const error = translate(await this.use((core) => core.fedCmError(name, code)));
