@@ -559,8 +559,9 @@ export interface Client {
    * Ends the session here at once, in all tabs that share it and in those with one of their own of the
    * same user at this client, and their tokens at the provider; then sends the page to the provider to
    * end its own session (OpenID Connect RP-Initiated Logout 1.0), if it offers that. Sign-ins that wait
-   * in this tab are forgotten. After a sign-in by FedCM the browser forgets the connection, with the
-   * user's `sub` as the account's hint.
+   * in this tab are forgotten. Where nobody is signed in here, those of other tabs stay; but the key that
+   * `dpop` makes ends with all sessions that are bound to it. After a sign-in by FedCM the browser
+   * forgets the connection, with the user's `sub` as the account's hint.
    */
   signOut(options?: SignOutOptions): Promise<void>;
   /**
@@ -1012,8 +1013,9 @@ export class PageClient implements Client {
   /** Has other tabs hear of a sign-out that begins now, as soon as the session has ended here. */
   #tellOfSignOut(core: Core, keepsTokens: boolean): () => void {
     const name = this.#name;
-    if (name === undefined) return () => {};
-    const { subject } = JSON.parse(core.state()) as ClientState;
+    const { signedIn, subject } = JSON.parse(core.state()) as ClientState;
+    // Where nobody is signed in nobody signs out; but a key that ends here ends for all tabs.
+    if (name === undefined || !(signedIn || this.#endsKey)) return () => {};
     // Without a name it ends the sessions of all users, of which none is of use without its key.
     const isTheirs = subject !== undefined && !this.#endsKey;
     const note = {
