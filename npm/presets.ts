@@ -1,6 +1,7 @@
 /**
  * What differs from provider to provider, as options of `createClient`. Plain data: every option that
- * you give beside a preset's own goes in place of what the preset says.
+ * you give beside a preset's own goes in place of what the preset says; one that is `undefined` is not
+ * given.
  *
  * ```js
  * const client = await createClient(auth0({ domain: "example.eu.auth0.com", clientId: "..." }));
@@ -79,13 +80,11 @@ export function entra(
  */
 export function google(options: PresetOptions): ClientOptions {
   const { offline, authorizationParams, ...rest } = options;
-  const access = offline ? { access_type: "offline", prompt: "consent" } : {};
-  return {
-    issuer: "https://accounts.google.com",
-    scope: "openid profile email",
-    ...rest,
-    authorizationParams: { ...access, ...authorizationParams },
-  };
+  const access: Record<string, string> = offline
+    ? { access_type: "offline", prompt: "consent" }
+    : {};
+  const own = { issuer: "https://accounts.google.com", scope: "openid profile email" };
+  return { ...over(own, rest), authorizationParams: over(access, authorizationParams ?? {}) };
 }
 
 /**
@@ -119,17 +118,23 @@ export function cognito(
 ): ClientOptions {
   const { userPoolId, offline: _, ...rest } = options;
   const [region] = userPoolId.split("_");
-  return {
+  const own = {
     issuer: `https://cognito-idp.${region}.amazonaws.com/${userPoolId}`,
     postLogoutRedirectParameter: "logout_uri",
     scope: "openid profile email",
-    ...rest,
-  };
+  } as const;
+  return over(own, rest);
 }
 
 /** The scope by which OpenID Connect asks for refresh tokens (Core section 11). */
 function byScope(issuer: string, usual: string, options: PresetOptions): ClientOptions {
   const { offline, scope = usual, ...rest } = options;
   const has = scope.split(" ").includes("offline_access");
-  return { issuer, scope: offline && !has ? `${scope} offline_access` : scope, ...rest };
+  return over({ issuer, scope: offline && !has ? `${scope} offline_access` : scope }, rest);
+}
+
+/** What a preset says, and in its place what was given. */
+function over<A extends object, B extends object>(own: A, given: B): A & B {
+  const there = Object.entries(given).filter(([, value]) => value !== undefined);
+  return { ...own, ...(Object.fromEntries(there) as B) };
 }

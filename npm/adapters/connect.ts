@@ -38,8 +38,14 @@ export type TokenClient = Pick<Client, "tokenFor" | "refresh">;
  *
  * Rejects with a `ConnectError` whose `cause` is the {@link GatepassError}: `unauthenticated` where the
  * user has to sign in, `unavailable` where the provider cannot be reached.
+ *
+ * Not for a client with `dpop`: its tokens are of no use without a proof for each request, and what a
+ * transport sends in the end (a GET, say) is not known here.
+ *
+ * @throws {@link GatepassError} `config_invalid` at `dpop`.
  */
 export function authorized(client: TokenClient): Interceptor {
+  if ((client as { readonly isBound?: unknown }).isBound === true) throw bound();
   return (next) => async (request) => {
     if (request.header.has("authorization")) return next(request);
     const token = await asConnect(() => client.tokenFor(request.url));
@@ -58,6 +64,16 @@ export function authorized(client: TokenClient): Interceptor {
       return next(again());
     }
   };
+}
+
+function bound(): GatepassError {
+  return new GatepassError({
+    code: "config_invalid",
+    phase: "config",
+    retryable: false,
+    at: "dpop",
+    hint: "The interceptor makes no proofs for tokens that are bound to a key; give it a client without dpop.",
+  });
 }
 
 /** The token after `used` was refused; somebody may have renewed it since. */

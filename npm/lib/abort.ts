@@ -12,7 +12,8 @@ export async function unlessAborted<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   if (!signal) return work();
-  signal.throwIfAborted();
+  // A polyfill's may have no `throwIfAborted`.
+  if (signal.aborted) throw signal.reason;
   let abort = (): void => {};
   const aborted = new Promise<never>((_, reject) => {
     abort = () => reject(signal.reason);

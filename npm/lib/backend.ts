@@ -5,7 +5,7 @@ import type { Client, ClientOptions, IdClaims } from "./client.js";
 import { translate } from "./errors.js";
 import { fetchWith, wrapFetch as wrapPlain } from "./fetch.js";
 import type { PassSource, TokenSource } from "./fetch.js";
-import { split, takeKey, toJson } from "./options.js";
+import { split, takeKey, text, textOrNone, toJson } from "./options.js";
 import { isSignal } from "./windows.js";
 
 export type { TokenSource } from "./fetch.js";
@@ -341,9 +341,11 @@ class MachineClient extends PageClient implements BackendClient {
     const grant = toJson(options);
     const source: TokenSource = {
       accessToken: () => this.#use((core) => core.grantedToken(grant)),
-      tokenFor: (url) => this.#use((core) => core.grantedTokenFor(grant, url)),
-      tokenAfter: (status, challenge, used) =>
-        this.#use((core) => core.grantedTokenAfter(grant, status, challenge, used)),
+      tokenFor: (url) => this.#use((core) => core.grantedTokenFor(grant, String(url))),
+      tokenAfter: (status, wwwAuthenticate, used) => {
+        const challenge = textOrNone(wwwAuthenticate ?? undefined);
+        return this.#use((core) => core.grantedTokenAfter(grant, status, challenge, text(used)));
+      },
     };
     passes.set(source, {
       passFor: (...request) => this.#use((core) => core.grantedPassFor(grant, ...request)),

@@ -559,8 +559,9 @@ export interface Client {
    * Ends the session here at once, in all tabs that share it and in those with one of their own of the
    * same user at this client, and their tokens at the provider; then sends the page to the provider to
    * end its own session (OpenID Connect RP-Initiated Logout 1.0), if it offers that. Sign-ins that wait
-   * in this tab are forgotten. After a sign-in by FedCM the browser forgets the connection, with the
-   * user's `sub` as the account's hint.
+   * in this tab are forgotten. Where nobody is signed in here, those of other tabs stay; but the key that
+   * `dpop` makes ends with all sessions that are bound to it. After a sign-in by FedCM the browser
+   * forgets the connection, with the user's `sub` as the account's hint.
    */
   signOut(options?: SignOutOptions): Promise<void>;
   /**
@@ -666,12 +667,14 @@ export async function makeClient<G extends ClientGlue, C extends PageClient>(
     });
     const send = host.fetch ?? ((input, init) => fetch(input, init));
     const isPage = typeof document !== "undefined";
+    const isBound = Boolean(rest.dpop);
     const { issuer, clientId } = options;
     const named = typeof issuer === "string" ? issuer : issuer.issuer;
     return new Made(held, listeners, options.redirectUri, send, {
       isLocal,
       tends: isPage && host.autoRefresh !== false,
-      endsKey: Boolean(rest.dpop) && key === undefined,
+      isBound,
+      endsKey: isBound && key === undefined,
       // Elsewhere one process may hold the sessions of many users.
       ...(isPage && "BroadcastChannel" in globalThis && { name: `${named} ${clientId}` }),
     });
@@ -708,6 +711,8 @@ interface Surroundings {
   readonly isLocal: boolean;
   /** Whether it renews its session ahead of time. */
   readonly tends: boolean;
+  /** Whether its tokens are bound to a key. */
+  readonly isBound: boolean;
   /** Under which name tabs with sessions of their own hear of a sign-out. */
   readonly name?: string;
   /** Whether a sign-out ends the key to which the sessions of all tabs are bound. */
@@ -717,6 +722,8 @@ interface Surroundings {
 /** @internal */
 export class PageClient implements Client {
   readonly fetch: typeof fetch;
+  /** Whether its tokens are of no use without proofs, which adapters ask. */
+  readonly isBound: boolean;
   readonly #listeners: Listeners<ClientEvent>;
   readonly #redirectUri: string | undefined;
   readonly #name: string | undefined;
@@ -733,7 +740,7 @@ export class PageClient implements Client {
     listeners: Listeners<ClientEvent>,
     redirectUri: string | undefined,
     send: typeof fetch,
-    { isLocal, tends, name, endsKey }: Surroundings,
+    { isLocal, tends, isBound, name, endsKey }: Surroundings,
   ) {
     this.#held = held;
     const source: PassSource = {
@@ -745,6 +752,7 @@ export class PageClient implements Client {
     this.#listeners = listeners;
     this.#redirectUri = redirectUri;
     this.#name = name;
+    this.isBound = isBound;
     this.#endsKey = endsKey;
     if (isLocal || name !== undefined) {
       this.#stopListening = listen((note) => {
@@ -803,15 +811,16 @@ export class PageClient implements Client {
   async signInPopup(options: PopupOptions = {}): Promise<SignedIn | null> {
     const { host, rest } = split(options, { signal: isSignal, whenBlocked: isWhenBlocked });
     const { origin } = needPage();
-    host.signal?.throwIfAborted();
-    // Before anything is awaited: then the browser still knows of the click.
-    const popup = openPopup();
-    if (!popup && host.whenBlocked === "error") throw this.#error("popup_blocked");
     const { timeout = 600, ...redirect } = rest;
     const waiting = this.#waiting(timeout, host.signal);
     const { signal } = waiting;
+    let popup: Window | null = null;
     try {
+      signal.throwIfAborted();
+      // Before anything is awaited: then the browser still knows of the click.
+      popup = openPopup();
       if (!popup) {
+        if (host.whenBlocked === "error") throw this.#error("popup_blocked");
         await this.#leave(redirect, signal);
         return null;
       }
@@ -864,7 +873,7 @@ export class PageClient implements Client {
         ...(signal && { signal }),
       });
     } catch (thrown) {
-      signal?.throwIfAborted();
+      if (signal?.aborted) throw signal.reason;
       if (!(thrown instanceof NoToken)) throw thrown;
       const { name, code } = thrown;
       const error = translate(await this.use((core) => core.fedCmError(name, code)));
@@ -1004,8 +1013,9 @@ export class PageClient implements Client {
   /** Has other tabs hear of a sign-out that begins now, as soon as the session has ended here. */
   #tellOfSignOut(core: Core, keepsTokens: boolean): () => void {
     const name = this.#name;
-    if (name === undefined) return () => {};
-    const { subject } = JSON.parse(core.state()) as ClientState;
+    const { signedIn, subject } = JSON.parse(core.state()) as ClientState;
+    // Where nobody is signed in nobody signs out; but a key that ends here ends for all tabs.
+    if (name === undefined || !(signedIn || this.#endsKey)) return () => {};
     // Without a name it ends the sessions of all users, of which none is of use without its key.
     const isTheirs = subject !== undefined && !this.#endsKey;
     const note = {

@@ -2,13 +2,14 @@
 // proof, and what a refusal means is decided by the core.
 
 import { unlessAborted } from "./abort.js";
+import { textOrNone } from "./options.js";
 
 /** Where {@link wrapFetch} gets its tokens from. Which requests get one is decided by the source. */
 export interface TokenSource {
   /** The access token, asked for anew when its end is near. Keep it out of URLs, logs and storage. */
   accessToken(): Promise<string>;
   /** The token for a request to this URL; `undefined` for one that must not carry it. */
-  tokenFor(url: string): Promise<string | undefined>;
+  tokenFor(url: string | URL): Promise<string | undefined>;
   /** The token with which to try once more; `undefined` when the answer is to be handed on. */
   tokenAfter(
     status: number,
@@ -117,7 +118,7 @@ const SHORTEST_TOKEN = 16;
 /** What an API says of a refusal, without the token, which some repeat. */
 function challengeOf(response: Response, pass: string): string | undefined {
   const { token } = JSON.parse(pass) as { readonly token: string };
-  const challenge = response.headers.get("www-authenticate") ?? undefined;
+  const challenge = textOrNone(response.headers.get("www-authenticate") ?? undefined);
   // What is as short as a word of the challenge itself would be found there.
   return token.length >= SHORTEST_TOKEN ? challenge?.replaceAll(token, "...") : challenge;
 }
@@ -152,7 +153,8 @@ async function sendWith(
 ): Promise<Answer> {
   const learn = (response: Response, url: string): Response => {
     const nonce = response.headers.get("dpop-nonce");
-    if (nonce !== null) source.learnNonce(url, nonce);
+    // A `fetch` of the program's own may answer with headers that are none.
+    if (typeof nonce === "string") source.learnNonce(url, nonce);
     return response;
   };
   const { method: _m, headers: _h, body: _b, signal: _s, ...besides } = init ?? {};

@@ -3,7 +3,7 @@ import { guardEngine } from "../load/guard.js";
 import type { Guard as Core } from "../wasm/guard_bg.js";
 import { call, disposed, translate } from "./errors.js";
 import type { ErrorCode, Phase } from "./errors.js";
-import { isFunction, split, takeKey, toJson } from "./options.js";
+import { isFunction, split, takeKey, text, textOrNone, toJson } from "./options.js";
 import { asRemember, isReplayStore, shownBy, withHeaders } from "./possession.js";
 import type { Connection, GuardedRequest, ReplayStore } from "./possession.js";
 import { readOutcome } from "./outcome.js";
@@ -736,7 +736,7 @@ class RequestGuard implements Guard {
     need: Needed,
     connection: Connection | undefined,
   ): Promise<Checked> {
-    const authorization = request.headers.get("authorization") ?? undefined;
+    const authorization = textOrNone(request.headers.get("authorization") ?? undefined);
     const outcome = await this.#outcome(request, authorization, need.json, connection);
     this.#renew();
     if (!("principal" in outcome)) return refused(outcome.refusal, this.#always);
@@ -780,7 +780,8 @@ class RequestGuard implements Guard {
     );
   }
 
-  async verify(token: string, need?: Need): Promise<Principal> {
+  async verify(given: string, need?: Need): Promise<Principal> {
+    const token = text(given);
     const needed = readNeed(need);
     if (this.#held?.life.isOver) await guardEngine.ready();
     const known = this.#tokens.find(token, needed.json, this.#holds);
@@ -867,9 +868,9 @@ class RequestGuard implements Guard {
   }
 
   metadata(request: { readonly method: string; readonly url: string }): Response | null {
-    const text = this.#alive.metadata(request.method, request.url);
-    if (text === undefined) return null;
-    const { status, headers, body } = JSON.parse(text) as Answer;
+    const answer = this.#alive.metadata(text(request.method), text(request.url));
+    if (answer === undefined) return null;
+    const { status, headers, body } = JSON.parse(answer) as Answer;
     return new Response(body ?? null, { status, headers });
   }
 

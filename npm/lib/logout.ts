@@ -5,7 +5,7 @@ import type { ClientEvent, IssuerMetadata } from "./client.js";
 import { GatepassError, call, translate } from "./errors.js";
 import { tell } from "./events.js";
 import { formOf } from "./form.js";
-import { isFunction, split, toJson } from "./options.js";
+import { isFunction, split, text, textOrNone, toJson } from "./options.js";
 import { asRemember, isReplayStore } from "./possession.js";
 import type { ReplayStore } from "./possession.js";
 
@@ -93,7 +93,8 @@ export interface LogoutReceiver {
   check(request: Request): Promise<LogoutCheck>;
   /**
    * Checks a logout token that your server took out of its request: the value of `logout_token` in
-   * the form of a POST. A token is good once.
+   * the form of a POST. A token is good once. What is no text, as parsers of forms make of some, is
+   * `token_malformed`.
    *
    * @throws {@link GatepassError} `token_malformed`, `token_too_large`, `alg_not_allowed`,
    * `typ_mismatch`, `signature_invalid`, `key_not_found`, `claim_missing`, `claim_invalid`,
@@ -136,8 +137,8 @@ export async function createLogoutReceiver(
 }
 
 /** An answer as the core wrote it. */
-function respond(text: string): Response {
-  const { status, headers, body } = JSON.parse(text) as {
+function respond(answer: string): Response {
+  const { status, headers, body } = JSON.parse(answer) as {
     readonly status: number;
     readonly headers: Record<string, string>;
     readonly body: string;
@@ -170,11 +171,10 @@ class Receiver implements LogoutReceiver {
   }
 
   async check(request: Request): Promise<LogoutCheck> {
-    const type = request.headers.get("content-type") ?? undefined;
+    const method = text(request.method);
+    const type = textOrNone(request.headers.get("content-type") ?? undefined);
     const form = await formOf(request).catch(() => undefined);
-    const [answer, outcome] = await this.#held.use((core) =>
-      core.check(request.method, type, form ?? ""),
-    );
+    const [answer, outcome] = await this.#held.use((core) => core.check(method, type, form ?? ""));
     const response = respond(answer);
     return typeof outcome === "string"
       ? { logout: this.#logout(outcome), response }
@@ -182,13 +182,13 @@ class Receiver implements LogoutReceiver {
   }
 
   async checkLogoutToken(token: string): Promise<LogoutToken> {
-    return this.#logout(await this.#held.use((core) => core.checkToken(token)));
+    return this.#logout(await this.#held.use((core) => core.checkToken(text(token))));
   }
 
-  #logout(text: string): LogoutToken {
+  #logout(outcome: string): LogoutToken {
     const ends: LogoutToken["ends"] = ({ iss, sub, sid }) =>
-      this.#held.core.ends(text, toJson({ iss, sub, sid }));
-    return { ...(JSON.parse(text) as Omit<LogoutToken, "ends">), ends };
+      this.#held.core.ends(outcome, toJson({ iss, sub, sid }));
+    return { ...(JSON.parse(outcome) as Omit<LogoutToken, "ends">), ends };
   }
 
   dispose(): void {

@@ -1,17 +1,32 @@
-// How options cross into the core: as JSON text, which the core reads strictly.
+// How what a program gives crosses into the core: options as JSON text, which the core reads strictly.
+// The glue looks at no types, and a value of another one ends the instance that all clients share.
 
 /**
  * Options as JSON text. Own properties only, read once; `undefined` means not given.
  *
  * What JSON cannot say (functions, symbols, bigints, NaN) is written as null, which the core
- * refuses by the option's name: nothing is dropped silently.
+ * refuses by the option's name: nothing is dropped silently. Options that are none, or that cannot be
+ * written at all, are null as a whole.
  */
 export function toJson(options: object): string {
-  return JSON.stringify(options, (_name, value: unknown) => {
-    const isForeign = typeof value === "function" || typeof value === "symbol";
-    return isForeign || typeof value === "bigint" ? null : value;
-  });
+  let json: string | undefined;
+  try {
+    json = JSON.stringify(options, (_name, value: unknown) => {
+      const isForeign = typeof value === "function" || typeof value === "symbol";
+      return isForeign || typeof value === "bigint" ? null : value;
+    });
+  } catch {
+    // They have themselves as a member, or a `toJSON` that throws.
+  }
+  return json ?? "null";
 }
+
+/** A text as it came. What is none is an empty one, which the core refuses. */
+export const text = (value: unknown): string => (typeof value === "string" ? value : "");
+
+/** The same where nothing may be given. */
+export const textOrNone = (value: unknown): string | undefined =>
+  value === undefined ? undefined : text(value);
 
 /**
  * Takes the members that only JavaScript understands out of the options. One of the wrong type

@@ -2,7 +2,7 @@ import { primitivesEngine } from "../load/primitives.js";
 import type { ClientOptions, IdClaims, IssuerMetadata, SignInOptions } from "./client.js";
 import { call } from "./errors.js";
 import { formOf, isRequest } from "./form.js";
-import { isFunction, split, toJson } from "./options.js";
+import { isFunction, split, text, textOrNone, toJson } from "./options.js";
 
 export type {
   AuthorizationDetail,
@@ -143,9 +143,6 @@ function step<T>(work: (glue: Glue) => string | Promise<string>): Promise<T> {
   });
 }
 
-/** A text as it came. What is none is an empty one, which the core refuses. */
-const text = (value: unknown): string => (typeof value === "string" ? value : "");
-
 /** A client as the core takes it, and its `fetch`. */
 function read(client: StepOptions | DiscoverOptions) {
   const { host, rest } = split(client, { fetch: isFunction });
@@ -268,10 +265,9 @@ export function checkClaims(
   context: ClaimsContext = {},
 ): Promise<CheckedClaims> {
   const { json } = read(client);
-  const given = (value: unknown) => (value === undefined ? undefined : text(value));
-  const login = given(context.login);
-  const accessToken = given(context.accessToken);
-  const code = given(context.code);
+  const login = textOrNone(context.login);
+  const accessToken = textOrNone(context.accessToken);
+  const code = textOrNone(context.code);
   const refreshed = context.refreshed === true;
   return step((glue) => glue.checkClaims(json, text(idToken), login, accessToken, code, refreshed));
 }

@@ -29,12 +29,24 @@ export function isSignal(value: unknown): boolean {
   return typeof aborted === "boolean" && typeof addEventListener === "function";
 }
 
-/** Begins to wait; how long that may be is checked by the core. */
+/**
+ * Begins to wait. How long that may be is checked here, because the core hears nothing of it where a
+ * popup is blocked.
+ */
 export function wait(
   seconds: number,
   given: AbortSignal | undefined,
   error: Waiting["error"],
 ): Waiting {
+  if (!(typeof seconds === "number" && seconds >= 1 && seconds <= 600)) {
+    throw new GatepassError({
+      code: "config_invalid",
+      phase: "sign_in",
+      retryable: false,
+      at: "timeout",
+      hint: "Give a number of seconds from 1 to 600.",
+    });
+  }
   const end = new AbortController();
   const abort = (): void => end.abort(given?.reason);
   const timer = setTimeout(() => end.abort(error("window_timeout")), seconds * 1000);

@@ -121,6 +121,27 @@ function lie(client, used) {
   };
 }
 
+test("a client whose tokens need proofs is refused, whoever made it", async (t) => {
+  const { authorized } = await importInstalled(project, "gatepass/connect");
+  const backend = await importInstalled(project, "gatepass/backend");
+  const key = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, false, [
+    "sign",
+    "verify",
+  ]);
+  for (const create of [createClient, backend.createClient]) {
+    for (const dpop of [true, {}, { key }, false, undefined]) {
+      const client = await create({ issuer: "https://as.example", clientId: "spa", dpop });
+      t.after(() => client.dispose());
+      if (dpop) {
+        const expected = { name: "GatepassError", code: "config_invalid", at: "dpop" };
+        assert.throws(() => authorized(client), expected);
+      } else {
+        assert.equal(typeof authorized(client), "function");
+      }
+    }
+  }
+});
+
 test("other origins get no token", async (t) => {
   const { url, client, signIn } = await open(t, { allowedOrigins: ["https://api.example"] });
   await signIn();

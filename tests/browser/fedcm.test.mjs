@@ -243,6 +243,24 @@ test("who gives up while the page is about to go to the provider instead stays",
   assert.equal(await page.evaluate(() => window.outcome), "TypeError");
 });
 
+test("a signal without throwIfAborted gives up as well", async (t) => {
+  const { page, load } = await open(t);
+  await load();
+  const told = await page.evaluate(async () => {
+    delete window.IdentityCredential;
+    const configUrl = window.PROVIDER + "/fedcm.json";
+    const codes = [];
+    for (const aborted of [true, false]) {
+      const reason = new RangeError("enough");
+      const signal = Object.assign(new EventTarget(), { aborted, reason });
+      const done = window.client.signInFedCm({ configUrl, signal });
+      codes.push(await done.then(String, ({ name, code }) => code ?? name));
+    }
+    return codes;
+  });
+  assert.deepEqual(told, ["RangeError", "fedcm_unavailable"]);
+});
+
 test("what is no option of a sign-in by FedCM is refused before the browser is asked", async (t) => {
   const { page, load, begin, dialogs } = await open(t);
   await load();

@@ -176,6 +176,24 @@ test("a sign-out of somebody else, or of another client, is none", async (t) => 
   await first.waitForFunction(() => window.seen.includes("signed_out"));
 });
 
+test("a sign-out where nobody is signed in ends nobody's session in another tab", async (t) => {
+  const more = { options: { store: "memory" }, provider: { expiresIn: 300 } };
+  const { provider, tab, first } = await open(t, more);
+  const other = await tab();
+  await other.evaluate(() => {
+    window.messages = [];
+    new BroadcastChannel("gatepass").onmessage = ({ data }) => window.messages.push(data);
+  });
+  await other.evaluate(() => window.client.signOutUrl());
+  await nap(300);
+  const empty = await tab();
+  await empty.evaluate(() => window.client.signOutUrl());
+  await nap(300);
+  assert.equal(await signedIn(first), true);
+  assert.deepEqual(await other.evaluate(() => window.messages), []);
+  assert.equal(provider.count("/revoke"), 0);
+});
+
 for (const kind of ["no key", "a key of its own", "the key of all tabs"]) {
   test(`a sign-out is everybody's only where it ends the key of all tabs: ${kind}`, async (t) => {
     const options = { store: "memory", ...(kind !== "no key" && { dpop: true }) };

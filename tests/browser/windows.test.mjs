@@ -281,6 +281,54 @@ test("who gave up before is sent nowhere, and no window opens", async (t) => {
   assert.equal(provider.requests.length, 0);
 });
 
+test("a signal that a polyfill made is one", async (t) => {
+  const { page, provider } = await open(t);
+  await page.evaluate(() => {
+    window.open = () => null;
+    window.polyfilled = (aborted) => {
+      const signal = new EventTarget();
+      return Object.assign(signal, { aborted, reason: aborted ? new RangeError("enough") : null });
+    };
+  });
+  for (const begin of ["begin", "silently"]) {
+    const run = (aborted) =>
+      page.evaluate(
+        ([name, aborted]) => {
+          window.outcome = undefined;
+          window[name]({ signal: window.polyfilled(aborted) });
+        },
+        [begin, aborted],
+      );
+    await run(true);
+    assert.equal(await outcome(page), "RangeError", begin);
+  }
+  assert.equal(provider.requests.length, 0);
+  await page.evaluate(() => window.begin({ signal: window.polyfilled(false) }));
+  await page.waitForSelector("#back");
+});
+
+test("a timeout out of range is refused before anything opens, a blocked popup's too", async (t) => {
+  const { page, provider } = await open(t);
+  const before = page.url();
+  for (const begin of ["signInPopup", "signInSilent"]) {
+    const refused = await page.evaluate(async (name) => {
+      window.opened = 0;
+      window.open = () => (window.opened++, null);
+      const codes = [];
+      for (const timeout of [0, -1, 0.9, 601, Infinity, NaN, "5", null, {}]) {
+        const done = window.client[name]({ timeout, whenUnavailable: "redirect" });
+        codes.push(await done.then(String, ({ code, at, phase }) => `${phase} ${code} ${at}`));
+      }
+      return [...new Set(codes), window.opened];
+    }, begin);
+    assert.deepEqual(refused, ["sign_in config_invalid timeout", 0], begin);
+  }
+  assert.equal(page.url(), before);
+  assert.equal(provider.requests.length, 0);
+  await page.evaluate(() => window.begin({ timeout: 1.5 }));
+  await page.waitForSelector("#back");
+});
+
 test("who gives up while the page is about to go to the provider stays", async (t) => {
   let isAsked = false;
   let goOn;

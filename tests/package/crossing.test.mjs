@@ -91,6 +91,111 @@ test("principals are who their tokens say, whatever stands in the names", async 
   guard.dispose();
 });
 
+/** Values that are no text; some have what texts have. */
+const OTHERS = [{ a: "b" }, ["a", "b"], undefined, null, 5, true, { length: 9 }, Symbol("x")];
+
+const cyclic = () => {
+  const options = { scope: "read" };
+  return Object.assign(options, { options });
+};
+
+/** What JSON cannot write, and what are no options. */
+const WITHOUT_JSON = [
+  cyclic(),
+  { toJSON: () => undefined },
+  { scope: "read", toJSON() {} },
+  null,
+  5,
+];
+
+test("a value of another type ends nobody's session, whatever a client is asked with it", async () => {
+  const { createClient } = await importInstalled(project, "gatepass/backend");
+  const provider = await makeProvider();
+  const { issuer, clientId, redirectUri } = provider;
+  const events = [];
+  const names = { issuer, clientId, redirectUri, allowedOrigins: "https://api.example" };
+  const user = await createClient({
+    ...names,
+    // The API's headers are none, as those of a fetch of one's own may be.
+    fetch: async (input, init) =>
+      typeof input === "string"
+        ? provider.fetch(input, init)
+        : { status: 401, headers: { get: () => 5 } },
+    onEvent: ({ type }) => events.push(type),
+  });
+  await user.handleCallback(provider.signInAt(await user.signInUrl()));
+  const token = async () =>
+    new Response(JSON.stringify({ access_token: "token-of-the-machine", token_type: "Bearer" }), {
+      headers: { "content-type": "application/json" },
+    });
+  const machine = await createClient({
+    ...names,
+    fetch: (url, init) => (url.endsWith("/token") ? token() : provider.fetch(url, init)),
+  });
+  const source = machine.clientCredentials();
+  const url = "https://api.example/x";
+  for (const given of [url, new URL(url)]) {
+    assert.equal(await source.tokenFor(given), "token-of-the-machine");
+  }
+  for (const given of OTHERS) {
+    assert.equal(await source.tokenFor(given), undefined);
+    await source.tokenAfter(401, given, given);
+    await source.tokenAfter(401, 'Bearer error="invalid_token"', given);
+    assert.equal(await user.tokenFor(given), undefined);
+  }
+  for (const options of [...WITHOUT_JSON, undefined]) {
+    for (const name of ["jwtBearer", "refreshToken", "tokenExchange"]) {
+      const { code, at } = await failure(machine[name](options));
+      assert.deepEqual([name, code, at], [name, "config_invalid", "options"]);
+    }
+  }
+  for (const options of WITHOUT_JSON) {
+    for (const work of [
+      () => machine.clientCredentials(options).accessToken(),
+      () => user.signInUrl(options),
+      () => user.signOutUrl(options),
+    ]) {
+      const { code, at } = await failure(work());
+      assert.deepEqual([code, at], ["config_invalid", "options"]);
+    }
+  }
+  assert.equal((await failure(createClient(cyclic()))).code, "config_invalid");
+  assert.equal((await user.fetch(url)).status, 401);
+  assert.equal(user.state().signedIn, true);
+  assert.ok(!events.includes("session_discarded"));
+  for (const client of [user, machine]) client.dispose();
+});
+
+test("a value of another type is no token and no need, and the guard lives on", async () => {
+  const { createGuard } = await importInstalled(project, "gatepass/guard");
+  const provider = await makeProvider();
+  const { issuer, audience, fetch } = provider;
+  const events = [];
+  const guard = await createGuard({
+    issuer,
+    audience,
+    fetch,
+    onEvent: (event) => events.push(event),
+  });
+  const token = await provider.accessToken({ scope: "read" });
+  assert.equal((await guard.verify(token)).subject, "alice");
+  for (const given of OTHERS) {
+    assert.equal((await failure(guard.verify(given))).code, "token_malformed");
+    const headers = { get: (name) => (name === "authorization" ? given : null) };
+    const { refusal } = await guard.check({ headers });
+    assert.match(refusal.code, /^(?:credential_missing|request_invalid)$/);
+    assert.equal(guard.metadata({ method: given, url: given }), null);
+  }
+  for (const need of WITHOUT_JSON) {
+    const { code } = await failure(guard.verify(token, need));
+    assert.equal(code, "config_invalid");
+  }
+  // Its keys are still there: it was not made anew.
+  assert.equal((await guard.verify(token)).subject, "alice");
+  assert.equal(events.filter(({ purpose }) => purpose === "keys").length, 1);
+  guard.dispose();
+});
+
 test("wsm_23 a sign-in that began in one isolate ends in another", async () => {
   // Two instances that share nothing but the store, one of them the translation.
   const [here, there] = await Promise.all([

@@ -117,6 +117,26 @@ test("lgo_11 a request is a POST with one token in a form of some length", async
   receiver.dispose();
 });
 
+test("what a parser of forms made of somebody's form is no token, and ends nobody's session", async () => {
+  const { provider, receiver } = await makeReceiver();
+  const { issuer, clientId, redirectUri, fetch } = provider;
+  const events = [];
+  const onEvent = ({ type }) => events.push(type);
+  const user = await backend.createClient({ issuer, clientId, redirectUri, fetch, onEvent });
+  await user.handleCallback(provider.signInAt(await user.signInUrl()));
+  for (const given of [{ a: "b" }, ["a", "b"], undefined, null, 5, true, { length: 9 }]) {
+    const error = await failure(receiver.checkLogoutToken(given));
+    assert.equal(error.code, "token_malformed");
+    const request = { method: given, headers: { get: () => given } };
+    assert.equal((await receiver.check(request)).refusal.code, "logout_request_invalid");
+    assert.equal(user.state().signedIn, true);
+  }
+  assert.equal((await receiver.checkLogoutToken(await logoutToken(provider))).sid, "s-1");
+  assert.ok(!events.includes("session_discarded"));
+  receiver.dispose();
+  user.dispose();
+});
+
 test("what was used is remembered by the store that receivers share", async () => {
   const known = new Map();
   const replayStore = {

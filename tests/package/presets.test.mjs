@@ -320,6 +320,28 @@ test("what is given goes in place of what a preset says", () => {
   assert.equal(old.issuer, "https://id.example/auth/realms/r");
 });
 
+test("what is undefined is not given, and the preset's own stays", () => {
+  const { auth0, cognito, google } = presets;
+  const none = { scope: undefined, issuer: undefined, postLogoutRedirectParameter: undefined };
+  const at = google({
+    clientId,
+    ...none,
+    offline: true,
+    authorizationParams: { prompt: undefined },
+  });
+  assert.equal(at.issuer, "https://accounts.google.com");
+  assert.equal(at.scope, "openid profile email");
+  assert.deepEqual(at.authorizationParams, { access_type: "offline", prompt: "consent" });
+  assert.deepEqual(google({ clientId, authorizationParams: undefined }).authorizationParams, {});
+  const pool = cognito({ clientId, userPoolId: "eu-central-1_A", ...none });
+  assert.equal(pool.issuer, "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_A");
+  assert.equal(pool.scope, "openid profile email");
+  assert.equal(pool.postLogoutRedirectParameter, "logout_uri");
+  const tenant = auth0({ domain: "a.example", clientId, ...none });
+  assert.equal(tenant.issuer, "https://a.example/");
+  assert.equal(tenant.scope, "openid profile email");
+});
+
 for (const name of ["google", "keycloak"]) {
   test(`${name}: a callback that names another issuer is refused`, async () => {
     const { idp, client, asked } = await world(name);

@@ -67,6 +67,13 @@ const other: TokenSource = await clientCredentials({ ...options, scope: "a" });
 const call: typeof fetch = wrapFetch(source, fetch);
 void [call, wrapFetch(other)];
 proof<Equal<Awaited<ReturnType<TokenSource["accessToken"]>>, string>>();
+proof<Equal<Parameters<TokenSource["tokenFor"]>, [url: string | URL]>>();
+// A source of one's own that knows texts alone is still one.
+const own: Pick<TokenSource, "tokenFor" | "tokenAfter"> = {
+  tokenFor: async (url: string) => url,
+  tokenAfter: async () => undefined,
+};
+void wrapFetch(own);
 // @ts-expect-error a misspelt option
 client.clientCredentials({ scopes: "a" });
 
