@@ -118,6 +118,10 @@ function addListed(response: NodeResponse, name: string, value: string): void {
 export interface ProtectedResponse extends NodeResponse {
   /** Whether all of the response was written. */
   readonly writableEnded: boolean;
+  /** Writes status and headers. */
+  writeHead(status: number, headers?: Readonly<Record<string, string>>): unknown;
+  /** Ends the response, with a body. */
+  end(body?: string | Uint8Array): unknown;
   /** The headers that were set. */
   getHeaders(): Readonly<Record<string, HeaderValue | undefined>>;
   /** Takes a header away. */
