@@ -148,7 +148,8 @@ const SUITES = [
     name: "types",
     counting: "check",
     built: true,
-    commands: ({ env }) => [tsc(env, "tests/types"), tsc(env, "tests/types/examples")],
+    commands: ({ env }) =>
+      ["tests/types", "tests/types/examples", "tests/types/node"].map((path) => tsc(env, path)),
   },
   {
     name: "package",

@@ -64,7 +64,10 @@ export function principalOf(request: object): Principal | undefined {
  * Header lines that came twice are seen as such: Node alone would show the first `Authorization` of
  * two. `X-Forwarded-Host` and the like are never looked at. Of a request's URL the origin is what the
  * client wrote in `Host`: behind a proxy, and where requests come with any `Host`, DPoP needs the guard's
- * `publicOrigin`. CORS is not its business: put `cors` in front, whose headers are added to.
+ * `publicOrigin`. Handlers are chosen by the path as it came: no proof is good (`dpop_invalid`) for one
+ * with `.` or `..` as a segment, with `#`, a backslash or letters outside ASCII, nor for a target that is
+ * neither a path nor a URL, such as `*`. CORS is not its business: put `cors` in front, whose headers are
+ * added to.
  *
  * What `next` is called with is a {@link GatepassError}: those of `createGuard`, and `config_invalid`
  * for a need that cannot be read.
@@ -115,6 +118,10 @@ function addListed(response: NodeResponse, name: string, value: string): void {
 export interface ProtectedResponse extends NodeResponse {
   /** Whether all of the response was written. */
   readonly writableEnded: boolean;
+  /** Writes status and headers. */
+  writeHead(status: number, headers?: Readonly<Record<string, string>>): unknown;
+  /** Ends the response, with a body. */
+  end(body?: string | Uint8Array): unknown;
   /** The headers that were set. */
   getHeaders(): Readonly<Record<string, HeaderValue | undefined>>;
   /** Takes a header away. */
@@ -274,6 +281,8 @@ function asSeen(request: NodeRequest): GuardedRequest {
   const { method, rawHeaders, socket } = request;
   const headers = headersOf(request);
   const target = targetOf(request);
+  // A proof is about no query (RFC 9449 section 4.2).
+  const path = target?.path.split("?", 1)[0];
   // What HTTP/2 has in place of Host, and what counts where there are both (RFC 9113 section 8.3.1).
   const named = rawHeaders.find((_, at) => at % 2 === 1 && rawHeaders[at - 1] === ":authority");
   const host = target?.authority ?? named ?? headers.get("host") ?? "";
@@ -283,9 +292,18 @@ function asSeen(request: NodeRequest): GuardedRequest {
   return {
     headers,
     ...(method === undefined ? {} : { method }),
-    ...(target && { url: origin + target.path }),
+    url: path === undefined || UNCLEAR.test(path) ? NOWHERE : origin + path,
   };
 }
+
+/**
+ * A path by which servers route as it came, while in a proof it means another one: with dot segments, or
+ * with what begins a fragment. No client that keeps to RFC 3986 sends one.
+ */
+const UNCLEAR = /[\\#]|[^\x21-\x7e]|\/(?:\.|%2e){1,2}(?:\/|$)/i;
+
+/** What no proof is about. Not even its path is: the origin may be replaced by `publicOrigin`. */
+const NOWHERE = "http://host.invalid/%00";
 
 /** Nothing that would reach into the path. */
 const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::[1-9]\d*)?$/i;

@@ -519,14 +519,17 @@ export interface Guard {
    * issuer's profile, or by asking its provider (RFC 7662) where `introspection` is configured and
    * the token has not the shape of a signed one.
    *
-   * It is rejected only when `need` cannot be read; a refused request is an outcome, with the
-   * response to send.
+   * It is rejected only when `need` cannot be read (or with a `TypeError` for what is no request, such
+   * as one of Node without `Headers`); a refused request is an outcome, with the response to send.
    *
    * A token that is bound to a key or a certificate is good with its proof only: the `DPoP` header
    * of this request (`method` and `url` are needed then), or the certificate of its connection.
    */
   check(request: GuardedRequest, need?: Need, connection?: Connection): Promise<Checked>;
-  /** Checks a token that you took from elsewhere. Rejected with the refusal's code. */
+  /**
+   * Checks a token that you took from elsewhere. Rejected with the refusal's code: what is no text is
+   * `token_malformed`.
+   */
   verify(token: string, need?: Need): Promise<Principal>;
   /**
    * A handler that runs for good requests only. `connectionOf` says what is known of a connection.
@@ -781,6 +784,7 @@ class RequestGuard implements Guard {
   }
 
   async verify(given: string, need?: Need): Promise<Principal> {
+    // What a program looked for and did not find is no token either.
     const token = text(given);
     const needed = readNeed(need);
     if (this.#held?.life.isOver) await guardEngine.ready();

@@ -25,10 +25,14 @@ export interface Loaded {
 /** Makes an instance from the glue's imports; a new one at each call. */
 export type Load = (imports: WebAssembly.Imports) => Loaded | Promise<Loaded>;
 
+/** What entries bring, from the least to the most; at first `slim` brings nothing. */
+const BROUGHT: readonly (EngineKind | undefined)[] = [undefined, "js", "wasm"];
+
 export class Engine<G extends Glue> {
   readonly #make: MakeGlue<G>;
   readonly #file: string;
   #load: Load | undefined;
+  #rank = 0;
   #loading: Promise<G> | undefined;
   #kind: EngineKind | undefined;
   #life: Life | undefined;
@@ -51,8 +55,14 @@ export class Engine<G extends Glue> {
     return this.#life;
   }
 
-  /** Says where the instance comes from; every entry does so once. */
-  configure(load: Load): void {
+  /**
+   * Says where the instance comes from; every entry does so once. Several of them may be in one program,
+   * imported in any order: none takes the place of one that brings more.
+   */
+  configure(load: Load, brings?: EngineKind): void {
+    const rank = BROUGHT.indexOf(brings);
+    if (rank < this.#rank) return;
+    this.#rank = rank;
     this.#load = load;
   }
 

@@ -24,7 +24,7 @@ function missing(): GatepassError {
 /** What is configured of an engine, whatever its glue. */
 interface Configurable {
   readonly kind: EngineKind | undefined;
-  configure(load: Load): void;
+  configure(load: Load, brings?: EngineKind): void;
   ready(): unknown;
 }
 
@@ -38,7 +38,7 @@ export async function slim(
     compiled ??= compile(module);
     const instance = await WebAssembly.instantiate(await compiled, imports);
     return { exports: instance.exports, kind: "wasm" };
-  });
+  }, "wasm");
   await engine.ready();
 }
 

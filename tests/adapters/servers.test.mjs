@@ -261,6 +261,57 @@ test("dpp_12 node:http: a proof is for the path and the host, however the client
     assert.equal(await behind("/y", host, `${API}/y`), 200, host);
     assert.equal(await behind("/y", host, `${API}/x`), 401, host);
   }
+  assert.equal(
+    await plain("/..x/.../a.b?/../\\#", "a.example", "http://a.example/..x/.../a.b"),
+    200,
+  );
+  // Whoever routes by what came takes these for another path than a proof does.
+  for (const target of [
+    "/x/../y",
+    "/x/%2e%2E/y",
+    "/x/.%2e/y?z",
+    "/./y",
+    "/y/x/..",
+    "/y/.?z",
+    "/y#/x",
+    "/y\\..\\x",
+    "http://a.example/x/../y",
+    // Neither a path nor a URL: no fault of the program, which 503 would be.
+    "*",
+    "http://u@a.example/y",
+  ]) {
+    for (const path of ["/", "/y", "/y/", "/x/../y"]) {
+      assert.equal(await plain(target, "a.example", `http://a.example${path}`), 401, target);
+      assert.equal(await behind(target, "a.example", API + path), 401, target);
+    }
+  }
+});
+
+test("dpp_12 Express: a proof for one handler is none for another one", async (t) => {
+  const { guarded } = await importInstalled(adapters, "gatepass/express");
+  const { make, headersFor } = await proving();
+  const publicOrigin = "https://api.example";
+  const app = express();
+  app.use(guarded(await make({ publicOrigin })));
+  app.use("/transfer", (_, response) => response.end("transferred"));
+  app.use("/balance", (_, response) => response.end("balance"));
+  const { port } = new URL(await listening(t, createServer(app)));
+  const ask = async (path) => {
+    const headers = await headersFor(`${publicOrigin}/balance`);
+    return new Promise((resolve, reject) => {
+      httpRequest({ host: "127.0.0.1", port, path, headers }, async (response) => {
+        let body = "";
+        for await (const chunk of response) body += chunk;
+        resolve([response.statusCode, body]);
+      })
+        .on("error", reject)
+        .end();
+    });
+  };
+  assert.deepEqual(await ask("/balance?of=a"), [200, "balance"]);
+  for (const path of ["/transfer", "/transfer/../balance", "/transfer/%2e%2E/balance"]) {
+    assert.deepEqual(await ask(path), [401, ""], path);
+  }
 });
 
 test("dpp_12 node:http2: a proof is for the authority", async (t) => {
@@ -282,6 +333,12 @@ test("dpp_12 node:http2: a proof is for the authority", async (t) => {
   assert.equal(await ask(`${origin}/y`), 401);
   assert.equal(await ask("http://a.example/x", { ":authority": "a.example" }), 200);
   assert.equal(await ask("http://a.example/x"), 401);
+  // Paths that HTTP/1.1 does not let in.
+  for (const path of ["/\xe9", "/\xe9/../x", "/a\\..\\x"]) {
+    for (const htu of [`${origin}/%C3%A9`, `${origin}/%E9`, `${origin}/x`, `${origin}/`]) {
+      assert.equal(await ask(htu, { ":path": path }), 401, path);
+    }
+  }
 });
 
 /** For how long a nonce is the newest one, in milliseconds. */

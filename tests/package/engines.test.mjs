@@ -145,6 +145,60 @@ test("wsm_13 wsm_26 slim runs what it is given: a module, one of another realm, 
   }
 });
 
+test("entries beside each other, in any order: WebAssembly before its translation, both before slim", () => {
+  const orders = [
+    [["", "/slim"], "wasm"],
+    [["/slim", ""], "wasm"],
+    [["", "/js"], "wasm"],
+    [["/js", ""], "wasm"],
+    [["/js", "/slim"], "js"],
+    [["/slim", "/js"], "js"],
+    [["/slim", "", "/js"], "wasm"],
+  ];
+  // What asks for an instance, of each kind of entry.
+  const uses = {
+    gatepass: `createClient({ issuer: "https://as.example", clientId: "x" })`,
+    "gatepass/backend": `createClient({ issuer: "https://as.example", clientId: "x", clientAuth: { method: "none" } })`,
+    "gatepass/guard": `createGuard({ issuer: "https://as.example", audience: "x" })`,
+    "gatepass/primitives": `createPkce()`,
+  };
+  for (const [forms, expected] of orders) {
+    for (const isCommonJs of [false, true]) {
+      const load = isCommonJs ? "require" : "await import";
+      const result = run(
+        `(async () => {
+          const kinds = [];
+          ${Object.entries(uses)
+            .map(
+              ([name, use]) => `{
+                const entries = [${forms.map((form) => `${load}("${name}${form}")`)}];
+                for (const entry of entries) await entry.${use};
+                kinds.push(...entries.map(({ engine }) => engine()));
+              }`,
+            )
+            .join("\n")}
+          console.log(JSON.stringify(kinds));
+        })();`,
+        { file: isCommonJs ? "main.cjs" : "main.mjs" },
+      );
+      const kinds = Object.keys(uses).flatMap(() => forms.map(() => expected));
+      assert.deepEqual(result, kinds, `${load} ${forms}`);
+    }
+  }
+});
+
+test("slim is given its module beside the translation too", () => {
+  const result = run(`
+    import { readFileSync } from "node:fs";
+    import { createRequire } from "node:module";
+    import { engine, init } from "gatepass/guard/slim";
+    import "gatepass/guard/js";
+    await init(readFileSync(createRequire(import.meta.url).resolve("gatepass/guard.wasm")));
+    console.log(JSON.stringify(engine()));
+  `);
+  assert.equal(result, "wasm");
+});
+
 test("what fails for another reason is told, and tried again", () => {
   const result = run(`
     import { createClient, engine } from "gatepass";

@@ -35,6 +35,19 @@ test("rsr_08 a token in the query is none", async () => {
   assert.deepEqual(outcome(await check({}, `?access_token=${token}`)), NONE);
 });
 
+test("what is no text is a malformed token, and what is no request a TypeError", async () => {
+  const { guard, token } = await world();
+  for (const none of [undefined, null, "", 7, {}, [token], new String(token)]) {
+    const rejection = { name: "GatepassError", code: "token_malformed" };
+    await assert.rejects(guard.verify(none), rejection, String(none));
+  }
+  // The last as Node and Express hand them out.
+  for (const none of [undefined, null, {}, "", { headers: { authorization: `Bearer ${token}` } }]) {
+    await assert.rejects(guard.check(none), { name: "TypeError", message: /headers|get/ });
+  }
+  assert.equal((await guard.verify(token)).subject, "alice");
+});
+
 test("rsr_09 a token in a form is none, and the body stays unread", async () => {
   const { guard, token } = await world();
   const body = new URLSearchParams({ access_token: token });

@@ -65,8 +65,17 @@ authorized(guard);
 
 const listener = protectNode(guard, (_request, response, principal) => {
   proof<Equal<typeof principal, Principal>>();
-  response.end();
+  response.setHeader("content-type", "application/json");
+  response.end(JSON.stringify({ hello: principal.subject }));
 });
+protectNode(guard, (_request, response) => response.end("welcome"), { need: { scopes: "admin" } });
+protectNode(guard, (_request, response) => {
+  response.writeHead(404, { "cache-control": "no-store" });
+  response.end(new Uint8Array(1));
+});
+protectNode(guard, (_request, response) => response.end());
+// @ts-expect-error: no body
+protectNode(guard, (_request, response) => response.end({ hello: "alice" }));
 void [listener, guardedNode(() => guard)];
 proof<Equal<ReturnType<typeof principalOf>, Principal | undefined>>();
 

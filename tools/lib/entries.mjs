@@ -60,18 +60,18 @@ function entryOf({ name, about }, form) {
   const [imports, configure] = {
     inline: [
       [`{ inline } from "./load/inline.js"`, `{ wasmBytes } from "./wasm/${name}.inline.js"`],
-      `${engine}.configure(inline(wasmBytes, () => import("./wasm/${name}.fallback.js")));`,
+      `${engine}.configure(inline(wasmBytes, () => import("./wasm/${name}.fallback.js")), "wasm");`,
     ],
     edge: [
       [`{ edge } from "./load/edge.js"`, `module from "./wasm/${name}.wasm?module"`],
-      `${engine}.configure(edge(module));`,
+      `${engine}.configure(edge(module), "wasm");`,
     ],
     fallback: [
       [
         `{ fallback } from "./load/fallback.js"`,
         `* as translated from "./wasm/${name}.fallback.js"`,
       ],
-      `${engine}.configure(fallback(translated));`,
+      `${engine}.configure(fallback(translated), "js");`,
     ],
     slim: [
       [`{ given, slim } from "./load/slim.js"`],
@@ -110,7 +110,7 @@ const SLIM_TYPES = `export type { GivenModule };
 /**
  * Hands over the WebAssembly of this package, before anything else is called: the module, its bytes,
  * or the response that carries them. A second call does nothing once it runs; after a failure it may
- * be called again.
+ * be called again. Where the program imports the entry without \`/slim\` as well, there is no need of it.
  *
  * @throws {@link GatepassError} \`unsupported_host\`, with what the host said as \`cause\`;
  * \`config_invalid\` for what is none of these, such as an address.
