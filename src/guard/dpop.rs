@@ -148,7 +148,7 @@ impl Proven {
         };
         let context = ProofContext {
             method: &shown.method,
-            target: &target.ok_or_else(|| invalid("url"))?,
+            target: &target.ok_or_else(|| unreadable(url))?,
             access_token: token.expose(),
             clock_tolerance: guard.clock_tolerance,
         };
@@ -163,6 +163,16 @@ impl Proven {
             proof,
             nonce_is_old,
         })
+    }
+}
+
+/// Whose fault a URL is that no proof can be about: the client's, who made it too long, or the program's,
+/// who handed over something else than a URL.
+fn unreadable(url: &str) -> Error {
+    if url.starts_with("https://") || url.starts_with("http://") {
+        Error::new(ErrorKind::DpopInvalid, "htu")
+    } else {
+        invalid("url")
     }
 }
 

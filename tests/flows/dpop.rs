@@ -783,6 +783,19 @@ fn a_missing_scope_is_told_in_the_scheme_of_the_request() {
 }
 
 #[test]
+fn a_target_that_no_proof_can_be_about_is_the_clients_fault() {
+    let mut world = DpopWorld::new();
+    for url in [
+        format!("https://api.example/{}", "x".repeat(9000)),
+        "https://user@api.example/items".into(),
+        "https://".into(),
+    ] {
+        world.url = url;
+        assert_eq!(world.edited(|_| {}), ("dpop_invalid", "htu".to_owned()));
+    }
+}
+
+#[test]
 fn a_guard_that_is_not_told_the_target_says_so() {
     let mut world = DpopWorld::new();
     for url in ["", "/items"] {
