@@ -236,9 +236,10 @@ impl KeyCache {
     }
 
     /// Whether somebody who waited for the same answer as whoever asked then has read it.
-    pub(super) fn has_read_since(&self, asked_at: Timestamp) -> bool {
-        let set = self.set.as_ref();
-        self.shares_answers && set.is_some_and(|set| set.fetched_at > asked_at)
+    pub(super) fn has_read_since(&self, asked_at: Timestamp, now: Timestamp) -> bool {
+        // Not one of before the clock was set back.
+        let is_newer = |set: &Fetched| asked_at < set.fetched_at && set.fetched_at <= now;
+        self.shares_answers && self.set.as_ref().is_some_and(is_newer)
     }
 
     /// Whether there are keys whose time is not over.

@@ -183,7 +183,7 @@ impl Flow for Verify {
             (Stage::Discovering(discover), event) => self.discover(discover, provider, now, event),
             (Stage::FetchingKeys(asked_at), event) => {
                 let answer = event.into_answer()?;
-                let absorbed = if provider.keys.has_read_since(asked_at) {
+                let absorbed = if provider.keys.has_read_since(asked_at, now) {
                     Ok(())
                 } else {
                     provider

@@ -46,7 +46,15 @@ fn outcome(answer: &JsValue) -> JsValue {
     let json = match lines.as_slice() {
         [refusal] => format!(r#"{{"refusal":{refusal}}}"#),
         [_, _, common, names, claims] => {
-            let names = names.strip_suffix('}').unwrap();
+            // End, client and subject, or an object where one is missing.
+            let plain: Vec<&str> = names.split('\t').collect();
+            let names = match plain.as_slice() {
+                [end, client, subject] => {
+                    format!(r#"{{"expiresAt":{end},"clientId":"{client}","subject":"{subject}""#)
+                }
+                [object] => object.strip_suffix('}').unwrap().into(),
+                _ => unreachable!("{} names", plain.len()),
+            };
             format!(r#"{{"principal":{names},"claims":{claims}}},"common":{common}}}"#)
         }
         _ => unreachable!("{} lines", lines.len()),

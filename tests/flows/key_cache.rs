@@ -649,6 +649,15 @@ fn cch_19_a_search_that_failed_tells_nobody_that_there_is_no_such_key() {
 }
 
 #[test]
+fn net_37_where_answers_are_shared_a_clock_that_was_set_back_hides_no_key() {
+    let mut world = warm();
+    world.guard = GuardWorld::new().guard.sharing_answers();
+    assert_eq!(good(&mut world), "accepted");
+    world.net.set_back(3600);
+    assert_eq!(good(&mut world), "accepted");
+}
+
+#[test]
 fn keys_that_are_fresh_wait_for_no_metadata() {
     let day = 24 * 3600;
     let mut world = GuardWorld::new();
