@@ -152,20 +152,17 @@ impl KeyCache {
         }
         let is_under_way =
             |search: &Search| !is_past(Some(search.since.after(SEARCH)), now, SEARCH);
-        let asked = self
-            .search
-            .filter(is_under_way)
-            .map_or(0, |search| search.asked);
-        if asked >= MOST_ASKING && !self.shares_answers {
+        let begun = Search {
+            since: now,
+            asked: 0,
+        };
+        let mut search = self.search.filter(is_under_way).unwrap_or(begun);
+        if search.asked >= MOST_ASKING && !self.shares_answers {
             // Nobody knows yet whether there is such a key.
             return Err(Error::from(ErrorKind::KeysUnavailable).retry_after(1));
         }
-        let since = self
-            .search
-            .filter(is_under_way)
-            .map_or(now, |search| search.since);
-        let asked = asked.saturating_add(1);
-        self.search = Some(Search { since, asked });
+        search.asked = search.asked.saturating_add(1);
+        self.search = Some(search);
         Ok(())
     }
 
