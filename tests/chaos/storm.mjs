@@ -74,6 +74,8 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
   const slow = new Set();
   const hanging = new Set();
   const crashed = new Set();
+  /** Those that crashed, also when another tab has taken their place. */
+  const dead = new WeakSet();
   const lose = (page) => {
     for (const use of uses.values()) if (use.page === page && !use.isKept) use.isLost = true;
     note("loses what is under way", page);
@@ -114,7 +116,8 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
       return "abort";
     }
     await fate(uses.get(refreshToken));
-    if (request.failure() !== null || page.isClosed()) return "abort";
+    // The browser tells of no failure where a tab crashed: what it sent is on nobody's account.
+    if (request.failure() !== null || page.isClosed() || dead.has(page)) return "abort";
     counts.refreshes++;
     // What is used again belongs from now on to whoever used it last.
     const before = uses.get(refreshToken);
@@ -152,6 +155,7 @@ export async function storm(launched, { rounds, seed, prepare, isOver, tell }) {
       page.on("crash", () => {
         counts.crashed++;
         crashed.add(page);
+        dead.add(page);
         lose(page);
       });
       // The session is stored when a tab says that it renewed it.
