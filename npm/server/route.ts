@@ -23,9 +23,9 @@ export type Router = (method: string, path: string) => Route | undefined;
 
 /**
  * The first route that fits counts. Servers read paths more loosely than routes compare them: in capital
- * letters, with or without a slash at the end, without what stands behind a semicolon; and to HEAD they
- * answer what GET would tell. So a route that stands before and fits one of these readings holds too: both
- * must let the request through. One that stands behind does not, or `/login` could not be open before
+ * letters, with or without a slash at the end, without what stands behind a semicolon, on Windows without
+ * dots and spaces that end a name; and to HEAD they answer what GET would tell. So a route that stands
+ * before and fits one of these readings holds too: both must let the request through. One that stands behind does not, or `/login` could not be open before
  * `/*`; and `/users`, where it has a route, is not what stands under `/users/*`.
  */
 export function makeRouter(routes: readonly Route[]): Router {
@@ -52,13 +52,23 @@ export function makeRouter(routes: readonly Route[]): Router {
   };
   return (method, path) => {
     const route = find(method, path);
-    if (route === undefined || !/[;?#]/u.test(path)) return route;
-    // Here the one behind counts too: `/secret;.png` is not what `/*.png` is about. Some servers decode
-    // what begins a query before they look for one.
-    const cut = find(method, path.replace(/[?#].*$/su, "").replace(/;[^/]*/gu, ""));
+    // Here the one behind counts too: `/secret;.png` is not what `/*.png` is about.
+    const shorter = route && withoutEnds(path);
+    if (!shorter || shorter === path) return route;
+    const cut = find(method, shorter);
     return cut && both(route, cut);
   };
 }
+
+/**
+ * As servers read a path that leave out what ends a segment: its parameters, and dots and spaces. Some
+ * decode what begins a query before they look for one.
+ */
+const withoutEnds = (path: string): string =>
+  path
+    .replace(/[?#].*$/su, "")
+    .replace(/;[^/]*/gu, "")
+    .replace(/(?<![. ])[. ]+(?=\/|$)/gu, "");
 
 const isFor = ({ methods }: Route, method: string): boolean => methods?.includes(method) ?? true;
 
@@ -131,7 +141,7 @@ export function pathOf(target: string): string | undefined {
     return undefined;
   }
   if (ENCODED.test(decoded) || NAMELESS.test(decoded)) return undefined;
-  // Dot segments, and what Windows leaves out of names. Some servers cut a segment at a semicolon before.
-  const isLoose = (segment: string): boolean => /^[^;]*[. ](?:;|$)/u.test(segment);
-  return decoded.split("/").some(isLoose) ? undefined : decoded;
+  // Dot segments, and what Windows takes for one or for nothing. Some servers cut a segment before.
+  const isNoName = (segment: string): boolean => /^[. ]+(?:[;?#]|$)/u.test(segment);
+  return decoded.split("/").some(isNoName) ? undefined : decoded;
 }

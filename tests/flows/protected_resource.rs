@@ -42,6 +42,9 @@ fn an_api_names_its_servers_at_the_place_of_the_specification() {
         ("https://api.example/mcp?tenant=1", "/mcp?tenant=1"),
         ("https://api.example/", ""),
         ("https://api.example", ""),
+        ("https://api.example/?tenant=1", "?tenant=1"),
+        ("https://api.example?tenant=1", "?tenant=1"),
+        ("https://api.example//", "//"),
     ] {
         let (net, found) = ask(resource, document(json!({"resource": resource})));
         let found = found.unwrap();

@@ -86,10 +86,13 @@ fn read_options(object: &Object) -> Result<DiscoverResource, Error> {
     if !url.is_unambiguous() {
         return Err(invalid("resource"));
     }
-    // Section 3.1: between the host and what follows it; a lone slash goes.
+    // Section 3.1: between the host and what follows it; a slash that ends the host goes, before a query too.
     let rest = url.after_origin();
     let authority = text.strip_suffix(rest).unwrap_or(text);
-    let rest = if rest == "/" { "" } else { rest };
+    let rest = match (url.path(), rest.strip_prefix('/')) {
+        ("/", Some(query)) => query,
+        _ => rest,
+    };
     let place = [authority, "/.well-known/oauth-protected-resource", rest].concat();
     Ok(DiscoverResource {
         resource: text.into(),
