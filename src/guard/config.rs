@@ -159,6 +159,7 @@ fn read(object: &Object) -> Result<Guard, Error> {
     for (issuer, profile) in issuers {
         let mut provider = Provider::from_option(Some(&issuer), transport, timeout)?;
         provider.limit(limits.answers);
+        provider.renew_behind();
         if let Some(jwks) = issuer.as_object().and_then(|object| object.get("jwks")) {
             provider.give_keys(jwks)?;
         }

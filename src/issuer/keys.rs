@@ -1,5 +1,5 @@
 //! The keys of an issuer, kept so that a broken key endpoint is not felt, and a slow one only where no
-//! request came in the last fifth of their time.
+//! request came in the last fifth of their time: then by one round of requests, once.
 
 use crate::error::{Error, ErrorKind};
 use crate::http::json::Object;
@@ -17,12 +17,16 @@ const DEFAULT_AGE: u32 = 600;
 const LEAST_AGE: u32 = 60;
 /// A set is fetched again after so long whatever the answer says: a key that was withdrawn must end.
 pub(super) const MOST_AGE: u32 = 24 * 3600;
-/// A set that cannot be renewed serves on for so long.
+/// A set that cannot be renewed serves on for so long after its time (RFC 5861 section 4).
 pub(super) const STALE_AGE: Lifetime = Lifetime::from_seconds(24 * 3600);
 /// After the answer to a fetch for an unknown key name others cause none for so long.
 const COOL_DOWN: Lifetime = Lifetime::from_seconds(30);
 /// For so long an answer to it is waited for. A runtime may drop the request that asked.
 const SEARCH: Lifetime = Lifetime::from_seconds(10);
+/// While keys serve on behind which they are asked for, that takes at most so long. A runtime may drop it.
+const BEHIND: Lifetime = Lifetime::from_seconds(10);
+/// No request takes longer.
+const LONGEST_REQUEST: Lifetime = Lifetime::from_seconds(120);
 /// So many requests may ask in this time, where none can wait for another's answer.
 const MOST_ASKING: u32 = 16;
 
@@ -52,6 +56,10 @@ pub struct KeyCache {
     shares_answers: bool,
     /// Before this no other renewal is begun.
     renewal_until: Option<Timestamp>,
+    /// Whether somebody renews keys behind the back of requests.
+    renews_behind: bool,
+    /// Until then an attempt after one that failed is left to a renewal.
+    behind_until: Option<Timestamp>,
     /// How often a key that was trusted stood in the next set no more.
     generation: u32,
     #[cfg(feature = "guard")]
@@ -112,20 +120,15 @@ impl KeyCache {
     /// `key_not_found`, `key_unsuitable`, `key_ambiguous`.
     pub fn plan(&mut self, header: &Header, now: Timestamp) -> Result<Plan, Error> {
         let may_fetch = self.pause.is_over(now);
-        let Some(cached) = &self.set else {
+        let Some(cached) = self.set.as_ref().filter(|_| self.serves(now)) else {
             return if may_fetch {
                 Ok(Plan::Fetch)
             } else {
                 Err(self.unavailable(now))
             };
         };
-        if !cached.is_fresh(now) {
-            if may_fetch {
-                return Ok(Plan::Fetch);
-            }
-            if cached.is_spent(now) {
-                return Err(self.unavailable(now));
-            }
+        if !cached.is_fresh(now) && may_fetch {
+            self.behind_until.get_or_insert(now.after(BEHIND));
         }
         let selected = cached.keys.select(header);
         #[cfg(feature = "guard")]
@@ -190,11 +193,33 @@ impl KeyCache {
         self.generation
     }
 
-    /// Whether [`KeyCache::plan`] would use the keys that are there, without asking for new ones.
+    /// Whether [`KeyCache::plan`] uses the keys that are there, without asking for new ones: their time
+    /// is not over, or others were asked for in vain a moment ago, or will be behind the back of requests.
+    pub(super) fn serves(&self, now: Timestamp) -> bool {
+        let Some(set) = &self.set else { return false };
+        let was_in_vain = || !self.pause.is_over(now) || self.is_left_behind(now);
+        set.is_fresh(now) || (!set.is_spent(now) && was_in_vain())
+    }
+
+    /// Whether the next attempt after one that failed is for a renewal to make: an endpoint that hangs
+    /// must not hold up requests again after each pause.
+    fn is_left_behind(&self, now: Timestamp) -> bool {
+        let is_missed = |until| is_past(Some(until), now, LONGEST_REQUEST);
+        self.renews_behind && self.pause.has_failed() && !self.behind_until.is_some_and(is_missed)
+    }
+
+    /// From now on somebody renews keys behind the back of requests, where [`KeyCache::is_ageing`] says.
+    #[cfg(feature = "guard")]
+    pub(super) fn renew_behind(&mut self) {
+        self.renews_behind = true;
+    }
+
+    /// As [`KeyCache::plan`], for a token that was checked before.
     pub fn is_usable(&self, now: Timestamp) -> bool {
-        self.set
-            .as_ref()
-            .is_some_and(|set| set.is_fresh(now) || !(self.pause.is_over(now) || set.is_spent(now)))
+        // One of them is checked anew, and has them renewed.
+        let is_asked_for = !self.pause.is_over(now) || self.behind_until.is_some();
+        let is_fresh = self.set.as_ref().is_some_and(|set| set.is_fresh(now));
+        self.serves(now) && (is_fresh || is_asked_for)
     }
 
     /// Whether [`KeyCache::plan`] would fetch keys for any token: there are none whose time is not
@@ -204,11 +229,15 @@ impl KeyCache {
         !self.set.as_ref().is_some_and(|set| set.is_fresh(now)) && self.pause.is_over(now)
     }
 
-    /// Whether the keys are still good but not for long: four fifths of their time are over.
+    /// Whether the keys are to be renewed: they are still good but not for long, because four fifths of
+    /// their time are over, or an attempt is due after one that failed.
     pub fn is_ageing(&self, now: Timestamp) -> bool {
         self.set.as_ref().is_some_and(|set| {
             let age = now.since(set.fetched_at).millis().saturating_mul(5);
-            set.is_fresh(now) && age >= set.fresh_for.millis().saturating_mul(4)
+            match set.is_fresh(now) {
+                true => age >= set.fresh_for.millis().saturating_mul(4),
+                false => self.behind_until.is_some() && self.serves(now),
+            }
         })
     }
 
@@ -219,7 +248,9 @@ impl KeyCache {
             && self.pause.is_over(now)
             && is_past(self.renewal_until, now, longest);
         if begins {
-            self.renewal_until = Some(now.after(longest));
+            let until = now.after(longest);
+            self.renewal_until = Some(until);
+            self.behind_until = self.behind_until.map(|before| before.max(until));
         }
         begins
     }
@@ -274,6 +305,7 @@ impl KeyCache {
         if is_found_out {
             self.search = None;
         }
+        self.behind_until = None;
         let read = read(answer, limits);
         #[cfg(feature = "guard")]
         self.notes.fetched(read.is_ok());
@@ -432,8 +464,8 @@ impl Fetched {
     }
 
     /// Whether it is too old even for a time in which no other can be had.
-    fn is_spent(&self, now: Timestamp) -> bool {
-        now.since(self.fetched_at) > STALE_AGE
+    pub(super) fn is_spent(&self, now: Timestamp) -> bool {
+        now > self.fetched_at.after(self.fresh_for).after(STALE_AGE)
     }
 }
 

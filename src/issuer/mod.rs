@@ -292,6 +292,12 @@ impl Provider {
         self.keys.share_answers();
     }
 
+    /// From now on somebody renews its keys behind the back of requests.
+    #[cfg(feature = "guard")]
+    pub(crate) fn renew_behind(&mut self) {
+        self.keys.renew_behind();
+    }
+
     /// The metadata, once it was fetched.
     pub fn metadata(&self) -> Option<&Metadata> {
         self.metadata.as_ref()

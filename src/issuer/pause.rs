@@ -21,6 +21,11 @@ impl Pause {
         is_past(self.until, now, Lifetime::from_seconds(LONGEST))
     }
 
+    /// Whether the last attempt failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
     /// How much longer it lasts, in whole seconds, at least one.
     pub(crate) fn seconds_left(&self, now: Timestamp) -> u32 {
         let millis = self.until.map_or(0, |until| until.since(now).millis());

@@ -135,7 +135,7 @@ impl Sharing {
             issuer: self.issuer.clone(),
             key: self.key.clone(),
             text,
-            lifetime: STALE_AGE,
+            lifetime: Lifetime::from_millis(fresh_for.millis().saturating_add(STALE_AGE.millis())),
         });
     }
 
@@ -215,7 +215,7 @@ fn public_keys(document: &Object) -> Value {
     Value::Array(keys)
 }
 
-/// `None` when it is not a text of ours about this issuer from the last 24 hours.
+/// `None` when it is not a text of ours about this issuer, and when it is too old for any use.
 fn parse(text: &str, issuer: &str, limits: &AnswerLimits, now: Timestamp) -> Option<Fetched> {
     let longest = limits.key_set.saturating_add(FRAME);
     let entry = json::read_object(text.as_bytes(), longest).ok()?;
@@ -225,19 +225,17 @@ fn parse(text: &str, issuer: &str, limits: &AnswerLimits, now: Timestamp) -> Opt
     }
     let fetched_at = Timestamp::from_millis(number("fetchedAt")?)?;
     let fresh_for = u32::try_from(number("maxAge")?).ok()?;
-    if fresh_for > MOST_AGE
-        || fetched_at > now.after(MOST_AHEAD)
-        || now.since(fetched_at) > STALE_AGE
-    {
+    if fresh_for > MOST_AGE || fetched_at > now.after(MOST_AHEAD) {
         return None;
     }
     let keys = JwkSet::read_within(&entry, limits.keys).ok()?;
     // Where the clocks differ it ends earlier than it says, not later.
     let fetched_at = fetched_at.min(now);
-    Some(Fetched {
+    let fetched = Fetched {
         keys,
         asked_at: fetched_at,
         fetched_at,
         fresh_for: Lifetime::from_seconds(fresh_for),
-    })
+    };
+    (!fetched.is_spent(now)).then_some(fetched)
 }

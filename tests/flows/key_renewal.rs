@@ -220,6 +220,7 @@ fn whoever_goes_on_with_old_keys_says_so_once_for_each_attempt_to_renew_them() {
     world.net.pass(1);
     for _ in 0..20 {
         good(&mut world);
+        renew(&mut world);
     }
     assert_eq!(alerts(&mut world), ["keys_stale"]);
     let tally = world.guard.key_tally();
@@ -227,15 +228,87 @@ fn whoever_goes_on_with_old_keys_says_so_once_for_each_attempt_to_renew_them() {
     world.idp().recover(Purpose::Keys);
     world.net.pass(60);
     good(&mut world);
+    assert!(renew(&mut world));
+    good(&mut world);
     assert_eq!(alerts(&mut world), [""; 0]);
-    assert_eq!(world.guard.key_tally().stale, 40);
+    assert_eq!(world.guard.key_tally().stale, 41);
+}
+
+#[test]
+fn after_a_failure_nobody_waits_for_an_endpoint_that_hangs_while_old_keys_serve() {
+    let mut world = warm();
+    world
+        .idp()
+        .always(Purpose::Keys, Reply::none(Unreachable::Timeout));
+    // No request came while the keys were ageing: the first one after their time has to find out.
+    world.net.pass(601);
+    good(&mut world);
+    assert_eq!(fetches(&world), 1);
+    for _ in 0..300 {
+        world.net.pass(2);
+        let before = fetches(&world);
+        good(&mut world);
+        assert_eq!(fetches(&world), before, "a request waited");
+        renew(&mut world);
+    }
+    // It is asked all the same, once a minute in the end.
+    assert!((10..30).contains(&fetches(&world)), "{}", fetches(&world));
+    world.idp().recover(Purpose::Keys);
+    world.net.pass(60);
+    good(&mut world);
+    assert!(renew(&mut world));
+    world.idp().rotate_to(Key::new("k2", "ES256", 9));
+    good(&mut world);
+}
+
+#[test]
+fn a_renewal_that_never_comes_is_made_up_for_by_a_request() {
+    let mut world = warm();
+    world.idp().always(Purpose::Keys, Reply::status(503));
+    world.net.pass(601);
+    good(&mut world);
+    world.idp().recover(Purpose::Keys);
+    world.net.clear();
+    world.net.pass(2);
+    // Nobody runs the renewal that this one asks for: some runtimes drop it.
+    good(&mut world);
+    world.net.pass(9);
+    good(&mut world);
+    assert_eq!(fetches(&world), 0);
+    world.net.pass(1);
+    good(&mut world);
+    assert_eq!(fetches(&world), 1);
+}
+
+#[test]
+fn a_verdict_is_recalled_behind_a_renewal_too() {
+    let mut world = warm();
+    let token = world.edited(|token| {
+        token.claims.set("exp", 1_800_000_000 + 100_000);
+    });
+    let mut flow = Check::new(&world.guard, Ok(BearerToken::new(&token)), &Need::nothing());
+    world.net.run(&mut flow, &mut world.guard).unwrap();
+    let verdict = flow.verdict().unwrap();
+    let recall = |world: &mut GuardWorld| world.guard.recall(verdict, world.net.now);
+    world.idp().always(Purpose::Keys, Reply::status(503));
+    world.net.pass(601);
+    // The time of the keys is over: somebody has to ask, and asks.
+    assert_eq!(recall(&mut world), Recall::CheckAnew);
+    good(&mut world);
+    assert_eq!(recall(&mut world), Recall::Holds);
+    world.net.pass(2);
+    assert_eq!(recall(&mut world), Recall::CheckAnew);
+    good(&mut world);
+    assert_eq!(recall(&mut world), Recall::Holds);
+    assert!(renew(&mut world));
+    assert_eq!(recall(&mut world), Recall::Holds);
 }
 
 #[test]
 fn old_keys_serve_on_for_a_day_and_no_longer() {
     let mut world = warm();
     world.idp().always(Purpose::Keys, Reply::status(503));
-    world.net.pass(24 * 3600);
+    world.net.pass(24 * 3600 + 600);
     good(&mut world);
     world.net.pass(1);
     let token = world.good();
