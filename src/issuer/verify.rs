@@ -91,7 +91,7 @@ impl Verify {
     fn begin(&mut self, provider: &mut Provider, now: Timestamp) -> Result<Step<Verified>, Error> {
         // Keys need no metadata, which only says where they are.
         #[cfg(feature = "guard")]
-        if provider.keys.is_fresh(now) {
+        if provider.keys.serves(now) {
             return self.select(provider, now);
         }
         self.discover(Discover::paced(), provider, now, Event::Start)
@@ -202,6 +202,12 @@ impl Flow for Verify {
                 token.verified(true).map(Step::Done)
             }
             (Stage::Checking(rest), Event::Signature(false)) => self.try_next(rest),
+            // The host finds no key in it; another one may fit.
+            (Stage::Checking(rest), Event::CheckFailed(error))
+                if error.kind() == ErrorKind::KeyUnsuitable && !rest.is_empty() =>
+            {
+                self.try_next(rest)
+            }
             (Stage::Checking(_), Event::CheckFailed(error)) => Err(error),
             _ => Err(ErrorKind::FlowMisused.into()),
         }

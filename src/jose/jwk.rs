@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::base64url;
 use crate::http::json::{Object, Value};
-use crate::jose::{Algorithm, Kind};
+use crate::jose::{Algorithm, Kind, point};
 #[cfg(feature = "guard")]
 use crate::secret::Secret;
 
@@ -53,7 +53,7 @@ impl Curve {
     }
 
     /// The prime of the field, most significant byte first (SEC 2 sections 2.4.2, 2.5.1, 2.6.1).
-    fn prime(self) -> Vec<u8> {
+    pub(super) fn prime(self) -> Vec<u8> {
         let mut prime = vec![0xff; self.coordinate_length()];
         let mut put = |at: usize, bytes: &[u8]| {
             for (place, byte) in prime.iter_mut().skip(at).zip(bytes) {
@@ -124,9 +124,9 @@ impl VerificationKey {
     /// (OpenID Connect Discovery section 3); another `use` than `sig`; `key_ops` without `verify`;
     /// an `alg` that is unknown or does not fit the key; RSA below 2048 or above 8192 bits, even
     /// moduli, exponents that are even or below 65537; EC coordinates of another length, beyond
-    /// the prime or off the curve's range; Ed25519 points that are not canonical or of small order.
-    /// What it does not check: that an EC point lies on its curve (every host refuses others at
-    /// import), certificates (`x5c` is ignored), and whether RSA primes are weak.
+    /// the prime, and EC points that are not on their curve; Ed25519 points that are not canonical or of
+    /// small order. What it does not check: certificates (`x5c` is ignored), and whether RSA primes are
+    /// weak.
     pub fn read(jwk: &Object) -> Option<Self> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         let bytes = |name: &str| base64url::decode(text(name)?);
@@ -148,8 +148,8 @@ impl VerificationKey {
                 let coordinate =
                     |name| bytes(name).filter(|value| value.len() == prime.len() && *value < prime);
                 let (x, y) = (coordinate("x")?, coordinate("y")?);
-                // The point at infinity has no coordinates; some write it as two zeros.
-                if x.iter().chain(&y).all(|byte| *byte == 0) {
+                // Two zeros, as which some write the point at infinity, are on none of the curves.
+                if !point::is_on(curve, &x, &y) {
                     return None;
                 }
                 Material::Ec { curve, x, y }

@@ -15,6 +15,7 @@ mod header;
 mod hmac;
 mod jwk;
 mod jwk_set;
+mod point;
 mod sign;
 mod signature;
 mod thumbprint;

@@ -1,5 +1,8 @@
 //! Which keys may check a token, and which must not.
 
+use gatepass::ErrorKind;
+use gatepass::flow::{Event, Step};
+use gatepass::guard::{BearerToken, Check, Need};
 use gatepass::http::Purpose;
 use gatepass::jose::JwkSet;
 use serde_json::{Value, json};
@@ -101,6 +104,42 @@ fn cch_10_a_forged_token_without_kid_costs_four_checks_at_the_most() {
     let forged = token.sign(&Key::new("", "ES256", 9));
     assert_eq!(world.code(&forged), "signature_invalid");
     assert_eq!(world.net.signature_checks, 4);
+}
+
+#[test]
+fn key_06_a_key_that_the_host_refuses_is_one_of_those_that_are_tried() {
+    let mut world = GuardWorld::new();
+    world.idp().keys = (1..=2)
+        .map(|seed| Key::new("", "ES256", seed).unnamed())
+        .collect();
+    let mut token = world.token();
+    token.header.remove("kid");
+    let token = token.sign(&Key::new("", "ES256", 1));
+    let refused = || Event::CheckFailed(ErrorKind::KeyUnsuitable.into());
+    let begin = |world: &mut GuardWorld| {
+        let mut flow = Check::new(&world.guard, Ok(BearerToken::new(&token)), &Need::nothing());
+        let mut event = Event::Start;
+        loop {
+            let step = world.net.step(&mut flow, &mut world.guard, event).unwrap();
+            event = match step {
+                Step::Send(request) => world.net.answer(&request),
+                Step::Verify(_) => return flow,
+                _ => panic!("a check"),
+            };
+        }
+    };
+    let mut flow = begin(&mut world);
+    let step = world.net.step(&mut flow, &mut world.guard, refused());
+    assert!(matches!(step, Ok(Step::Verify(_))));
+    let step = world
+        .net
+        .step(&mut flow, &mut world.guard, Event::Signature(true));
+    assert!(matches!(step, Ok(Step::Done(_))));
+    // The last one says why.
+    let mut flow = begin(&mut world);
+    let _ = world.net.step(&mut flow, &mut world.guard, refused());
+    let step = world.net.step(&mut flow, &mut world.guard, refused());
+    assert_eq!(step.err().map(|error| error.code()), Some("key_unsuitable"));
 }
 
 #[test]
@@ -400,11 +439,10 @@ fn key_38_coordinates_that_are_none_are_key_unsuitable() {
 }
 
 #[test]
-fn a_point_off_its_curve_checks_nothing() {
-    // The core leaves the curve's equation to whoever does the arithmetic.
+fn a_point_off_its_curve_is_key_unsuitable() {
     assert_eq!(
         member("ES256", "x", json!(base64url([7; 32]))),
-        "signature_invalid"
+        "key_unsuitable"
     );
 }
 
