@@ -164,12 +164,17 @@ impl Guard {
         self
     }
 
-    /// From now on checks that ask for the same keys at the same time cost one request, which whoever
-    /// drives them sees to. Else only so many are let ask for a key that is not known.
+    /// From now on checks that ask for the same keys at the same time cost one request, and so do checks that
+    /// ask about the same token, which whoever drives them sees to ([`crate::http::HttpRequest::shared_as`]
+    /// and the URL of what is only read). Else only so many are let ask for a key that is not known, and
+    /// each question about a token takes a place.
     #[must_use]
     pub fn sharing_answers(mut self) -> Self {
         for provider in &mut self.providers {
             provider.share_answers();
+        }
+        if let Some(introspection) = &mut self.introspection {
+            introspection.share_answers();
         }
         self
     }

@@ -128,6 +128,9 @@ pub struct HttpRequest {
     pub timeout: Lifetime,
     /// The largest answer that is read, in bytes: that of its purpose where nothing else is said.
     pub max_body: usize,
+    /// What others ask at the same time under the same name gets the same answer: send one of them, where
+    /// one request may wait for another's. `None` for one that is only its own.
+    pub shared_as: Option<String>,
     /// When it is too late to send it, which is [`crate::http::Unreachable::Late`]: look at the clock as
     /// the last thing before.
     pub send_by: Option<Timestamp>,
@@ -159,6 +162,7 @@ impl HttpRequest {
             body: None,
             timeout,
             max_body: purpose.max_body(),
+            shared_as: None,
             send_by: None,
         }
     }
@@ -182,6 +186,7 @@ impl HttpRequest {
             body: Some(body),
             timeout,
             max_body: purpose.max_body(),
+            shared_as: None,
             send_by: None,
         }
     }

@@ -256,19 +256,19 @@ impl Host {
         }
     }
 
-    /// Sends a request. What is only read is read once for all who ask for it meanwhile.
+    /// Sends a request. What is only read is read once for all who ask for it meanwhile, and what says under
+    /// which name others ask the same.
     async fn ask(&self, request: &HttpRequest) -> Result<HttpResponse, Unreachable> {
-        match request.purpose {
-            Purpose::Discovery | Purpose::Keys => {
-                let send = self.send(request);
-                self.flights.join(request.url.as_str(), send).await
-            }
+        let name = match request.purpose {
+            Purpose::Discovery | Purpose::Keys => Some(request.url.as_str()),
             #[cfg(feature = "guard")]
-            Purpose::StatusList => {
-                let send = self.send(request);
-                self.flights.join(request.url.as_str(), send).await
-            }
-            _ => self.send(request).await,
+            Purpose::StatusList => Some(request.url.as_str()),
+            _ => request.shared_as.as_deref(),
+        };
+        let send = self.send(request);
+        match name {
+            Some(name) => self.flights.join(name, send).await,
+            None => send.await,
         }
     }
 

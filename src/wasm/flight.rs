@@ -13,7 +13,7 @@ use crate::wasm::ambient;
 
 type Answer = Result<HttpResponse, Unreachable>;
 
-/// The requests that are under way, by their URL.
+/// The requests that are under way, by their URL or the name under which others ask the same.
 #[derive(Default)]
 pub(super) struct Flights {
     under_way: RefCell<Vec<(String, Rc<Flight>)>>,
@@ -44,10 +44,10 @@ impl Drop for Landing<'_> {
 }
 
 impl Flights {
-    /// The answer to a request for this URL: one that is under way, or else `send`.
+    /// The answer to a request of this name: one that is under way, or else `send`.
     ///
     /// On Workers each request sends for itself: there it must not await what another one began.
-    pub(super) async fn join(&self, url: &str, send: impl Future<Output = Answer>) -> Answer {
+    pub(super) async fn join(&self, name: &str, send: impl Future<Output = Answer>) -> Answer {
         if !*self.shares.get_or_init(ambient::shares_promises) {
             return send.await;
         }
@@ -55,7 +55,7 @@ impl Flights {
             .under_way
             .borrow()
             .iter()
-            .find_map(|(of, flight)| (of == url).then(|| Rc::clone(flight)));
+            .find_map(|(of, flight)| (of == name).then(|| Rc::clone(flight)));
         if let Some(flight) = known {
             // It is resolved and never rejected.
             let _ = JsFuture::from(flight.landing.clone()).await;
@@ -69,7 +69,7 @@ impl Flights {
         });
         self.under_way
             .borrow_mut()
-            .push((url.into(), Rc::clone(&flight)));
+            .push((name.into(), Rc::clone(&flight)));
         let landing = Landing {
             flights: self,
             flight,

@@ -392,3 +392,71 @@ fn an_event_that_does_not_fit_is_an_error() {
         assert_eq!(code(world.check(&token)), "accepted");
     }
 }
+
+/// A world in which those who ask at the same time get one answer.
+fn sharing(more: Value) -> GuardWorld {
+    let mut world = ready(more);
+    world.guard = core::mem::replace(&mut world.guard, GuardWorld::new().guard).sharing_answers();
+    world
+}
+
+#[test]
+fn those_who_ask_about_one_token_at_the_same_time_get_one_answer() {
+    let mut world = sharing(json!({}));
+    let (token, other) = (world.opaque(), "another-opaque-token");
+    let (mut first, asked) = begin(&mut world, &token);
+    let asked = asked.unwrap();
+    let name = asked.shared_as.clone().unwrap();
+    assert!(!name.contains(&token));
+    let mut followers: Vec<_> = (0..100).map(|_| begin(&mut world, &token)).collect();
+    for (_, request) in &followers {
+        assert_eq!(request.as_ref().unwrap().shared_as.as_ref(), Some(&name));
+    }
+    // Another token has its own name, and there is a place for it.
+    let (_, request) = begin(&mut world, other);
+    assert_ne!(request.unwrap().shared_as, Some(name));
+    let event = world.net.answer(&asked);
+    let Event::Answer(response) = event else {
+        panic!("an answer")
+    };
+    assert!(end(&mut world, &mut first, Event::Answer(response.clone())).is_ok());
+    for (flow, _) in &mut followers {
+        assert!(end(&mut world, flow, Event::Answer(response.clone())).is_ok());
+    }
+    let tally = world.guard.introspection_tally().unwrap();
+    // The token, the other one and the warm-up.
+    assert_eq!((tally.asked(), tally.failed()), (3, 0));
+    assert_eq!(code(world.check(&token)), "accepted");
+    assert_eq!(world.guard.introspection_tally().unwrap().cached(), 1);
+}
+
+#[test]
+fn one_lost_answer_is_one_failure_however_many_waited_for_it() {
+    let mut world = sharing(json!({}));
+    let token = world.opaque();
+    let (mut first, _) = begin(&mut world, &token);
+    let mut followers: Vec<_> = (0..100).map(|_| begin(&mut world, &token).0).collect();
+    let lost = || Event::Unreachable(Unreachable::Timeout);
+    assert_eq!(
+        end(&mut world, &mut first, lost()).unwrap_err(),
+        "upstream_timeout"
+    );
+    for flow in &mut followers {
+        assert_eq!(
+            end(&mut world, flow, lost()).unwrap_err(),
+            "upstream_timeout"
+        );
+    }
+    assert_eq!(world.guard.introspection_tally().unwrap().failed(), 1);
+    assert_eq!(code(world.check(&token)), "accepted");
+}
+
+#[test]
+fn where_answers_are_not_remembered_each_asks_for_itself() {
+    let mut world = sharing(json!({"cache": {"ttl": 0}, "concurrency": 1}));
+    let token = world.opaque();
+    let (_first, asked) = begin(&mut world, &token);
+    assert_eq!(asked.unwrap().shared_as, None);
+    let (_, second) = begin(&mut world, &token);
+    assert_eq!(second.err(), Some("introspection_busy"));
+}

@@ -101,6 +101,19 @@ fn int_29_a_signed_answer_for_somebody_else_is_refused() {
 }
 
 #[test]
+fn a_signed_answer_that_is_over_or_not_good_yet_is_refused() {
+    let dated = |name: &'static str, seconds: i64| {
+        signed(move |token| {
+            token.claims.set(name, json!(1_800_000_000 + seconds));
+        })
+    };
+    assert_eq!(dated("exp", -31), ("response_malformed", 503));
+    assert_eq!(dated("nbf", 31), ("response_malformed", 503));
+    assert_eq!(dated("exp", 0).0, "accepted");
+    assert_eq!(dated("nbf", 29).0, "accepted");
+}
+
+#[test]
 fn int_29_a_signed_answer_of_another_issuer_is_refused() {
     let got = signed(|token| {
         token.claims.set("iss", json!("https://other.example"));

@@ -48,6 +48,38 @@ test("what is no text is a malformed token, and what is no request a TypeError",
   assert.equal((await guard.verify(token)).subject, "alice");
 });
 
+test("those who ask about one opaque token at the same time ask the provider once", async () => {
+  const provider = await makeProvider();
+  const { issuer, audience } = provider;
+  const asked = [];
+  const fetch = async (url, init) => {
+    if (!url.endsWith("/introspect")) return provider.fetch(url, init);
+    const token = new URLSearchParams(init.body).get("token");
+    asked.push(token);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return Response.json({ active: true, sub: token.slice(0, 5), aud: audience });
+  };
+  const secret = { clientId: "rs", clientSecret: "rs-secret" };
+  for (const [cache, times, busy] of [
+    [{}, 2, 0],
+    // Each is to have an answer of its own, and there are sixteen places.
+    [{ ttl: 0 }, 16, 64],
+  ]) {
+    asked.length = 0;
+    const introspection = { ...secret, cache, endpoint: `${issuer}/introspect` };
+    const guard = await createGuard({ issuer, audience, fetch, introspection });
+    const subjects = await Promise.all(
+      Array.from({ length: 80 }, (_, at) => {
+        const headers = { authorization: `Bearer ${at % 2 ? "alice" : "clara"}-opaque-token` };
+        return guard.check(new Request("https://api.example/", { headers })).then(outcome);
+      }),
+    );
+    const good = subjects.filter((subject, at) => subject === (at % 2 ? "alice" : "clara"));
+    assert.deepEqual([asked.length, good.length, 80 - good.length], [times, 80 - busy, busy]);
+    assert.equal(guard.tally().introspection.asked, times);
+  }
+});
+
 test("rsr_09 a token in a form is none, and the body stays unread", async () => {
   const { guard, token } = await world();
   const body = new URLSearchParams({ access_token: token });

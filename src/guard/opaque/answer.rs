@@ -119,7 +119,7 @@ pub(super) fn read(answer: Object) -> Result<Option<Active>, Error> {
 /// # Errors
 ///
 /// `claim_missing`, `claim_invalid`, `issuer_mismatch`, `audience_mismatch`, `issued_in_future`,
-/// `response_malformed`.
+/// `response_malformed`, at `exp` or `nbf` also where the answer itself is over or not good yet.
 pub(super) fn of_signed(
     token: Verified,
     issuer: &str,
@@ -143,6 +143,12 @@ pub(super) fn of_signed(
     }
     if now.since(issued_at.after(config.clock_tolerance)) > MOST_AGE {
         return Err(Error::new(ErrorKind::ResponseMalformed, "iat"));
+    }
+    // Those of the answer, where it has them; the token's own stand inside.
+    if let Err(error) = claims.check_dates(now, config.clock_tolerance) {
+        let is_early = error.kind() == ErrorKind::TokenNotActive;
+        let name = if is_early { "nbf" } else { "exp" };
+        return Err(Error::new(ErrorKind::ResponseMalformed, name));
     }
     match claims.as_object().get("token_introspection") {
         Some(Value::Object(answer)) => Ok(answer.clone()),

@@ -113,6 +113,7 @@ impl Introspection {
                 .collect(),
             active: Cache::new(entries, MOST_BYTES),
             refused: Cache::new(entries.min(NEGATIVE_ENTRIES), MOST_BYTES),
+            shares_answers: false,
             load: Load::new(usize::try_from(concurrency).unwrap_or(usize::MAX), timeout),
             tally: super::IntrospectionTally::default(),
         })

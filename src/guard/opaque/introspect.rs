@@ -2,6 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::base64url;
 use crate::error::{Details, Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow as _, Step};
 use crate::guard::cache::Key;
@@ -22,8 +23,8 @@ const MAX_SIGNED_ANSWER: usize = 4 * MAX_TOKEN;
 /// The media type of a signed answer (RFC 9701 section 4).
 const SIGNED_MEDIA_TYPE: &str = "application/token-introspection+jwt";
 
-/// The flow for one token. Each asks for itself and keeps its own answer: no request ever gets
-/// that of another token.
+/// The flow for one token. No request ever gets the answer about another token. Where those who ask at the
+/// same time get one answer, the first one keeps it, and what is counted is counted once.
 #[derive(Debug)]
 pub(in crate::guard) struct Introspect {
     token: BearerToken,
@@ -37,7 +38,7 @@ enum Stage {
     Ready,
     Discovering(Discover),
     /// The question waits for the signature that shows who asks.
-    Signing(HttpRequest, Parameters, UnsignedToken),
+    Signing(Box<HttpRequest>, Parameters, UnsignedToken),
     /// The question was sent at this time.
     Asking(Timestamp),
     /// The signature of the answer to the question of this time is being checked.
@@ -120,7 +121,10 @@ impl Introspect {
                 if let Some(known) = self.known(parts, now) {
                     return known.map(Step::Done);
                 }
-                let place = parts.introspection.load.begin(now);
+                let introspection = &mut *parts.introspection;
+                let place = introspection
+                    .load
+                    .begin(self.key, introspection.shares_answers, now);
                 self.place = Some(place.map_err(|error| error.during(Phase::Introspection))?);
                 let is_known = parts.introspection.endpoint.is_some();
                 if is_known && parts.introspection.asks_user == AsksUser::Never {
@@ -134,7 +138,7 @@ impl Introspect {
                 let assertion = assertion.map_err(|error| error.during(Phase::Introspection))?;
                 push_assertion(&mut form, &assertion);
                 request.body = Some(form.into_body());
-                Ok(self.send(parts, request, now))
+                Ok(self.send(parts, *request, now))
             }
             (Stage::Asking(asked_at), event) => {
                 let answer = event.into_answer()?;
@@ -226,6 +230,7 @@ impl Introspect {
             Parameters::new().into_body(),
             introspection.timeout,
         );
+        request.shared_as = self.shared_as("token ", introspection);
         request.max_body = parts.config.limits.answers.answer;
         if introspection.form == Form::Signed {
             request.accept = SIGNED_MEDIA_TYPE;
@@ -235,7 +240,7 @@ impl Introspect {
             Shown::Header(header) => request.authorization = Some(header),
             Shown::Unsigned(token) => {
                 let step = Step::Sign(token.request());
-                self.stage = Stage::Signing(request, form, token);
+                self.stage = Stage::Signing(Box::new(request), form, token);
                 self.goes_on(parts, now);
                 return Ok(step);
             }
@@ -251,7 +256,9 @@ impl Introspect {
         now: Timestamp,
     ) -> Step<Principal> {
         let tally = &mut parts.introspection.tally;
-        tally.asked = tally.asked.saturating_add(1);
+        if !self.follows() {
+            tally.asked = tally.asked.saturating_add(1);
+        }
         self.stage = Stage::Asking(now);
         self.goes_on(parts, now);
         Step::Send(request)
@@ -265,7 +272,9 @@ impl Introspect {
         asked_at: Timestamp,
         now: Timestamp,
     ) -> Result<Read, Error> {
-        parts.introspection.tally.took(asked_at, now);
+        if !self.follows() {
+            parts.introspection.tally.took(asked_at, now);
+        }
         let response = answer?;
         // 2.3: these are about us and not about the token.
         if matches!(response.status(), 401 | 403) {
@@ -340,7 +349,9 @@ impl Introspect {
             Ok(Read::Answer(active)) => active,
             Err(error) => return Err(self.failed(parts, error, now)),
         };
-        parts.introspection.load.answered();
+        if !self.follows() {
+            parts.introspection.load.answered();
+        }
         let Some(active) = active else {
             return Err(self.refused(parts, ErrorKind::TokenInactive.into(), asked_at));
         };
@@ -361,6 +372,7 @@ impl Introspect {
             let mut request = HttpRequest::get(Purpose::UserInfo, url, parts.introspection.timeout);
             request.max_body = parts.config.limits.answers.answer;
             request.accept = "application/json, application/jwt";
+            request.shared_as = self.shared_as("user ", parts.introspection);
             // EXPOSE: it goes to the provider that issued it.
             request.authorization = Some(bearer(self.token.expose()));
             self.stage = Stage::AskingUser(active, asked_at);
@@ -433,7 +445,9 @@ impl Introspect {
         if parts.introspection.asks_user != AsksUser::Optional {
             return Err(self.failed(parts, error, now));
         }
-        parts.alerts.push(error.during(Phase::Introspection));
+        if !self.follows() {
+            parts.alerts.push(error.during(Phase::Introspection));
+        }
         self.finish(parts, active, asked_at, now)
     }
 
@@ -445,6 +459,9 @@ impl Introspect {
         asked_at: Timestamp,
         now: Timestamp,
     ) -> Result<Step<Principal>, Error> {
+        if self.follows() {
+            return principal(parts, active, now).map(Step::Done);
+        }
         let introspection = &mut *parts.introspection;
         introspection.refused.remove(&self.key);
         if !active.grants(&introspection.no_cache_scopes) {
@@ -460,6 +477,9 @@ impl Introspect {
 
     /// Remembers for a short time that a token is no good, where waiting does not make it so.
     fn refused(&self, parts: &mut Parts<'_>, error: Error, asked_at: Timestamp) -> Error {
+        if self.follows() {
+            return error;
+        }
         let introspection = &mut *parts.introspection;
         introspection.active.remove(&self.key);
         let is_lasting = matches!(
@@ -485,16 +505,33 @@ impl Introspect {
     /// The provider did not answer as it should: nothing is known of the token, and nothing is kept.
     fn failed(&self, parts: &mut Parts<'_>, error: Error, now: Timestamp) -> Error {
         let introspection = &mut *parts.introspection;
-        introspection.tally.failed = introspection.tally.failed.saturating_add(1);
         let error = error.during(Phase::Introspection);
+        if !self.follows() {
+            introspection.tally.failed = introspection.tally.failed.saturating_add(1);
+        }
         // That there are no keys for its signature is no failure of the endpoint.
         if error.kind() == ErrorKind::KeysUnavailable {
             return error;
         }
-        if let Some(alert) = introspection.load.failed(&error, now) {
+        // One lost answer is one failure, however many waited for it.
+        if !self.follows()
+            && let Some(alert) = introspection.load.failed(&error, now)
+        {
             parts.alerts.push(alert);
         }
         error.retry_after(introspection.load.seconds_left(now))
+    }
+
+    /// Whether another flow is about the same token, and keeps and counts what both are told.
+    fn follows(&self) -> bool {
+        self.place.is_some_and(|place| place.follows)
+    }
+
+    /// The name under which others ask the same.
+    fn shared_as(&self, what: &str, introspection: &Introspection) -> Option<String> {
+        introspection
+            .shares_answers
+            .then(|| [what, &base64url::encode(&self.key)].concat())
     }
 
     fn goes_on(&self, parts: &mut Parts<'_>, now: Timestamp) {

@@ -1,6 +1,7 @@
 //! How much the provider is asked: so many questions at a time, and none while it is down.
 
 use crate::error::{Error, ErrorKind};
+use crate::guard::cache::Key;
 use crate::issuer::AskingPause;
 use crate::time::{Lifetime, Timestamp};
 
@@ -14,17 +15,30 @@ pub(super) struct Load {
     /// After this a question is over, whatever became of the request that asked it: a runtime may
     /// drop a request between two steps, and its place must not be lost.
     longest: Lifetime,
-    /// The numbers of the questions under way and when they last sent something.
-    under_way: Vec<(u64, Timestamp)>,
+    under_way: Vec<Question>,
     numbers: u64,
     failures: u32,
     last_failure: Option<Error>,
     pause: AskingPause,
 }
 
+/// A question that is under way.
+#[derive(Debug)]
+struct Question {
+    number: u64,
+    /// The token that it is about.
+    key: Key,
+    /// When it last sent something.
+    at: Timestamp,
+}
+
 /// A place among the questions that are under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place(u64);
+pub(super) struct Place {
+    number: u64,
+    /// Whether it gets the answer to another one, about the same token.
+    pub(super) follows: bool,
+}
 
 impl Load {
     /// At most so many questions at a time, each of whose requests takes at most `timeout`.
@@ -40,40 +54,60 @@ impl Load {
         }
     }
 
-    /// Begins a question.
+    /// Begins a question about this token. Where those that ask at the same time get one answer, the first
+    /// one asks, and those that follow take no place.
     ///
     /// # Errors
     ///
     /// The last failure while the pause after it lasts, `introspection_busy` when there is no
     /// place; both say when it is worth asking again.
-    pub(super) fn begin(&mut self, now: Timestamp) -> Result<Place, Error> {
+    pub(super) fn begin(
+        &mut self,
+        key: Key,
+        shares_answers: bool,
+        now: Timestamp,
+    ) -> Result<Place, Error> {
         if let Some(failure) = &self.last_failure
             && !self.pause.is_over(now)
         {
             return Err(failure.clone().retry_after(self.pause.seconds_left(now)));
         }
         self.under_way
-            .retain(|(_, at)| now >= *at && now.since(*at) <= self.longest);
+            .retain(|asked| now >= asked.at && now.since(asked.at) <= self.longest);
+        if shares_answers && self.under_way.iter().any(|asked| asked.key == key) {
+            return Ok(Place {
+                number: 0,
+                follows: true,
+            });
+        }
         if self.under_way.len() >= self.most {
             return Err(Error::from(ErrorKind::IntrospectionBusy).retry_after(1));
         }
         self.numbers = self.numbers.wrapping_add(1);
-        self.under_way.push((self.numbers, now));
-        Ok(Place(self.numbers))
+        let number = self.numbers;
+        self.under_way.push(Question {
+            number,
+            key,
+            at: now,
+        });
+        Ok(Place {
+            number,
+            follows: false,
+        })
     }
 
     /// The question sends once more.
     pub(super) fn go_on(&mut self, place: Place, now: Timestamp) {
-        for (number, at) in &mut self.under_way {
-            if *number == place.0 {
-                *at = now;
+        for asked in &mut self.under_way {
+            if asked.number == place.number {
+                asked.at = now;
             }
         }
     }
 
     /// The question is over.
     pub(super) fn end(&mut self, place: Place) {
-        self.under_way.retain(|(number, _)| *number != place.0);
+        self.under_way.retain(|asked| asked.number != place.number);
     }
 
     /// The provider answered as it should.
@@ -122,6 +156,29 @@ mod tests {
         Timestamp::from_seconds(seconds).unwrap()
     }
 
+    fn begin(load: &mut Load, now: Timestamp) -> Result<Place, Error> {
+        load.begin([0; 32], false, now)
+    }
+
+    #[test]
+    fn those_who_ask_about_one_token_at_the_same_time_take_one_place() {
+        let mut load = load();
+        let mut ask = |key: u8| load.begin([key; 32], true, at(100));
+        assert!(!ask(1).unwrap().follows);
+        for _ in 0..100 {
+            assert!(ask(1).unwrap().follows);
+        }
+        let second = ask(2).unwrap();
+        assert!(!second.follows);
+        assert_eq!(ask(3).unwrap_err().kind(), ErrorKind::IntrospectionBusy);
+        // What one that follows ends is its own.
+        let follower = ask(2).unwrap();
+        load.end(follower);
+        assert!(load.begin([3; 32], true, at(100)).is_err());
+        load.end(second);
+        assert!(!load.begin([3; 32], true, at(100)).unwrap().follows);
+    }
+
     fn load() -> Load {
         Load::new(2, Lifetime::from_seconds(5))
     }
@@ -129,24 +186,24 @@ mod tests {
     #[test]
     fn there_are_so_many_places_and_they_are_given_back() {
         let mut load = load();
-        let first = load.begin(at(100)).unwrap();
-        load.begin(at(100)).unwrap();
-        let error = load.begin(at(100)).unwrap_err();
+        let first = begin(&mut load, at(100)).unwrap();
+        begin(&mut load, at(100)).unwrap();
+        let error = begin(&mut load, at(100)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::IntrospectionBusy);
         assert_eq!(error.details().unwrap().retry_after, Some(1));
         load.end(first);
-        assert!(load.begin(at(100)).is_ok());
+        assert!(begin(&mut load, at(100)).is_ok());
     }
 
     #[test]
     fn a_place_whose_request_was_dropped_comes_back_by_itself() {
         let mut load = load();
-        load.begin(at(100)).unwrap();
-        let second = load.begin(at(100)).unwrap();
+        begin(&mut load, at(100)).unwrap();
+        let second = begin(&mut load, at(100)).unwrap();
         load.go_on(second, at(108));
-        assert!(load.begin(at(110)).is_err());
-        assert!(load.begin(at(111)).is_ok());
-        assert!(load.begin(at(111)).is_err());
+        assert!(begin(&mut load, at(110)).is_err());
+        assert!(begin(&mut load, at(111)).is_ok());
+        assert!(begin(&mut load, at(111)).is_err());
     }
 
     #[test]
@@ -161,14 +218,17 @@ mod tests {
         assert!(load.failed(&failure, at(100)).is_some());
         // Those that were under way do not prolong it.
         assert!(load.failed(&failure, at(100)).is_none());
-        assert_eq!(load.begin(at(100)).unwrap_err().kind(), failure.kind());
-        assert!(load.begin(at(101)).is_ok());
+        assert_eq!(
+            begin(&mut load, at(100)).unwrap_err().kind(),
+            failure.kind()
+        );
+        assert!(begin(&mut load, at(101)).is_ok());
         // The next one does, twice as long.
         assert!(load.failed(&failure, at(101)).is_some());
-        let error = load.begin(at(101)).unwrap_err();
+        let error = begin(&mut load, at(101)).unwrap_err();
         assert_eq!(error.details().unwrap().retry_after, Some(2));
         load.answered();
-        assert!(load.begin(at(101)).is_ok());
+        assert!(begin(&mut load, at(101)).is_ok());
     }
 
     #[test]
@@ -176,6 +236,9 @@ mod tests {
         let mut load = load();
         let refused = Error::from(ErrorKind::CredentialsRefused);
         assert!(load.failed(&refused, at(100)).is_some());
-        assert_eq!(load.begin(at(100)).unwrap_err().kind(), refused.kind());
+        assert_eq!(
+            begin(&mut load, at(100)).unwrap_err().kind(),
+            refused.kind()
+        );
     }
 }

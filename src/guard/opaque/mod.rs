@@ -51,6 +51,8 @@ pub(super) struct Introspection {
     /// Apart from the others, so that a flood of invented tokens pushes out no good one.
     refused: Cache<Known>,
     load: Load,
+    /// Whether those who ask about one token at the same time get one answer.
+    shares_answers: bool,
     tally: IntrospectionTally,
 }
 
@@ -98,6 +100,12 @@ enum Form {
 }
 
 impl Introspection {
+    /// From now on those who ask about one token at the same time get one answer, unless each is to have
+    /// one of its own.
+    pub(super) fn share_answers(&mut self) {
+        self.shares_answers = self.ttl.millis() > 0;
+    }
+
     /// Whether assertions are made and there is no seed yet for their names.
     pub(super) fn lacks_seed(&self) -> bool {
         self.names.is_none() && self.authentication.makes_assertions()
