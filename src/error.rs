@@ -550,7 +550,7 @@ impl Error {
                 (ErrorKind::ServerErrorResponse | ErrorKind::LoginRequired, phase, Some(code)) => {
                     match (phase, code) {
                         (Some(Phase::Exchange), "invalid_grant") => {
-                            "Most often the code was used before or is too old, or redirectUri is not the one of the sign-in."
+                            "Most often what was shown, such as a code, was used before or is too old, or redirectUri is not the one of the sign-in."
                         }
                         (Some(Phase::Refresh), "invalid_grant") => {
                             "The provider ended the session, or its refresh token was used elsewhere; sign in again."
@@ -559,7 +559,7 @@ impl Error {
                             "It does not know clientId, or expects another way of authentication; a page is registered as a public client."
                         }
                         (_, "unauthorized_client") => {
-                            "This client may not do that; allow the authorization code and refresh tokens where it is registered."
+                            "This client may not do that; allow the grant that it uses, such as authorization code and refresh tokens, where it is registered."
                         }
                         (_, "invalid_scope") => {
                             "A scope is unknown there or not allowed for this client."
@@ -568,7 +568,7 @@ impl Error {
                             "It does not know what resource or audience names."
                         }
                         (_, "invalid_request" | "redirect_uri_mismatch") => {
-                            "Most often redirectUri is not registered letter by letter."
+                            "A parameter is missing or not allowed; at a sign-in most often redirectUri is not registered letter by letter."
                         }
                         (_, "access_denied") => "The user said no, or a rule of the provider did.",
                         (
@@ -603,13 +603,16 @@ impl Error {
 
     /// Whether the same call may succeed a little later with nothing changed.
     ///
-    /// An unexpected HTTP status counts as passing only when it says so: 429 and 5xx. Nothing does once
-    /// what the call needs, such as a code, is used up.
+    /// An unexpected HTTP status counts as passing only when it says so: 429 and 5xx, whatever words the
+    /// answer has. Nothing does once what the call needs, such as a code, is used up.
     pub fn retryable(&self) -> bool {
         let status = self.details().and_then(|details| details.status);
-        self.kind().retryable()
-            && !self.0.is_final
-            && status.is_none_or(|status| status == 429 || status >= 500)
+        let says_so = status.map(|status| status == 429 || status >= 500);
+        let may_pass = match self.kind() {
+            ErrorKind::ServerErrorResponse => says_so == Some(true),
+            kind => kind.retryable() && says_so != Some(false),
+        };
+        may_pass && !self.0.is_final
     }
 }
 

@@ -123,6 +123,9 @@ function challengeOf(response: Response, pass: string): string | undefined {
   return token.length >= SHORTEST_TOKEN ? challenge?.replaceAll(token, "...") : challenge;
 }
 
+/** Whose token it is, where its source knows. */
+const ownerOf = (pass: string): unknown => (JSON.parse(pass) as { readonly owner?: unknown }).owner;
+
 /** Puts a pass into the headers of a request. */
 function show(pass: string, headers: Headers): void {
   const { scheme, token, proof } = JSON.parse(pass) as {
@@ -198,8 +201,12 @@ async function sendWith(
     // what comes next.
     if (headers.has("authorization")) {
       const nextPass = await unlessAborted(signal, () => source.passFor(nextMethod, next.href));
-      if (nextPass === undefined) drop(["authorization", "dpop"]);
-      else show(nextPass, headers);
+      // Somebody else signed in meanwhile: what was sent for one user goes on without the other's token.
+      if (nextPass === undefined || ownerOf(nextPass) !== ownerOf(pass)) {
+        drop(["authorization", "dpop"]);
+      } else {
+        show(nextPass, headers);
+      }
     }
     current = new Request(next, {
       ...besides,

@@ -8,7 +8,7 @@ use crate::client::exchange::types;
 #[cfg(feature = "backend")]
 use crate::client::machine::request_object::{Unsigned, make};
 use crate::client::push::{self, Reference};
-use crate::client::{Client, CodeVerifier, PendingLogin, ResponseMode, Session, exchange};
+use crate::client::{Client, CodeVerifier, PendingLogin, ResponseMode, Session};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
 use crate::http::Url;
@@ -338,7 +338,7 @@ impl SignIn {
         match pushing.0.step(client, now, event)?.split() {
             Ok(response) => {
                 let pushed_as = push::read(&response);
-                let told_when = |error| exchange::told_when(error, &response, now);
+                let told_when = |error| response.told_when(error, now);
                 pushed(client, pushing.1, pushed_as.map_err(told_when)?).map(Step::Done)
             }
             Err(step) => {

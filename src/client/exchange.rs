@@ -11,8 +11,6 @@ use crate::time::{Lifetime, Timestamp};
 
 /// The longest token that is kept.
 const MAX_TOKEN: usize = 64 * 1024;
-/// The longest that a provider is believed when it says when to ask again, in seconds: a day.
-const LONGEST_RETRY_AFTER: u32 = 24 * 3600;
 /// The longest life that is believed: ten years. Longer ones would overflow timers.
 const MOST_SECONDS: u32 = 10 * 366 * 24 * 3600;
 
@@ -103,7 +101,7 @@ pub(super) fn read(
     config: &ClientConfig,
     now: Timestamp,
 ) -> Result<Tokens, Error> {
-    read_as(response, &[config.token_type()]).map_err(|error| told_when(error, response, now))
+    read_as(response, &[config.token_type()]).map_err(|error| response.told_when(error, now))
 }
 
 /// As [`read`], for these types of tokens. One that is not bound although it was to be is not used
@@ -208,14 +206,6 @@ pub(super) fn types(details: &Value) -> Option<Vec<&str>> {
     details
         .map(|detail| detail.as_object()?.get("type")?.as_str())
         .collect()
-}
-
-/// An error with what the answer says of when to come back (RFC 9110 section 10.2.3).
-pub(super) fn told_when(error: Error, response: &HttpResponse, now: Timestamp) -> Error {
-    match response.retry_after(now) {
-        Some(pause) => error.retry_after(pause.whole_seconds().min(LONGEST_RETRY_AFTER)),
-        None => error,
-    }
 }
 
 /// A token: printable ASCII, not empty (RFC 6749 appendix A.12 and A.17).

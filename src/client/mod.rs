@@ -202,6 +202,18 @@ impl Client {
         !is_other
     }
 
+    /// Whose session it is, to be compared later: what was begun for one user must not go on as another.
+    /// `None` where nobody is signed in. Without an ID token nobody knows who it is, and a sign-out here
+    /// makes the difference.
+    pub fn owner(&self) -> Option<String> {
+        let user = self.session()?.signed_in_as();
+        let subject = user.and_then(|user| user.string("sub").ok().flatten());
+        Some(match subject {
+            Some(subject) => ["sub ", subject].concat(),
+            None => ["after ", &self.departures.to_string()].concat(),
+        })
+    }
+
     /// As whom something begins now.
     pub(crate) fn standing(&self) -> Standing {
         let key = self.dpop.as_ref().map(|key| key.thumbprint().as_str());

@@ -291,7 +291,11 @@ impl Flow for Refresh {
             let session = client.session();
             let is_over = session.is_some_and(|session| session.access_token_alive(now).is_none());
             let refused = named.map_or(self.wordless && is_over, |named| named == "invalid_grant");
-            if refused && self.generation == client.generation && self.is_of(client) {
+            if refused
+                && !error.retryable()
+                && self.generation == client.generation
+                && self.is_of(client)
+            {
                 client.forget_session();
             }
             error.during(Phase::Refresh)

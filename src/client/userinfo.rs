@@ -120,7 +120,8 @@ impl UserInfo {
                         response.header("www-authenticate"),
                         client.config().token_type(),
                     );
-                    return Err(refusal.unwrap_or_else(|| response.refusal()));
+                    let error = refusal.unwrap_or_else(|| response.refusal());
+                    return Err(response.told_when(error, now));
                 }
                 asking.is_answered = true;
                 match asking.ask.step(&mut client.provider, now, event)?.split() {

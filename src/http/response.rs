@@ -17,6 +17,10 @@ use crate::secret::Secret;
 #[cfg(feature = "flows")]
 use crate::time::{Lifetime, Timestamp};
 
+/// The longest that a provider is believed when it says when to ask again, in seconds: a day.
+#[cfg(feature = "flows")]
+const LONGEST_RETRY_AFTER: u32 = 24 * 3600;
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -257,6 +261,15 @@ impl HttpResponse {
                 Error::from(ErrorKind::ServerErrorResponse).with_details(details)
             }
             _ => Error::new(ErrorKind::ResponseMalformed, "error").with_details(details),
+        }
+    }
+
+    /// An error with what this answer says of when to come back.
+    #[cfg(feature = "flows")]
+    pub(crate) fn told_when(&self, error: Error, now: Timestamp) -> Error {
+        match self.retry_after(now) {
+            Some(pause) => error.retry_after(pause.whole_seconds().min(LONGEST_RETRY_AFTER)),
+            None => error,
         }
     }
 

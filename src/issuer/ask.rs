@@ -189,8 +189,12 @@ impl Ask {
         is_passing: bool,
         names: &mut TokenNames,
     ) -> Result<Step<HttpResponse>, Error> {
-        let again = is_passing.then(|| self.again(None, names)).flatten();
-        again.ok_or(error)
+        // Whose metadata cannot be had may say when to come back.
+        let told = error.details().and_then(|details| details.retry_after);
+        let pause = told.map(Lifetime::from_seconds);
+        let is_soon = pause.is_none_or(|pause| pause <= LONGEST_PAUSE);
+        let again = (is_passing && is_soon).then(|| self.again(pause, names));
+        again.flatten().ok_or(error)
     }
 
     /// A pause before the request is sent again; `None` when it is not.

@@ -111,7 +111,7 @@ impl Flow for Discover {
             return self.ask(provider);
         }
         self.places.clear();
-        match read(answer, provider) {
+        match read(answer, provider, now) {
             Ok(metadata) => {
                 provider.metadata = Some(metadata);
                 provider.report("metadata", vec!["issuer", "endpoints"]);
@@ -138,13 +138,23 @@ pub(super) fn is_no_word(error: &Error) -> bool {
     )
 }
 
-fn read(answer: Result<HttpResponse, Unreachable>, provider: &Provider) -> Result<Metadata, Error> {
-    let document = answer?.json(
+fn read(
+    answer: Result<HttpResponse, Unreachable>,
+    provider: &Provider,
+    now: Timestamp,
+) -> Result<Metadata, Error> {
+    let response = answer?;
+    let document = response.json(
         &["application/json"],
         provider.limits.metadata,
         ErrorKind::ResponseMalformed,
-    )?;
-    Metadata::read(&document, &provider.issuer, provider.transport)
+    );
+    // Guards have a pace of their own.
+    #[cfg(feature = "flows")]
+    let document = document.map_err(|error| response.told_when(error, now));
+    #[cfg(not(feature = "flows"))]
+    let _ = now;
+    Metadata::read(&document?, &provider.issuer, provider.transport)
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ pub(super) struct State {
     departures: Cell<u32>,
     /// How many renewals failed since the last that did not.
     failures: Cell<u32>,
+    /// How the last of them said when to come back, in seconds: `None` is never.
+    come_back: Cell<Option<u32>>,
     #[cfg(feature = "backend")]
     pub(super) machine: Machine,
     keyring: Keyring,
@@ -211,21 +213,25 @@ impl JsClient {
     /// The access token, renewed when its end is near.
     #[wasm_bindgen(js_name = accessToken, unchecked_return_type = "Promise<string>")]
     pub fn access_token(&self) -> Promise {
-        let state = Rc::clone(&self.0);
-        promise(async move { state.fresh_token().await.map(JsValue::from) })
+        let (state, owner) = self.owned();
+        promise(async move { state.fresh_token(&owner).await.map(JsValue::from) })
     }
 
     /// What a request carries: `{ scheme, token, proof? }` as JSON text; nothing for one that must
     /// not carry the token.
     #[wasm_bindgen(js_name = passFor, unchecked_return_type = "Promise<string | undefined>")]
     pub fn pass_for(&self, method: String, url: String) -> Promise {
-        let state = Rc::clone(&self.0);
+        let (state, owner) = self.owned();
         promise(async move {
             if !state.client.borrow().config().allows(&url) {
                 return Ok(JsValue::UNDEFINED);
             }
-            let token = state.fresh_token().await?;
-            let pass = state.pass(&method, &url, token, Tried::default()).await;
+            let token = state.fresh_token(&owner).await?;
+            let tried = Tried {
+                owner: state.client.borrow().owner(),
+                ..Tried::default()
+            };
+            let pass = state.pass(&method, &url, token, tried).await;
             pass.map_err(|error| to_js(&error))
         })
     }
@@ -262,6 +268,10 @@ impl JsClient {
                     if state.is_saving.get() || state.has_token(&used) {
                         JsFuture::from(state.refresh()).await?;
                     }
+                    // Somebody else signed in: the refusal is for whoever asked.
+                    if state.belongs_to_another(&tried.owner) {
+                        return Ok(JsValue::UNDEFINED);
+                    }
                     state.token_after(Ok(()))?
                 }
                 _ => return Ok(JsValue::UNDEFINED),
@@ -274,9 +284,9 @@ impl JsClient {
     /// What the provider says of the user, as JSON text.
     #[wasm_bindgen(unchecked_return_type = "Promise<string>")]
     pub fn userinfo(&self) -> Promise {
-        let state = Rc::clone(&self.0);
+        let (state, owner) = self.owned();
         promise(async move {
-            let used = state.fresh_token().await?;
+            let used = state.fresh_token(&owner).await?;
             let mut asked = state.ask_userinfo().await;
             let error = asked.as_ref().err().and_then(Error::details);
             if error.and_then(|details| details.error.as_deref()) == Some("invalid_token") {
@@ -425,6 +435,11 @@ impl JsClient {
 }
 
 impl JsClient {
+    /// The state, and whose session it is before anything is awaited.
+    fn owned(&self) -> (Rc<State>, Option<String>) {
+        (Rc::clone(&self.0), self.0.client.borrow().owner())
+    }
+
     fn make(
         options: &Object,
         host: Host,
@@ -466,6 +481,7 @@ impl JsClient {
             #[cfg(feature = "backend")]
             machine: Machine::default(),
             failures: Cell::default(),
+            come_back: Cell::default(),
             keyring,
         }))
     }
@@ -777,17 +793,29 @@ impl State {
         self.save_logins(&logins).await
     }
 
-    /// The access token, renewed when its end is near.
-    async fn fresh_token(self: &Rc<Self>) -> Result<String, JsValue> {
+    /// The access token, renewed when its end is near, for whoever was signed in when it was asked for.
+    async fn fresh_token(self: &Rc<Self>, owner: &Option<String>) -> Result<String, JsValue> {
         self.look().await.map_err(|error| to_js(&error))?;
-        match self.token().map_err(|error| to_js(&error))? {
-            Some(token) if !self.is_saving.get() => Ok(token),
+        let token = match self.token().map_err(|error| to_js(&error))? {
+            Some(token) if !self.is_saving.get() => token,
             // Also for one that came while this was looking, and is not stored yet.
             _ => {
                 let renewal = JsFuture::from(self.refresh()).await.map(|_| ());
-                self.token_after(renewal)
+                self.token_after(renewal)?
             }
+        };
+        if self.belongs_to_another(owner) {
+            return Err(to_js(
+                &Error::from(ErrorKind::LoginRequired).during(Phase::Session),
+            ));
         }
+        Ok(token)
+    }
+
+    /// Whether there is a session, and it is not that of whoever was signed in then.
+    fn belongs_to_another(&self, owner: &Option<String>) -> bool {
+        let now = self.client.borrow().owner();
+        owner.is_some() && now.is_some() && now != *owner
     }
 
     async fn ask_userinfo(&self) -> Result<String, Error> {
@@ -821,7 +849,8 @@ impl State {
             .with("token", token.expose().as_str())
             .with_some("proof", proof.as_ref().map(|proof| proof.expose().as_str()))
             .with("nonce", tried.nonce)
-            .with("renewal", tried.renewal);
+            .with("renewal", tried.renewal)
+            .with_some("owner", tried.owner);
         Ok(Value::from(pass).to_json().into())
     }
 
@@ -924,6 +953,11 @@ impl State {
             }
             Err(error) => {
                 self.failures.set(self.failures.get().saturating_add(1));
+                // What a provider refuses by name it refuses again.
+                let is_final = error.kind() == ErrorKind::ServerErrorResponse && !error.retryable();
+                let told = error.details().and_then(|details| details.retry_after);
+                self.come_back
+                    .set((!is_final).then(|| told.unwrap_or_default()));
                 let event = Object::new().with("type", "refresh_failed");
                 self.host.emit(event.with("code", error.code()));
                 Err(to_js(&error))
@@ -989,14 +1023,19 @@ impl State {
             let _ = JsFuture::from(self.refresh()).await;
             wait = self.renewal_in()?;
         }
-        let failures = self.failures.get();
-        let floor = match failures {
+        let floor = match (self.failures.get(), self.come_back.get()) {
             // However short tokens live, what nobody asked for is not done all the time.
-            0 => 10_000,
-            failures => 1000_i64 << failures.min(6),
+            (0, _) => 10_000,
+            (_, None) => return Ok(JsValue::UNDEFINED),
+            (failures, Some(told)) => {
+                let least = (1000_i64 << failures.min(6)).max(i64::from(told).saturating_mul(1000));
+                // Up to a quarter more: pages that failed together do not come back together.
+                let now = ambient::now().map_err(|error| to_js(&error))?.millis();
+                least.saturating_add(least.saturating_mul(now % 1000) / 4000)
+            }
         };
         // Timers end with 2^31, and a clock may be set anew meanwhile.
-        let wait = wait.map(|wait| i32::try_from(wait.clamp(floor, 3_600_000)));
+        let wait = wait.map(|wait| i32::try_from(wait.max(floor).min(3_600_000)));
         Ok(wait.map_or(JsValue::UNDEFINED, |wait| wait.unwrap_or(i32::MAX).into()))
     }
 
@@ -1020,10 +1059,12 @@ enum Came {
 }
 
 /// What was tried for one request so far.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Tried {
     pub(super) nonce: bool,
     pub(super) renewal: bool,
+    /// Whose request it is.
+    pub(super) owner: Option<String>,
 }
 
 impl Tried {
@@ -1036,6 +1077,7 @@ impl Tried {
         let tried = Self {
             nonce: is("nonce"),
             renewal: is("renewal"),
+            owner: pass.get("owner").and_then(Value::as_str).map(String::from),
         };
         Ok((token.ok_or(ErrorKind::FlowMisused)?.into(), tried))
     }

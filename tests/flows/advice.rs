@@ -44,7 +44,7 @@ fn a_refused_refresh_says_to_sign_in_again() {
 fn other_refusals_name_what_to_look_at() {
     for (code, part) in [
         ("invalid_client", "a page is registered as a public client"),
-        ("unauthorized_client", "allow the authorization code"),
+        ("unauthorized_client", "allow the grant that it uses"),
         ("invalid_scope", "A scope is unknown"),
         ("invalid_target", "resource or audience"),
         (

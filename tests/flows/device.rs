@@ -291,12 +291,32 @@ fn dev_07_a_network_that_fails_is_asked_half_as_often_each_time() {
         waits(vec![Reply::status(503), refusal("authorization_pending")]),
         [5, 10, 10]
     );
+    let words = Reply::json(json!({"error": "temporarily_unavailable"})).with_status(503);
+    assert_eq!(
+        waits(vec![words, refusal("authorization_pending")]),
+        [5, 10, 10]
+    );
     // Longer where the provider says so.
     let later = Reply::status(429).with_header("retry-after", "45");
     assert_eq!(
         waits(vec![later, refusal("authorization_pending")]),
         [5, 45, 10]
     );
+}
+
+#[test]
+fn dev_08_a_clock_that_is_set_while_it_waits_does_not_end_it() {
+    let mut world = World::new();
+    let mut login = start(&mut world).unwrap();
+    let step = world.net.step(&mut login, &mut world.client, Event::Start);
+    assert!(matches!(step, Ok(Step::Sleep(_))));
+    world.net.pass(5 * 3600);
+    world
+        .idp()
+        .reply(Purpose::Token, refusal("authorization_pending"));
+    login.begin_anew();
+    finish(&mut world, login).unwrap();
+    assert_eq!(world.net.count(Purpose::Token), 2);
 }
 
 #[test]
@@ -310,7 +330,6 @@ fn polling_does_not_outlive_the_code() {
     let mut login = login;
     let mut event = Event::Start;
     let error = loop {
-        use gatepass::flow::{Event, Step};
         event = match world.net.step(&mut login, &mut world.client, event) {
             Ok(Step::Send(request)) => world.net.answer(&request),
             Ok(Step::Sleep(pause)) => {

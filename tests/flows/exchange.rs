@@ -236,6 +236,15 @@ fn tok_10_a_provider_that_is_busy_is_retryable() {
         world.idp().always(Purpose::Token, Reply::status(status));
         let error = world.sign_in().unwrap_err();
         assert_eq!((error.code(), error.retryable()), ("upstream_status", true));
+        // The same in the words of OAuth.
+        let mut world = World::new();
+        let words = Reply::json(json!({"error": "temporarily_unavailable"})).with_status(status);
+        world.idp().always(Purpose::Token, words);
+        let error = world.sign_in().unwrap_err();
+        assert_eq!(
+            (error.code(), error.retryable()),
+            ("server_error_response", true)
+        );
     }
     let mut world = World::new();
     world.idp().always(Purpose::Token, Reply::status(404));

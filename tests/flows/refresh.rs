@@ -117,6 +117,9 @@ fn other_errors_of_the_provider_keep_the_session() {
         (401, r#"{"error":"invalid_client"}"#),
         (400, r#"{"error":1}"#),
         (200, r#"{"error":"invalid_grant"}"#),
+        // Who is busy has not looked.
+        (429, r#"{"error":"invalid_grant"}"#),
+        (503, r#"{"error":"invalid_grant"}"#),
         (200, r#"{"access_token":"x"}"#),
     ] {
         let mut world = signed_in();

@@ -161,6 +161,70 @@ for (const [what, act] of [
   });
 }
 
+test("what was begun for one user does not go on as another", async () => {
+  for (const where of ["in another page", "in this page"]) {
+    const { page, become } = await world();
+    const a = await page("A");
+    await a.signIn();
+    const tokens = [];
+    let refuse;
+    a.slow.api = (token) => {
+      tokens.push(token);
+      return new Promise((resolve) => {
+        const headers = { "www-authenticate": 'Bearer error="invalid_token"' };
+        refuse = () => resolve(new Response("", { status: 401, headers }));
+      });
+    };
+    const posted = a.client.fetch("https://api.example/drafts", {
+      method: "POST",
+      body: "of alice",
+    });
+    await until("the request is under way", () => refuse);
+    const other = where === "in this page" ? a : await page("B");
+    await other.client.signOutUrl();
+    become("bob");
+    await other.signIn();
+    refuse();
+    assert.equal((await posted).status, 401, where);
+    assert.equal(tokens.length, 1, "and is not sent as bob");
+    // The next one is Bob's.
+    a.slow.api = () => new Response("ok");
+    const next = () => a.client.fetch("https://api.example/drafts");
+    assert.equal((await next()).status, 200);
+    assert.equal(a.client.user().sub, "bob");
+  }
+});
+
+test("a request that waits for a renewal is not sent with the token of whoever signed in meanwhile", async () => {
+  const { page, become } = await world({ expiresIn: 1 });
+  const a = await page("A");
+  await a.signIn();
+  const sent = [];
+  a.slow.api = (token) => {
+    sent.push(token);
+    return new Response("ok");
+  };
+  let goOn;
+  a.slow.request = () => new Promise((resolve) => (goOn = resolve));
+  await nap(700);
+  const draft = { method: "POST", body: "of alice" };
+  const calls = [
+    codeOf(a.client.fetch("https://api.example/drafts", draft)),
+    codeOf(a.client.accessToken()),
+    codeOf(a.client.userinfo()),
+  ];
+  await until("the renewal is under way", () => goOn);
+  a.slow.request = undefined;
+  const left = a.client.signOutUrl();
+  become("bob");
+  await a.signIn();
+  goOn();
+  await left;
+  assert.deepEqual(await Promise.all(calls), Array(3).fill("login_required"));
+  assert.deepEqual(sent, []);
+  assert.equal(a.client.user().sub, "bob");
+});
+
 test("tokens that a renewal brings during the look that hears of a sign-out end", async () => {
   const { page, events, revoked, tokensOf } = await world();
   const a = await page("A");

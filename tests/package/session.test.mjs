@@ -774,3 +774,77 @@ test("LEAK-05: nothing is written to the console, whatever goes wrong", () => {
   );
   assert.deepEqual(result, []);
 });
+
+test("a page that renews by itself comes back when the provider says so, and not to one that refuses", () => {
+  const source = `
+    const page = Object.assign(new EventTarget(), { visibilityState: "visible" });
+    globalThis.document = page;
+    const timers = new Map();
+    const { setTimeout: later, clearTimeout: never } = globalThis;
+    globalThis.setTimeout = (call, millis, ...more) => {
+      if (millis < 1500) return later(call, millis, ...more);
+      timers.set(timers.size + 1, [call, millis]);
+      return timers.size;
+    };
+    globalThis.clearTimeout = (timer) => (typeof timer === "number" ? timers.delete(timer) : never(timer));
+    const { now } = Date;
+    let ahead = 0;
+    Date.now = () => now() + ahead;
+    for (const name of ["addEventListener", "removeEventListener"]) {
+      globalThis[name] = EventTarget.prototype[name].bind(page);
+    }
+    const turn = () => new Promise((resolve) => later(resolve, 30));
+    const next = async () => {
+      const due = [...timers.values()].at(-1);
+      timers.clear();
+      if (!due) return undefined;
+      ahead += due[1];
+      due[0]();
+      await turn();
+      return due[1];
+    };
+    let answer;
+    const client = await make({
+      fetch: async (url, init) => {
+        const isRenewal = url.endsWith("/token") && String(init.body).includes("refresh_token");
+        return (isRenewal && answer?.()) || fetch(url, init);
+      },
+    });
+    await signIn(client);
+    await turn();
+    const says = (status, error, headers) => () =>
+      Response.json({ error }, { status, headers: { ...headers } });
+    const seen = [];
+    for (const given of [
+      undefined,
+      says(429, "slow_down", { "retry-after": "120" }),
+      says(503, "busy", { "retry-after": "3600" }),
+      says(503, "busy", { "retry-after": "999999" }),
+      says(503, "busy"),
+      says(401, "invalid_client"),
+    ]) {
+      answer = given;
+      await next();
+      seen.push([...timers.values()].map(([, millis]) => millis));
+    }
+    // A page that comes back tries once more.
+    answer = undefined;
+    page.dispatchEvent(new Event("pageshow"));
+    await turn();
+    seen.push([...timers.values()].map(([, millis]) => millis));
+    const { signedIn } = client.state();
+    client.dispose();
+    return { seen, signedIn, codes: events.map(({ code }) => code) };
+  `;
+  const { seen, signedIn, codes } = run("{}", source);
+  const [first, soon, hour, day, own, never, back] = seen.map(([millis]) => millis);
+  assert.ok(Math.abs(first - 240_000) < 1000, `${first}`);
+  assert.ok(soon >= 120_000 && soon <= 150_000, `${soon}`);
+  // It looks once an hour at least: a clock may be set meanwhile.
+  assert.deepEqual([hour, day], [3_600_000, 3_600_000]);
+  assert.ok(own >= 16_000 && own <= 20_000, `${own}`);
+  assert.equal(never, undefined);
+  assert.ok(Math.abs(back - 240_000) < 1000, `${back}`);
+  assert.ok(signedIn);
+  assert.ok(!codes.includes("internal_error"));
+});

@@ -117,6 +117,7 @@ impl DeviceStart {
         // The seed goes along: what is made of it does not come twice.
         let names = core::mem::replace(&mut self.names, TokenNames::new([0; 32]));
         Ok(Step::Done(DeviceLogin {
+            left: Lifetime::from_millis(prompt.expires_at.since(now).millis()),
             prompt,
             device_code,
             interval,
@@ -152,6 +153,8 @@ pub struct DeviceLogin {
     prompt: DevicePrompt,
     device_code: Secret<String>,
     interval: Lifetime,
+    /// For how long the code is good, by the pauses so far and not by a clock, which may be set.
+    left: Lifetime,
     scope: String,
     names: TokenNames,
     /// As whom this began.
@@ -194,14 +197,14 @@ impl DeviceLogin {
             return self.drop_answer(client, now, event);
         }
         match (core::mem::replace(&mut self.stage, Stage::Over), event) {
-            (Stage::Ready, Event::Start) => self.wait(None, now),
+            (Stage::Ready, Event::Start) => self.wait(None),
             (Stage::Waiting, Event::Woke) => {
                 let keys = client.provider.keys();
                 match self.is_openid() {
                     true if keys.is_due(now) => {
                         self.fetch_keys(Renew::default(), client, now, Event::Start)
                     }
-                    true if !keys.is_usable(now) => self.wait(None, now),
+                    true if !keys.is_usable(now) => self.wait(None),
                     _ => self.ask_now(client, now),
                 }
             }
@@ -262,7 +265,7 @@ impl DeviceLogin {
             // Without any the code is not sent yet.
             Err(error) if error.retryable() && !client.provider.keys().is_usable(now) => {
                 self.slower(self.interval.millis());
-                self.wait(None, now)
+                self.wait(None)
             }
             _ => self.ask_now(client, now),
         }
@@ -283,11 +286,13 @@ impl DeviceLogin {
     }
 
     /// Waits for the interval, or for as long as the provider says, but not beyond the end.
-    fn wait(&mut self, pause: Option<Lifetime>, now: Timestamp) -> Result<Step<SignedIn>, Error> {
+    fn wait(&mut self, pause: Option<Lifetime>) -> Result<Step<SignedIn>, Error> {
         let pause = pause.map_or(self.interval, |pause| pause.max(self.interval));
-        if now.after(pause) >= self.prompt.expires_at {
+        let left = self.left.millis().saturating_sub(pause.millis());
+        if left <= 0 {
             return Err(ErrorKind::FlowExpired.into());
         }
+        self.left = Lifetime::from_millis(left);
         self.stage = Stage::Waiting;
         Ok(Step::Sleep(pause))
     }
@@ -320,16 +325,16 @@ impl DeviceLogin {
             Err(failed) => failed,
         };
         match error.details().and_then(|details| details.error.as_deref()) {
-            Some("authorization_pending") => self.wait(None, now),
+            Some("authorization_pending") => self.wait(None),
             Some("slow_down") => {
                 self.slower(SLOWER);
-                self.wait(None, now)
+                self.wait(None)
             }
             Some("expired_token") => Err(ErrorKind::FlowExpired.into()),
             _ if error.retryable() => {
                 // Exponential: twice as long each time.
                 self.slower(self.interval.millis());
-                self.wait(pause, now)
+                self.wait(pause)
             }
             _ => Err(error),
         }

@@ -76,10 +76,12 @@ impl TokenSet {
         Secret::new(Value::from(object).to_json())
     }
 
-    fn lives(&self, skew: Lifetime, now: Timestamp) -> bool {
+    fn lives(&self, skew: Lifetime, tolerance: Lifetime, now: Timestamp) -> bool {
         self.expires_in.is_none_or(|expires_in| {
             let skew = skew.min(expires_in.half());
-            now.since(self.received_at).millis() < expires_in.millis().saturating_sub(skew.millis())
+            let left = expires_in.millis().saturating_sub(skew.millis());
+            // A clock that was set back does not tell its age.
+            self.received_at <= now.after(tolerance) && now.since(self.received_at).millis() < left
         })
     }
 }
@@ -106,7 +108,7 @@ impl Client {
     pub fn granted(&self, grant: &Grant, now: Timestamp) -> Option<&Secret<String>> {
         let tokens = self.machine.granted.find(grant)?;
         tokens
-            .lives(self.config.refresh_skew, now)
+            .lives(self.config.refresh_skew, self.config.clock_tolerance, now)
             .then_some(&tokens.access_token)
     }
 
@@ -120,7 +122,7 @@ impl Client {
     pub fn granted_alive(&self, grant: &Grant, now: Timestamp) -> Option<&Secret<String>> {
         let tokens = self.machine.granted.find(grant)?;
         tokens
-            .lives(Lifetime::from_seconds(0), now)
+            .lives(Lifetime::from_seconds(0), self.config.clock_tolerance, now)
             .then_some(&tokens.access_token)
     }
 

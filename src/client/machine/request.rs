@@ -86,7 +86,7 @@ pub(super) fn read(
     now: Timestamp,
 ) -> Result<Tokens, Error> {
     exchange::read_as(response, accepts)
-        .map_err(|error| exchange::told_when(error, response, now).during(Phase::Exchange))
+        .map_err(|error| response.told_when(error, now).during(Phase::Exchange))
 }
 
 /// RFC 8693 section 2.2.1: the answer says what was issued, and it is what was asked for.
