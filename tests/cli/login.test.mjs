@@ -672,6 +672,32 @@ test("S2-21 a file that another tool wrote is read, and refreshed in the same fo
   assert.equal(next.stdout, `${saved.access_token}\n`);
   assert.notEqual(saved.refresh_token, refresh_token);
   assert.ok(Date.parse(saved.expires_at) > Date.now());
+  // As a tool writes that has a name for everything, whatever else is configured here.
+  const nothing = { id_token: null, scope: null, issuer: null, client_id: null, resource: null };
+  for (const [more, env] of [
+    [nothing, {}],
+    [{}, { GATEPASS_AUDIENCE: "https://api.example" }],
+    [nothing, { GATEPASS_RESOURCES: "https://api.example" }],
+  ]) {
+    const { access_token, refresh_token } = read(tokens);
+    for (const at of [expires_at, past]) {
+      const text = JSON.stringify({ access_token, refresh_token, expires_at: at, ...more });
+      writeFileSync(tokens, text);
+      const { code, stdout, stderr } = await gatepass.run(["token"], {
+        env: { ...settings, ...env },
+      });
+      assert.equal(code, 0, stderr);
+      assert.equal(stdout, `${read(tokens).access_token}\n`);
+      assert.equal(read(tokens).access_token === access_token, at === expires_at);
+    }
+  }
+  const text = JSON.stringify({ access_token, refresh_token: null, expires_at: past });
+  writeFileSync(tokens, text);
+  const over = await gatepass.run(["token"], { env: settings });
+  assert.match(over.stderr, /Not logged in \(token expired at /);
+  const status = await gatepass.run(["status", "--json"], { env: settings });
+  assert.equal(JSON.parse(status.stdout).refresh_available, false);
+  assert.equal(readFileSync(tokens, "utf8"), text);
 });
 
 test("S2-22 tokens that others can read or write are refused until that is put right", async (t) => {
@@ -819,6 +845,17 @@ test("S0-14 logout ends the login here even when the provider is down, and --glo
   assert.ok(!existsSync(second.tokens));
   const again = await gatepass.run(["logout"], { env: second.settings });
   assert.deepEqual([again.code, again.stderr], [0, "Nobody was logged in.\n"]);
+  isDown = false;
+  const third = await logIn(t, provider);
+  provider.server.close();
+  provider.server.closeAllConnections();
+  const away = await gatepass.run(["logout", "--json"], { env: third.settings });
+  assert.equal(JSON.parse(away.stdout).revoked, false);
+  assert.match(
+    away.stderr,
+    /may live on at the provider: upstream_unreachable: .* doctor says why/,
+  );
+  assert.doesNotMatch(away.stderr, /CORS|page/);
 });
 
 test("tokens of another client or provider are left alone", async (t) => {
