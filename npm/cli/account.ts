@@ -16,6 +16,7 @@ import { ENDPOINTS, findProvider } from "./provider.js";
 import type { Need, Provider } from "./provider.js";
 import { fallbackOf } from "./setting.js";
 import type { SettingName } from "./setting.js";
+import { unbroken } from "./signal.js";
 import { plain } from "./terminal.js";
 import { nowhere, openVault, prepare } from "./vault.js";
 import type { Vault } from "./vault.js";
@@ -78,6 +79,8 @@ export type Flow = "code" | "device" | "client_credentials";
 
 /** How long another process may take for a renewal, at the most. */
 const TURN_MS = 120_000;
+/** No token lives longer: ten years. */
+const LONGEST_MS = 10 * 366 * 24 * 3600 * 1000;
 const DEFAULT_SCOPE = "openid profile email";
 
 /** Where a browser comes back to. The second is what tools that say AUTH_ENDPOINT have registered. */
@@ -279,9 +282,11 @@ export class Account {
     return this.#with((client) => client.accessToken());
   }
 
-  /** The token after a server refused the last one. */
-  async tokenAfter(used: string): Promise<string> {
+  /** The token after a server refused the last one; none where nothing can bring another one. */
+  async tokenAfter(used: string): Promise<string | undefined> {
     if (this.flow === "client_credentials") return this.#ownToken(used);
+    const saved = this.saved();
+    if (saved?.access_token === used && saved.refresh_token === undefined) return undefined;
     return this.#with(async (client) => {
       // Somebody else may have renewed it meanwhile.
       if (this.saved()?.access_token === used) await client.refresh();
@@ -290,12 +295,22 @@ export class Account {
   }
 
   /**
-   * Uses the session of the vault, alone, where it has no token that is good.
+   * Uses the session of the vault, alone, where it has no token that is good. From the moment that a
+   * refresh token is sent signals wait: it may be good once only, and what comes of it has to be kept.
    *
    * @param used the token that is not good, whatever is kept of it
    */
-  async #with(work: (client: BackendClient) => Promise<string>, used?: string): Promise<string> {
+  #with(work: (client: BackendClient) => Promise<string>, used?: string): Promise<string> {
+    return unbroken((begin) => this.#renewed(work, begin, used));
+  }
+
+  async #renewed(
+    work: (client: BackendClient) => Promise<string>,
+    begin: () => void,
+    used?: string,
+  ): Promise<string> {
     const store = new SessionStore(this.vault, this.configuration.text("clientId") ?? "");
+    store.onGrant = begin;
     const provider = await this.provider();
     const client = await this.client(provider, { store });
     try {
@@ -382,10 +397,11 @@ export class Account {
       try {
         const issuedAt = Date.now();
         const token = await client.clientCredentials().accessToken();
-        const lifetime = Number(answer["expires_in"]);
+        // As long as the core believes in at the most.
+        const lifetime = Math.min(1000 * Number(answer["expires_in"]), LONGEST_MS);
         const newer: Saved = {
           access_token: token,
-          ...(lifetime > 0 && { expires_at: iso(issuedAt + 1000 * lifetime) }),
+          ...(lifetime > 0 && { expires_at: iso(issuedAt + lifetime) }),
           issued_at: iso(issuedAt),
           client_id: this.configuration.text("clientId") ?? "",
           asked_for,
@@ -564,13 +580,12 @@ function overhearing(
   return async (input, init) => {
     const response = await send(input, init);
     if (init?.method !== "POST" || !response.ok) return response;
-    const text = await response.text();
     try {
-      tell(JSON.parse(text) as Partial<Record<string, unknown>>);
+      tell((await response.clone().json()) as Partial<Record<string, unknown>>);
     } catch {
       // The core says so.
     }
-    return new Response(text, { status: response.status, headers: response.headers });
+    return response;
   };
 }
 
@@ -614,6 +629,8 @@ export class SessionStore {
   isUnread = false;
   /** Whether what the core removes has ended: until a grant or a sign-out it removes what it cannot read. */
   mayRemove = false;
+  /** Called before a grant is sent. */
+  onGrant: (() => void) | undefined;
   /** Whether tokens came that could not be kept. */
   isLost = false;
   /** Why no tokens were asked for: they could not have been kept. */
@@ -663,6 +680,7 @@ export class SessionStore {
       this.vault.prove();
       this.obstacle = undefined;
       this.mayRemove = true;
+      this.onGrant?.();
     } catch (error) {
       if (error instanceof Failure) this.obstacle = error;
       throw error;

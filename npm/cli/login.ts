@@ -12,6 +12,7 @@ import { EXIT, Failure, misconfigured } from "./failure.js";
 import { listen } from "./loopback.js";
 import type { Loopback } from "./loopback.js";
 import type { Provider } from "./provider.js";
+import { listenTo } from "./signal.js";
 import { plain, spinner } from "./terminal.js";
 import { fixModes, isInWorkTree, prepare } from "./vault.js";
 
@@ -261,11 +262,12 @@ async function byDevice({ account, call, store, provider, limitMs }: Asks): Prom
     end.abort();
   }, limitMs);
   let isInterrupted = false;
-  const interrupt = (): void => {
+  const stopListening = listenTo(["SIGINT"], () => {
+    // Who says so twice waits for nothing.
+    if (isInterrupted) process.exit(EXIT.interrupted);
     isInterrupted = true;
     end.abort();
-  };
-  process.once("SIGINT", interrupt);
+  });
   try {
     const prompt = await client.deviceLogin();
     const { userCode, verificationUri, verificationUriComplete } = prompt;
@@ -303,7 +305,7 @@ async function byDevice({ account, call, store, provider, limitMs }: Asks): Prom
     throw failureOf(error, configuration);
   } finally {
     clearTimeout(timer);
-    process.off("SIGINT", interrupt);
+    stopListening();
   }
 }
 

@@ -788,6 +788,42 @@ test("S2-29 a refresh that the provider refuses ends the login; one that fails o
   assert.ok(!existsSync(tokens));
 });
 
+test("S2-29 S0-15 a signal does not come between a refresh token that was sent and the one that came for it", async (t) => {
+  let arrived;
+  let release;
+  const provider = await startProvider(t, {
+    answer: async (url, init) => {
+      if (!url.endsWith("/token") || !String(init.body).includes("grant_type=refresh_token"))
+        return;
+      arrived();
+      await new Promise((resolve) => (release = resolve));
+    },
+  });
+  const { settings, tokens } = await logIn(t, provider);
+  for (const [args, signals, expected] of [
+    [["token"], ["SIGINT"], 130],
+    [["token"], ["SIGTERM"], 143],
+    [["exec", "--", "echo", "ran"], ["SIGHUP"], 129],
+    // Who says so twice waits for nothing.
+    [["token"], ["SIGINT", "SIGTERM"], 143],
+  ]) {
+    const { refresh_token } = age(tokens);
+    const asked = new Promise((resolve) => (arrived = resolve));
+    const run = gatepass.start(t, args, { env: settings });
+    await asked;
+    for (const signal of signals) {
+      run.child.kill(signal);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    if (signals.length === 1) release();
+    const { code, stdout, stderr } = await run.exited;
+    assert.deepEqual([code, stdout], [expected, ""], stderr);
+    assert.equal(read(tokens).refresh_token !== refresh_token, signals.length === 1);
+    if (signals.length === 1) assert.match(stderr, /Interrupted\. .* finished first/);
+    release();
+  }
+});
+
 test("S1-07 twenty processes that need a refresh make one", async (t) => {
   const provider = await startProvider(t);
   const { settings, tokens, home } = await logIn(t, provider);
@@ -886,6 +922,13 @@ test("S1-22 S3-09 request renews the token once when the API refuses it", async 
   const bad = await gatepass.run(["request", `${api.origin}/never`], { env: settings });
   assert.equal(bad.code, 5);
   assert.equal(seen.length, 4);
+  // What cannot be renewed is the API's to judge, and its answer is shown.
+  const { refresh_token: _, ...rest } = read(tokens);
+  writeFileSync(tokens, JSON.stringify(rest));
+  const refused = await gatepass.run(["request", `${api.origin}/never`], { env: settings });
+  assert.deepEqual([refused.code, refused.stdout], [5, "no"]);
+  assert.match(refused.stderr, /The server answered 401/);
+  assert.equal(seen.length, 5);
 });
 
 test("DEV-20 no secret is an argument, and none reaches the program that exec runs or what is printed", async (t) => {

@@ -241,6 +241,32 @@ test("the program's own token does not take the place of a user's login, but of 
   }
 });
 
+test("an answer without a body, and a life that no calendar has, are told and kept like any other", async (t) => {
+  let answer = () => new Response(null, { status: 204 });
+  const provider = await startProvider(t, {
+    answer: (url) => (url.endsWith("/token") ? answer() : undefined),
+  });
+  const { env, tokens } = makeHome();
+  const settings = {
+    ...env,
+    GATEPASS_ISSUER: provider.issuer,
+    GATEPASS_CLIENT_ID: "job",
+    GATEPASS_CLIENT_SECRET: "a-secret-of-the-program",
+    GATEPASS_FLOW: "client_credentials",
+    GATEPASS_STORE: "file",
+  };
+  const empty = await gatepass.run(["token", "--json"], { env: settings });
+  assert.deepEqual([empty.code, JSON.parse(empty.stdout).error], [1, "upstream_status"]);
+  for (const expires_in of [1e15, 1e300]) {
+    answer = () => Response.json({ access_token: "own", token_type: "Bearer", expires_in });
+    const { code, stdout, stderr } = await gatepass.run(["token"], { env: settings });
+    assert.deepEqual([code, stdout], [0, "own\n"], stderr);
+    const years = (Date.parse(read(tokens).expires_at) - Date.now()) / (366 * 24 * 3600e3);
+    assert.ok(years > 9.9 && years <= 10, read(tokens).expires_at);
+    writeFileSync(tokens, JSON.stringify({ ...read(tokens), expires_at: iso(-1000) }));
+  }
+});
+
 test("tokens that cannot be read are neither removed nor replaced", async (t) => {
   const provider = await startProvider(t);
   const { settings, tokens } = await logIn(t, provider);
