@@ -108,9 +108,9 @@ export class Account {
    */
   static async open(
     call: Pick<Call, "configure" | "terminal" | "flags">,
-    configuration = call.configure(),
+    configuration?: Configuration,
   ): Promise<Account> {
-    configuration.check();
+    configuration = (configuration ?? (await call.configure())).check();
     return new Account(configuration, await openVault(configuration), call);
   }
 

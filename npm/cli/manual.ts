@@ -29,7 +29,7 @@ interface Pass {
 
 /** The access token of the environment, which is never refreshed and never stored, or that of a login. */
 async function pass(call: Call, url?: string): Promise<Pass> {
-  const configuration = call.configure(url).check();
+  const configuration = (await call.configure(url)).check();
   const own = configuration.text("accessToken");
   if (own === undefined) {
     const account = await Account.open(call, configuration);
