@@ -16,6 +16,7 @@ import { ENDPOINTS, findProvider } from "./provider.js";
 import type { Need, Provider } from "./provider.js";
 import { fallbackOf } from "./setting.js";
 import type { SettingName } from "./setting.js";
+import { unbroken } from "./signal.js";
 import { plain } from "./terminal.js";
 import { nowhere, openVault, prepare } from "./vault.js";
 import type { Vault } from "./vault.js";
@@ -67,6 +68,8 @@ export interface Saved {
   readonly asked_for?: string;
   /** Further tokens of the program. */
   readonly others?: unknown;
+  /** What the access token is for: resources and the audience, where any were asked for. */
+  readonly resource?: unknown;
   readonly scope?: string;
   readonly user?: { readonly sub?: unknown };
   readonly [name: string]: unknown;
@@ -76,6 +79,8 @@ export type Flow = "code" | "device" | "client_credentials";
 
 /** How long another process may take for a renewal, at the most. */
 const TURN_MS = 120_000;
+/** No token lives longer: ten years. */
+const LONGEST_MS = 10 * 366 * 24 * 3600 * 1000;
 const DEFAULT_SCOPE = "openid profile email";
 
 /** Where a browser comes back to. The second is what tools that say AUTH_ENDPOINT have registered. */
@@ -103,9 +108,9 @@ export class Account {
    */
   static async open(
     call: Pick<Call, "configure" | "terminal" | "flags">,
-    configuration = call.configure(),
+    configuration?: Configuration,
   ): Promise<Account> {
-    configuration.check();
+    configuration = (configuration ?? (await call.configure())).check();
     return new Account(configuration, await openVault(configuration), call);
   }
 
@@ -172,15 +177,14 @@ export class Account {
   saved(): Saved | undefined {
     const text = this.vault.read();
     if (text === undefined) return undefined;
-    try {
-      const saved = JSON.parse(text) as Partial<Saved> | null;
-      if (typeof saved === "object" && typeof saved?.access_token === "string") {
-        return saved as Saved;
-      }
-    } catch {
-      // As below. What stands there is not repeated.
-    }
-    throw new Failure(EXIT.configuration, [
+    const saved = savedIn(text);
+    if (saved === undefined) throw this.#unreadable();
+    return saved;
+  }
+
+  /** What stands there is not repeated. */
+  #unreadable(): Failure {
+    return new Failure(EXIT.configuration, [
       `${this.vault.where} holds no tokens that can be read. Remove what is there, or give another --store-path.`,
     ]);
   }
@@ -278,9 +282,11 @@ export class Account {
     return this.#with((client) => client.accessToken());
   }
 
-  /** The token after a server refused the last one. */
-  async tokenAfter(used: string): Promise<string> {
+  /** The token after a server refused the last one; none where nothing can bring another one. */
+  async tokenAfter(used: string): Promise<string | undefined> {
     if (this.flow === "client_credentials") return this.#ownToken(used);
+    const saved = this.saved();
+    if (saved?.access_token === used && saved.refresh_token === undefined) return undefined;
     return this.#with(async (client) => {
       // Somebody else may have renewed it meanwhile.
       if (this.saved()?.access_token === used) await client.refresh();
@@ -289,19 +295,29 @@ export class Account {
   }
 
   /**
-   * Uses the session of the vault, alone, where it has no token that is good.
+   * Uses the session of the vault, alone, where it has no token that is good. From the moment that a
+   * refresh token is sent signals wait: it may be good once only, and what comes of it has to be kept.
    *
    * @param used the token that is not good, whatever is kept of it
    */
-  async #with(work: (client: BackendClient) => Promise<string>, used?: string): Promise<string> {
+  #with(work: (client: BackendClient) => Promise<string>, used?: string): Promise<string> {
+    return unbroken((begin) => this.#renewed(work, begin, used));
+  }
+
+  async #renewed(
+    work: (client: BackendClient) => Promise<string>,
+    begin: () => void,
+    used?: string,
+  ): Promise<string> {
     const store = new SessionStore(this.vault, this.configuration.text("clientId") ?? "");
+    store.onGrant = begin;
     const provider = await this.provider();
     const client = await this.client(provider, { store });
     try {
       // Nothing changes, so nothing need be written: there may be no room for a lock.
       const saved = this.saved();
-      const isOurs = saved?.issuer === issuerOf(provider) && saved.access_token !== used;
-      if (isOurs && this.#livesOn(saved)) return saved.access_token;
+      const isOurs = saved?.issuer === issuerOf(provider) && store.whose(saved) === undefined;
+      if (isOurs && saved.access_token !== used && this.#livesOn(saved)) return saved.access_token;
       return await this.alone(async (held) => {
         store.held = held;
         const token = await work(client);
@@ -314,9 +330,10 @@ export class Account {
       const error = store.problem ?? caught;
       if (store.isLost) throw this.#lost(error);
       if (store.obstacle) throw this.#notKept(store.obstacle);
-      if (store.isForeign) {
-        throw this.notLoggedIn(`: ${this.vault.where} ${FOREIGN}`);
+      if (store.foreign !== undefined) {
+        throw this.notLoggedIn(`: ${this.vault.where} ${store.foreign}`);
       }
+      if (store.isUnread) throw this.#unreadable();
       throw this.#explain(error);
     } finally {
       client.dispose();
@@ -380,10 +397,11 @@ export class Account {
       try {
         const issuedAt = Date.now();
         const token = await client.clientCredentials().accessToken();
-        const lifetime = Number(answer["expires_in"]);
+        // As long as the core believes in at the most.
+        const lifetime = Math.min(1000 * Number(answer["expires_in"]), LONGEST_MS);
         const newer: Saved = {
           access_token: token,
-          ...(lifetime > 0 && { expires_at: iso(issuedAt + 1000 * lifetime) }),
+          ...(lifetime > 0 && { expires_at: iso(issuedAt + lifetime) }),
           issued_at: iso(issuedAt),
           client_id: this.configuration.text("clientId") ?? "",
           asked_for,
@@ -469,7 +487,10 @@ export class Account {
     const scope = this.scope(provider);
     const { issuer } = provider;
     const { onTokens } = own;
-    if (own.store) own.store.issuer = issuerOf(provider);
+    if (own.store) {
+      own.store.issuer = issuerOf(provider);
+      own.store.places = [...resources, ...(audience.length > 0 ? [audience.join(" ")] : [])];
+    }
     const options: BackendOptions = {
       issuer,
       clientId,
@@ -559,13 +580,12 @@ function overhearing(
   return async (input, init) => {
     const response = await send(input, init);
     if (init?.method !== "POST" || !response.ok) return response;
-    const text = await response.text();
     try {
-      tell(JSON.parse(text) as Partial<Record<string, unknown>>);
+      tell((await response.clone().json()) as Partial<Record<string, unknown>>);
     } catch {
       // The core says so.
     }
-    return new Response(text, { status: response.status, headers: response.headers });
+    return response;
   };
 }
 
@@ -573,9 +593,21 @@ function overhearing(
 function proving(send: typeof fetch, store: SessionStore): typeof fetch {
   return async (input, init) => {
     const isGrant = init?.method === "POST" && /(?:^|&)grant_type=/u.test(String(init.body));
-    if (isGrant) store.prove();
+    if (isGrant) store.granting();
     return send(input, init);
   };
+}
+
+/** The tokens in a text, without what another program wrote down as nothing; none where there are none. */
+function savedIn(text: string): Saved | undefined {
+  try {
+    const saved = JSON.parse(text) as Partial<Saved> | null;
+    if (typeof saved !== "object" || typeof saved?.access_token !== "string") return undefined;
+    const members = Object.entries(saved).filter(([, value]) => value !== null);
+    return Object.fromEntries(members) as Saved;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The form of the core's own text. */
@@ -586,9 +618,19 @@ const WORDS = ["form", "received_at", "expires_in"] as const;
 /** Keeps a session in a vault, in the form of tokens.json. */
 export class SessionStore {
   issuer = "";
+  /** What a token is asked for: resources and the audience. */
+  places: readonly string[] = [];
+  /** Whether a login for other places will do, as it does to end it. */
+  takesAnyPlace = false;
   held: Held | undefined;
-  /** Whether the vault holds the tokens of another client. */
-  isForeign = false;
+  /** Whose the tokens in the vault are, or what for, where they are not those that are asked for. */
+  foreign: string | undefined;
+  /** Whether the core could not read what is there. */
+  isUnread = false;
+  /** Whether what the core removes has ended: until a grant or a sign-out it removes what it cannot read. */
+  mayRemove = false;
+  /** Called before a grant is sent. */
+  onGrant: (() => void) | undefined;
   /** Whether tokens came that could not be kept. */
   isLost = false;
   /** Why no tokens were asked for: they could not have been kept. */
@@ -632,10 +674,13 @@ export class SessionStore {
     }
   }
 
-  prove(): void {
+  /** Before a grant is sent: nothing is asked for that could not be kept. */
+  granting(): void {
     try {
       this.vault.prove();
       this.obstacle = undefined;
+      this.mayRemove = true;
+      this.onGrant?.();
     } catch (error) {
       if (error instanceof Failure) this.obstacle = error;
       throw error;
@@ -643,40 +688,51 @@ export class SessionStore {
   }
 
   remove(): void {
-    // What is not ours is not ours to remove.
-    if (!this.isForeign) this.vault.remove();
+    // What is not ours is not ours to remove, nor what nobody could read.
+    if (!this.mayRemove) this.isUnread = true;
+    else if (this.foreign === undefined) this.vault.remove();
   }
 
   rethrow(): void {
     if (this.problem !== undefined) throw this.problem;
   }
 
+  /** Whose tokens are, or what for, where they are not those that are asked for. */
+  whose({ issuer = this.issuer, client_id, resource }: Saved): string | undefined {
+    const isOurs = issuer === this.issuer && (client_id ?? this.clientId) === this.clientId;
+    if (!isOurs) return FOREIGN;
+    // A file that another tool wrote says neither whose they are nor what for.
+    const places = resource ?? (client_id === undefined ? this.places : []);
+    if (this.takesAnyPlace || JSON.stringify(places) === JSON.stringify(this.places)) return;
+    return `holds a login for ${nameOf(places)} where one for ${nameOf(this.places)} is wanted; it was left alone. Give the --audience and --resources that it was made with, or sign in anew, which takes its place`;
+  }
+
   #toCore(kept: string): string | undefined {
-    let saved: Saved;
-    try {
-      saved = JSON.parse(kept) as Saved;
-    } catch {
-      this.isForeign = true;
-      return undefined;
-    }
-    const { issuer = this.issuer, client_id = this.clientId, expires_at, issued_at } = saved;
-    this.isForeign = issuer !== this.issuer || client_id !== this.clientId;
-    if (this.isForeign) return undefined;
+    // What the core could not read before it is not shown again: it would take its place.
+    const saved = this.isUnread ? undefined : savedIn(kept);
+    this.isUnread = saved === undefined;
+    this.foreign = saved && this.whose(saved);
+    if (saved === undefined || this.foreign !== undefined) return undefined;
+    const { expires_at, issued_at, expires_in: _, resource: __, ...rest } = saved;
     // A file that another tool wrote does not say when: it was then.
     const begin = Date.parse(issued_at ?? "") || (this.vault.writtenAt() ?? 0);
     const end = Date.parse(expires_at ?? "");
-    const { expires_at: _, issued_at: __, ...rest } = saved;
     return JSON.stringify({
       scope: "",
       ...rest,
       form: FORM,
-      issuer,
-      client_id,
+      issuer: this.issuer,
+      client_id: this.clientId,
+      ...(this.places.length > 0 && { resource: this.places }),
       received_at: begin,
       ...(!Number.isNaN(end) && { expires_in: Math.max(0, end - begin) }),
     });
   }
 }
+
+/** What a token is for, in words. */
+const nameOf = (places: unknown): string =>
+  Array.isArray(places) && places.length > 0 ? places.join(" ") : "no API in particular";
 
 function fromCore(text: string): string {
   const { access_token, refresh_token, received_at, expires_in, ...rest } = JSON.parse(text) as {

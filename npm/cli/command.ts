@@ -35,7 +35,7 @@ export interface Call {
   readonly terminal: Terminal;
   readonly version: string;
   /** Reads flags, environment and file, anew each time; `url` chooses among several servers. */
-  configure(url?: string): Configuration;
+  configure(url?: string): Promise<Configuration>;
 }
 
 /** The flags that a command has in common with others. */

@@ -1,9 +1,10 @@
 // Flags, environment and one file, in that order, become one value for each setting. Every mistake is
 // found before anything is done, and all of them are told together.
 
-import { execFileSync } from "node:child_process";
+import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
+import type { Readable } from "node:stream";
 
 import { Document, isObject, type Json, type JsonObject } from "./document.js";
 import { misconfigured } from "./failure.js";
@@ -19,6 +20,8 @@ export type Value = string | number | boolean | readonly string[];
 export interface Found {
   readonly value: Value;
   readonly where: string;
+  /** How far away it was given: by a flag, in the environment, for the server, for all of them. */
+  readonly distance?: number;
 }
 
 export interface Sources {
@@ -45,9 +48,22 @@ export class Configuration {
   readonly isSidecar: boolean;
   readonly #found = new Map<string, Found>();
   readonly #env: Sources["env"];
+  /** What is to be run for secrets. */
+  readonly #commands: (() => Promise<void>)[] = [];
 
-  /** @throws Failure where the file cannot be read at all; all other mistakes are `problems`. */
-  constructor({ flags, env, url }: Sources) {
+  /**
+   * Reads the sources, and runs the programs that print secrets while everything else goes on.
+   *
+   * @throws Failure where the file cannot be read at all; all other mistakes are `problems`.
+   */
+  static async read(sources: Sources): Promise<Configuration> {
+    const configuration = new Configuration(sources);
+    // One after the other: they may ask on the terminal.
+    for (const run of configuration.#commands.splice(0)) await run();
+    return configuration;
+  }
+
+  private constructor({ flags, env, url }: Sources) {
     this.#env = env;
     this.prefix = String(flags["env-prefix"] ?? env["GATEPASS_ENV_PREFIX"] ?? "GATEPASS_");
     this.file = this.#open(flags["config"]);
@@ -55,9 +71,21 @@ export class Configuration {
     this.isSidecar = Boolean(env["AUTH_SERVER_URL"]);
     this.#checkNames();
     for (const setting of SETTINGS) {
-      const found =
-        this.#fromFlag(setting, flags) ?? this.#fromEnv(setting) ?? this.#fromFile(setting);
-      if (found) this.#found.set(setting.name, found);
+      const own = ["servers", this.server ?? "", setting.name];
+      const isOwn = this.server !== undefined && this.#at(own) !== undefined;
+      // The nearest first.
+      const sources = [
+        () => this.#fromFlag(setting, flags),
+        () => this.#fromEnv(setting),
+        () => (isOwn ? this.#fromFile(setting, own) : undefined),
+        () => (isOwn ? undefined : this.#fromFile(setting, [setting.name])),
+      ];
+      for (const [distance, look] of sources.entries()) {
+        const found = look();
+        if (!found) continue;
+        this.#found.set(setting.name, { ...found, distance });
+        break;
+      }
     }
     this.#applyPreset();
   }
@@ -188,6 +216,10 @@ export class Configuration {
       return undefined;
     }
     const names = Object.keys(servers);
+    if (names.length === 0) {
+      this.#complain(["servers"], "servers names none; give each a name, or leave it out.");
+      return undefined;
+    }
     if (wanted !== undefined && !names.includes(String(wanted))) {
       this.problems.push(
         `There is no server "${String(wanted)}" in ${this.where(["servers"])}; there are: ${names.join(", ")}.`,
@@ -260,28 +292,25 @@ export class Configuration {
     return undefined;
   }
 
-  #fromFile(setting: Setting): Found | undefined {
-    const own = this.server === undefined ? [] : ["servers", this.server, setting.name];
-    for (const path of [own, [setting.name]]) {
-      const given = path.length === 0 ? undefined : this.#at(path);
-      if (given === undefined) continue;
-      if (isSecret(setting)) return this.#secretMember(setting, given, path);
-      const where = this.where(path);
-      if (Array.isArray(given) && given.every((item) => typeof item === "string")) {
-        const items = given.map((item) => this.#expand(item, path));
-        return this.#parse(setting, items, where, setting.hasSpaces);
-      }
-      if (setting.kind === "pairs" && isObject(given)) {
-        const pairs = Object.entries(given).map(
-          ([name, value]) => `${name}=${this.#expand(String(value), [...path, name])}`,
-        );
-        return this.#parse(setting, pairs, where);
-      }
-      if (typeof given === "string") return this.#parse(setting, this.#expand(given, path), where);
-      if (typeof given === "number" || typeof given === "boolean")
-        return this.#parse(setting, given, where);
-      this.problems.push(`${where}: ${setting.name} must be ${expected(setting)}.`);
+  #fromFile(setting: Setting, path: readonly string[]): Found | undefined {
+    const given = this.#at(path);
+    if (given === undefined) return undefined;
+    if (isSecret(setting)) return this.#secretMember(setting, given, path);
+    const where = this.where(path);
+    if (Array.isArray(given) && given.every((item) => typeof item === "string")) {
+      const items = given.map((item) => this.#expand(item, path));
+      return this.#parse(setting, items, where, setting.hasSpaces);
     }
+    if (setting.kind === "pairs" && isObject(given)) {
+      const pairs = Object.entries(given).map(
+        ([name, value]) => `${name}=${this.#expand(String(value), [...path, name])}`,
+      );
+      return this.#parse(setting, pairs, where);
+    }
+    if (typeof given === "string") return this.#parse(setting, this.#expand(given, path), where);
+    if (typeof given === "number" || typeof given === "boolean")
+      return this.#parse(setting, given, where);
+    this.problems.push(`${where}: ${setting.name} must be ${expected(setting)}.`);
     return undefined;
   }
 
@@ -313,8 +342,13 @@ export class Configuration {
       }
     }
     if (more.length === 0 && kind === "command" && Array.isArray(value)) {
-      const text = runFor(value as readonly Json[], where, this.problems);
-      return text === undefined ? undefined : this.#parse(setting, text, where);
+      this.#commands.push(async () => {
+        const text = await outputOf(value as readonly Json[]);
+        if (text === "") this.problems.push(`${where}: the command did not print a secret.`);
+        const found = text === "" ? undefined : this.#parse(setting, text, where);
+        if (found) this.#found.set(setting.name, found);
+      });
+      return undefined;
     }
     this.problems.push(
       `${where}: ${setting.name} must not stand in the file itself; write "\${NAME}", {"env": NAME}, {"file": PATH} or {"command": [PROGRAM, ...]}.`,
@@ -364,7 +398,7 @@ export class Configuration {
     this.problems.push(`${this.where(path)}: ${problem}`);
   }
 
-  /** What a known provider's addresses are, where none were given. */
+  /** What a known provider's addresses are, where none were given as near as it was. */
   #applyPreset(): void {
     const provider = this.text("provider");
     if (provider === undefined) return;
@@ -373,8 +407,11 @@ export class Configuration {
       this.problems.push(`provider ${provider} needs ${this.namesOf(known as SettingName)}.`);
       return;
     }
+    const far = (name: string): number => this.#found.get(name)?.distance ?? Infinity;
+    const distance = Math.min(...["provider", "domain", "tenant"].map(far));
     for (const [name, value] of Object.entries(known)) {
-      if (!this.#found.has(name)) this.#found.set(name, { value, where: `provider ${provider}` });
+      if (far(name) <= distance) continue;
+      this.#found.set(name, { value, where: `provider ${provider}`, distance });
     }
   }
 }
@@ -502,26 +539,41 @@ function readSecret(path: string, where: string, problems: string[]): string | u
   return undefined;
 }
 
-/** What a program prints. No shell stands between, and its own complaints go to the terminal. */
-function runFor(command: readonly Json[], where: string, problems: string[]): string | undefined {
-  const [program, ...args] = command;
-  const isText = command.every((part) => typeof part === "string");
-  if (isText && typeof program === "string" && program !== "") {
+/**
+ * What a program prints; nothing where it fails, takes too long or prints too much. No shell stands
+ * between, and its own complaints go to the terminal.
+ */
+function outputOf([program, ...args]: readonly Json[]): Promise<string> {
+  const isText = args.every((part) => typeof part === "string");
+  if (!isText || typeof program !== "string" || program === "") return Promise.resolve("");
+  return new Promise((resolve) => {
+    let child: ChildProcessByStdio<null, Readable, null>;
     try {
-      const output = execFileSync(program, args as string[], {
-        encoding: "utf8",
-        stdio: ["ignore", "pipe", "inherit"],
-        timeout: COMMAND_LIMIT_MS,
-        maxBuffer: LONGEST_FILE,
-      });
-      const text = output.replace(/\r?\n$/u, "");
-      if (text !== "") return text;
+      child = spawn(program, args as string[], { stdio: ["ignore", "pipe", "inherit"] });
     } catch {
-      // What it printed may hold the secret, so none of it is repeated.
+      return resolve("");
     }
-  }
-  problems.push(`${where}: the command did not print a secret.`);
-  return undefined;
+    let output = "";
+    const end = (text: string): void => {
+      clearTimeout(timer);
+      resolve(text);
+    };
+    const stop = (): void => {
+      child.kill();
+      // It may not listen, and what it started may hold its output.
+      child.unref();
+      child.stdout.destroy();
+      // What it printed until then may be a part of the secret.
+      end("");
+    };
+    const timer = setTimeout(stop, COMMAND_LIMIT_MS);
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      if (output.length > LONGEST_FILE) stop();
+    });
+    child.once("error", () => end(""));
+    child.once("close", (code) => end(code === 0 ? output.replace(/\r?\n$/u, "") : ""));
+  });
 }
 
 /** The file's members that are no settings. */

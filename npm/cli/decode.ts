@@ -25,7 +25,7 @@ export const decode: Command = {
       );
       return 0;
     }
-    const configuration = configure();
+    const configuration = await configure();
     const source = guardSource(configuration, "jwt");
     configuration.check();
     const { exitCode, code, hint } = await decisionOf(configuration, source, token);

@@ -87,7 +87,7 @@ export const doctor: Command = {
 
   async run(call) {
     const { configure, env, flags, terminal, version } = call;
-    const configuration = configure();
+    const configuration = await configure();
     const { isClient, isService } = purposeOf(configuration);
     const problems = [
       ...new Set([

@@ -26,7 +26,7 @@ export const introspect: Command = {
 
   async run({ configure, flags, operands, terminal }) {
     const token = await tokenFrom(operands, "introspect");
-    const configuration = configure();
+    const configuration = await configure();
     const source = guardSource(configuration, "introspect");
     configuration.check();
     let answer: { status: number; text: string } | undefined;

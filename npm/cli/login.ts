@@ -12,6 +12,7 @@ import { EXIT, Failure, misconfigured } from "./failure.js";
 import { listen } from "./loopback.js";
 import type { Loopback } from "./loopback.js";
 import type { Provider } from "./provider.js";
+import { listenTo } from "./signal.js";
 import { plain, spinner } from "./terminal.js";
 import { fixModes, isInWorkTree, prepare } from "./vault.js";
 
@@ -261,11 +262,12 @@ async function byDevice({ account, call, store, provider, limitMs }: Asks): Prom
     end.abort();
   }, limitMs);
   let isInterrupted = false;
-  const interrupt = (): void => {
+  const stopListening = listenTo(["SIGINT"], () => {
+    // Who says so twice waits for nothing.
+    if (isInterrupted) process.exit(EXIT.interrupted);
     isInterrupted = true;
     end.abort();
-  };
-  process.once("SIGINT", interrupt);
+  });
   try {
     const prompt = await client.deviceLogin();
     const { userCode, verificationUri, verificationUriComplete } = prompt;
@@ -303,7 +305,7 @@ async function byDevice({ account, call, store, provider, limitMs }: Asks): Prom
     throw failureOf(error, configuration);
   } finally {
     clearTimeout(timer);
-    process.off("SIGINT", interrupt);
+    stopListening();
   }
 }
 
@@ -332,9 +334,9 @@ export const logout: Command = {
       tell(false);
       return 0;
     }
-    let page: URL | null = null;
-    let isEnded = account.flow !== "client_credentials";
-    const provider = isEnded ? await account.provider() : undefined;
+    let ended: Ended = { page: null, isRevoked: false };
+    const isProgram = account.flow === "client_credentials";
+    const provider = isProgram ? undefined : await account.provider();
     await account.aloneIfPossible(async () => {
       // As it is now: while this process waited for its turn, another one may have signed in.
       const now = account.saved();
@@ -348,23 +350,24 @@ export const logout: Command = {
         );
       }
       try {
-        if (provider) page = await endAtProvider(account, provider);
+        if (provider) {
+          ended = await endAtProvider(account, provider);
+          const why = account.saw("revocation_failed") ? "" : ", which takes none back";
+          if (!ended.isRevoked) terminal.err(`The tokens may live on at the provider${why}.`);
+        }
       } catch (error) {
-        isEnded = false;
         // Whatever the provider does: here it is over.
-        const why = error instanceof Error ? error.message : "no answer";
-        terminal.err(`The tokens may live on at the provider: ${plain(why)}`);
+        const why =
+          error instanceof GatepassError ? failureOf(error, account.configuration) : error;
+        const text = why instanceof Error ? why.message.replaceAll("\n", " ") : "no answer";
+        terminal.err(`The tokens may live on at the provider: ${plain(text)}`);
       } finally {
         account.forget();
       }
     });
-    if (account.saw("revocation_failed")) {
-      isEnded = false;
-      terminal.err("The tokens may live on at the provider.");
-    }
     terminal.err(terminal.err.green("Logged out."));
-    tell(isEnded);
-    const leave = page as URL | null;
+    tell(ended.isRevoked);
+    const leave = ended.page;
     if (flags["global"] !== true || leave === null) return 0;
     if (flags["no-browser"] !== true && (await openBrowser(leave.href, env))) return 0;
     terminal.err(
@@ -374,13 +377,32 @@ export const logout: Command = {
   },
 };
 
-async function endAtProvider(account: Account, provider: Provider): Promise<URL | null> {
+interface Ended {
+  /** Where to go to sign out at the provider, if anywhere. */
+  readonly page: URL | null;
+  /** Whether the provider was told to end tokens, and took it. */
+  readonly isRevoked: boolean;
+}
+
+async function endAtProvider(account: Account, provider: Provider): Promise<Ended> {
   const store = new SessionStore(account.vault, account.configuration.text("clientId") ?? "");
-  const client = await account.client(provider, { store });
+  // Whatever it was made for: it is the login of this client at this provider.
+  store.takesAnyPlace = true;
+  let isTold = false;
+  const send: typeof fetch = (input, init) => {
+    // RFC 7009 section 2.1.
+    isTold ||= init?.method === "POST" && /(?:^|&)token=/u.test(String(init.body));
+    return provider.fetch(input, init);
+  };
+  const client = await account.client({ ...provider, fetch: send }, { store });
   try {
+    if (store.isUnread) throw new Error("what is kept of them cannot be read.");
+    store.mayRemove = true;
     const page = await client.signOutUrl();
-    if (store.isForeign) throw new Error("what it publishes of itself cannot be read.");
-    return page;
+    if (store.foreign !== undefined) {
+      throw new Error("what it publishes of itself cannot be read.");
+    }
+    return { page, isRevoked: isTold && !account.saw("revocation_failed") };
   } finally {
     client.dispose();
   }

@@ -73,7 +73,7 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
       terminal,
       version: version(),
       configure: (url) =>
-        new Configuration({
+        Configuration.read({
           flags: settingsOf(command, flags),
           env,
           ...(url !== undefined && { url }),

@@ -3,7 +3,6 @@
 import { isUtf8 } from "node:buffer";
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { constants } from "node:os";
 import { isatty } from "node:tty";
 
 import { ACCOUNT_SETTINGS, Account, DEBUG } from "./account.js";
@@ -12,6 +11,7 @@ import type { Call, Command } from "./command.js";
 import type { Configuration } from "./configuration.js";
 import { tellingOutline } from "./debug.js";
 import { EXIT, Failure, misconfigured } from "./failure.js";
+import { codeOf, listenTo } from "./signal.js";
 import { plain } from "./terminal.js";
 
 const SETTINGS = ["accessToken", ...ACCOUNT_SETTINGS] as const;
@@ -29,7 +29,7 @@ interface Pass {
 
 /** The access token of the environment, which is never refreshed and never stored, or that of a login. */
 async function pass(call: Call, url?: string): Promise<Pass> {
-  const configuration = call.configure(url).check();
+  const configuration = (await call.configure(url)).check();
   const own = configuration.text("accessToken");
   if (own === undefined) {
     const account = await Account.open(call, configuration);
@@ -119,17 +119,16 @@ export const exec: Command = {
     };
     // This process ends after the program, whatever becomes of that.
     const passed = ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP"] as const;
-    for (const signal of passed) process.on(signal, hand);
+    const stop = listenTo(passed, hand);
     try {
       return await new Promise<number>((resolve, reject) => {
         child.once("error", (error) => reject(cannot(error)));
-        // As shells do: 128 and the number of the signal.
         child.once("close", (code, signal) =>
-          resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])),
+          resolve(code ?? (signal === null ? EXIT.failed : codeOf(signal))),
         );
       });
     } finally {
-      for (const signal of passed) process.off(signal, hand);
+      stop();
     }
   },
 };

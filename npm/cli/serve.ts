@@ -72,8 +72,9 @@ export const serve: Command = {
     // Before anything is compiled.
     thrift();
     const { configure, flags } = call;
-    if (flags["config-test"] === true) return configTest(call, () => testService(configure()));
-    const configuration = configure();
+    if (flags["config-test"] === true)
+      return configTest(call, async () => testService(await configure()));
+    const configuration = await configure();
     const plan = planOf(configuration);
     await test(configuration, plan);
 
@@ -109,7 +110,7 @@ export const serve: Command = {
     const renew = async (): Promise<void> => {
       if (isStopping) return;
       try {
-        const next = configure();
+        const next = await configure();
         // Its rules may be all that keeps requests out, and an editor takes it away for a moment.
         if (file && !next.file) {
           throw misconfigured(`${file.name} is not there; put it back, or start anew without it.`);
@@ -251,10 +252,6 @@ function planOf(configuration: Configuration): Plan {
   if (mode === "jwt" && configuration.isSidecar && configuration.text("mode") === undefined) {
     explainSecret(configuration, plan);
   }
-  const basePath = configuration.text("basePath") ?? "";
-  if (basePath !== "" && !/^(?:\/[\w.~-]+)+\/?$/u.test(basePath)) {
-    configuration.problems.push("basePath must be a plain path that begins with /.");
-  }
   checkUpstream(configuration);
   configuration.check();
   return plan;
@@ -295,8 +292,8 @@ export async function testService(configuration: Configuration): Promise<void> {
 async function test(configuration: Configuration, { source, routes = [] }: Plan): Promise<void> {
   if (!source) return;
   try {
-    // Nobody is asked: the token is refused for its form.
-    const guard = await createGuard({ ...source.options, fetch: unreachable });
+    // Nobody is asked: the token is refused for its form. A fetch of the file's own is none.
+    const guard = await createGuard({ fetch: unreachable, ...source.options });
     try {
       for (const [at, { need }] of routes.entries()) {
         await guard.check({ headers: new Headers() }, need).catch((error: unknown) => {

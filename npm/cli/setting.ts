@@ -192,6 +192,7 @@ export const SETTINGS = [
     kind: "text",
     help: "The file for store file.",
     fallback: "~/.gatepass/SERVER/tokens.json",
+    form: { pattern: /^[^\0]+$/u, problem: "storePath must be a path that a file can have" },
     perServer: true,
   },
   {
@@ -333,6 +334,10 @@ export const SETTINGS = [
     kind: "text",
     help: "Where the service's own endpoints begin, such as /-/gatepass.",
     fallback: "",
+    form: {
+      pattern: /^(?:\/[\w.~-]+)+\/?$/u,
+      problem: "basePath must be a plain path that begins with /",
+    },
   },
   {
     name: "drainTimeout",

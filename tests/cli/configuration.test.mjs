@@ -102,6 +102,25 @@ test("S1-02 mistakes in the file are shown by line and column", async () => {
   ]);
 });
 
+test("what no service, no file and no guard could use is shown by line and column", async () => {
+  for (const [line, said] of [
+    ['"basePath": "x y"', /basePath must be a plain path that begins with \/\./],
+    ['"servers": {}', /servers names none; give each a name, or leave it out\./],
+    ['"storePath": "\\u0000"', /storePath must be a path that a file can have\./],
+    ['"guard": { "fetch": {} }', /fetch: config_invalid: /],
+  ]) {
+    const config = write(
+      "useless.json",
+      `{\n  "issuer": "https://as.example",\n  "audience": "api",\n  ${line}\n}`,
+    );
+    const { code, stderr } = await check({}, "--config", config);
+    assert.equal(code, 2, line);
+    assert.match(stderr, said);
+    assert.match(stderr, /useless\.json:4:\d+: /);
+    assert.doesNotMatch(stderr, /\n\s+at /);
+  }
+});
+
 test("addresses of servers and methods that could never fit are shown by line and column", async () => {
   const config = write(
     "never.json",
@@ -387,6 +406,32 @@ test("S2-09 S2-10 S2-11 S2-12 providers that everybody knows need their name onl
     assert.equal((await check({}, ...args, `--${missing}`, value, ...audience)).code, 0);
   }
   assert.equal((await check({}, "--provider", "google", ...audience)).code, 0);
+});
+
+test("S1-02 S2-09 of a known provider and an issuer the one that was given nearer counts", async () => {
+  const known = { provider: "auth0", domain: "no domain" };
+  const own = { issuer: "https://as.example" };
+  const audience = "api";
+  const flags = ["--provider", known.provider, "--domain", known.domain];
+  const env = { GATEPASS_PROVIDER: known.provider, GATEPASS_DOMAIN: known.domain };
+  const [OWN, KNOWN] = [0, 2];
+  for (const [file, variables, args, whose] of [
+    [own, {}, flags, KNOWN],
+    [own, env, [], KNOWN],
+    [{ ...own, servers: { a: known } }, {}, [], KNOWN],
+    [{ ...own, ...known, domain: "as.example", servers: { a: known } }, {}, [], KNOWN],
+    [{ ...own, ...known }, {}, [], OWN],
+    [known, {}, ["--issuer", own.issuer], OWN],
+    [known, { GATEPASS_ISSUER: own.issuer }, [], OWN],
+    [{ ...known, servers: { a: own } }, {}, [], OWN],
+    [{ servers: { a: known } }, { GATEPASS_ISSUER: own.issuer }, [], OWN],
+  ]) {
+    const config = write("nearer.json", { audience, ...file });
+    const { code, stderr } = await check(variables, "--config", config, ...args);
+    assert.equal(code, whose, `${JSON.stringify(file)} ${args.join(" ")}: ${stderr}`);
+    // By the one that is no domain one sees which it was.
+    if (whose === KNOWN) assert.match(stderr, /provider auth0: issuer: /);
+  }
 });
 
 test("what the core refuses is shown where it stands", async () => {

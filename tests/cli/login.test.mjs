@@ -672,6 +672,32 @@ test("S2-21 a file that another tool wrote is read, and refreshed in the same fo
   assert.equal(next.stdout, `${saved.access_token}\n`);
   assert.notEqual(saved.refresh_token, refresh_token);
   assert.ok(Date.parse(saved.expires_at) > Date.now());
+  // As a tool writes that has a name for everything, whatever else is configured here.
+  const nothing = { id_token: null, scope: null, issuer: null, client_id: null, resource: null };
+  for (const [more, env] of [
+    [nothing, {}],
+    [{}, { GATEPASS_AUDIENCE: "https://api.example" }],
+    [nothing, { GATEPASS_RESOURCES: "https://api.example" }],
+  ]) {
+    const { access_token, refresh_token } = read(tokens);
+    for (const at of [expires_at, past]) {
+      const text = JSON.stringify({ access_token, refresh_token, expires_at: at, ...more });
+      writeFileSync(tokens, text);
+      const { code, stdout, stderr } = await gatepass.run(["token"], {
+        env: { ...settings, ...env },
+      });
+      assert.equal(code, 0, stderr);
+      assert.equal(stdout, `${read(tokens).access_token}\n`);
+      assert.equal(read(tokens).access_token === access_token, at === expires_at);
+    }
+  }
+  const text = JSON.stringify({ access_token, refresh_token: null, expires_at: past });
+  writeFileSync(tokens, text);
+  const over = await gatepass.run(["token"], { env: settings });
+  assert.match(over.stderr, /Not logged in \(token expired at /);
+  const status = await gatepass.run(["status", "--json"], { env: settings });
+  assert.equal(JSON.parse(status.stdout).refresh_available, false);
+  assert.equal(readFileSync(tokens, "utf8"), text);
 });
 
 test("S2-22 tokens that others can read or write are refused until that is put right", async (t) => {
@@ -762,6 +788,42 @@ test("S2-29 a refresh that the provider refuses ends the login; one that fails o
   assert.ok(!existsSync(tokens));
 });
 
+test("S2-29 S0-15 a signal does not come between a refresh token that was sent and the one that came for it", async (t) => {
+  let arrived;
+  let release;
+  const provider = await startProvider(t, {
+    answer: async (url, init) => {
+      if (!url.endsWith("/token") || !String(init.body).includes("grant_type=refresh_token"))
+        return;
+      arrived();
+      await new Promise((resolve) => (release = resolve));
+    },
+  });
+  const { settings, tokens } = await logIn(t, provider);
+  for (const [args, signals, expected] of [
+    [["token"], ["SIGINT"], 130],
+    [["token"], ["SIGTERM"], 143],
+    [["exec", "--", "echo", "ran"], ["SIGHUP"], 129],
+    // Who says so twice waits for nothing.
+    [["token"], ["SIGINT", "SIGTERM"], 143],
+  ]) {
+    const { refresh_token } = age(tokens);
+    const asked = new Promise((resolve) => (arrived = resolve));
+    const run = gatepass.start(t, args, { env: settings });
+    await asked;
+    for (const signal of signals) {
+      run.child.kill(signal);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    if (signals.length === 1) release();
+    const { code, stdout, stderr } = await run.exited;
+    assert.deepEqual([code, stdout], [expected, ""], stderr);
+    assert.equal(read(tokens).refresh_token !== refresh_token, signals.length === 1);
+    if (signals.length === 1) assert.match(stderr, /Interrupted\. .* finished first/);
+    release();
+  }
+});
+
 test("S1-07 twenty processes that need a refresh make one", async (t) => {
   const provider = await startProvider(t);
   const { settings, tokens, home } = await logIn(t, provider);
@@ -819,6 +881,17 @@ test("S0-14 logout ends the login here even when the provider is down, and --glo
   assert.ok(!existsSync(second.tokens));
   const again = await gatepass.run(["logout"], { env: second.settings });
   assert.deepEqual([again.code, again.stderr], [0, "Nobody was logged in.\n"]);
+  isDown = false;
+  const third = await logIn(t, provider);
+  provider.server.close();
+  provider.server.closeAllConnections();
+  const away = await gatepass.run(["logout", "--json"], { env: third.settings });
+  assert.equal(JSON.parse(away.stdout).revoked, false);
+  assert.match(
+    away.stderr,
+    /may live on at the provider: upstream_unreachable: .* doctor says why/,
+  );
+  assert.doesNotMatch(away.stderr, /CORS|page/);
 });
 
 test("tokens of another client or provider are left alone", async (t) => {
@@ -849,6 +922,13 @@ test("S1-22 S3-09 request renews the token once when the API refuses it", async 
   const bad = await gatepass.run(["request", `${api.origin}/never`], { env: settings });
   assert.equal(bad.code, 5);
   assert.equal(seen.length, 4);
+  // What cannot be renewed is the API's to judge, and its answer is shown.
+  const { refresh_token: _, ...rest } = read(tokens);
+  writeFileSync(tokens, JSON.stringify(rest));
+  const refused = await gatepass.run(["request", `${api.origin}/never`], { env: settings });
+  assert.deepEqual([refused.code, refused.stdout], [5, "no"]);
+  assert.match(refused.stderr, /The server answered 401/);
+  assert.equal(seen.length, 5);
 });
 
 test("DEV-20 no secret is an argument, and none reaches the program that exec runs or what is printed", async (t) => {

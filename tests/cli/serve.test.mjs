@@ -589,6 +589,31 @@ test("S4-32 SIGHUP reads secrets anew, and a mistake leaves the old ones in plac
   assert.doesNotMatch(service.output(), /(?:old|new)-secret/);
 });
 
+test("S4-32 a program that prints a secret holds up no request while SIGHUP has it run", async (t) => {
+  const provider = await startProvider(t, { api: "rs:new-secret" });
+  const print = (secret, afterMs) => ({
+    command: [
+      process.execPath,
+      "-e",
+      `setTimeout(() => console.log(${JSON.stringify(secret)}), ${afterMs})`,
+    ],
+  });
+  const base = { issuer: provider.issuer, audience: AUDIENCE, clientId: "rs", mode: "introspect" };
+  const config = writeConfig("slow.json", { ...base, clientSecret: print("old-secret", 0) });
+  const service = await gatepass.serve(t, ["--config", config]);
+  const token = provider.opaqueToken();
+  assert.equal((await ask(service.origin, token)).status, 503);
+  writeConfig("slow.json", { ...base, clientSecret: print("new-secret", 3000) });
+  service.child.kill("SIGHUP");
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const begun = performance.now();
+  assert.equal((await fetch(`${service.origin}/health`)).status, 200);
+  assert.ok(performance.now() - begun < 1000, "it is answered meanwhile");
+  assert.doesNotMatch(service.output(), /read anew/);
+  await service.logged(/read anew/);
+  assert.equal((await (await ask(service.origin, token)).json()).authenticated, true);
+});
+
 test("S4-14 S4-32 SIGHUP while requests finish ends none of them", async (t) => {
   let release;
   const held = new Promise((resolve) => (release = resolve));

@@ -85,6 +85,69 @@ test("S0-14 logout ends one's own login also while a provider that is known by i
   assert.ok(!existsSync(tokens));
 });
 
+test("S0-14 a login for another audience or resource is left alone by what uses tokens, and ended by logout", async (t) => {
+  const provider = await startProvider(t);
+  const [a, b] = ["https://a.example/", "https://b.example/"];
+  for (const [made, used] of [
+    [{ GATEPASS_AUDIENCE: a }, {}],
+    [{ GATEPASS_AUDIENCE: a }, { GATEPASS_AUDIENCE: b }],
+    [{ GATEPASS_RESOURCES: a }, { GATEPASS_RESOURCES: b }],
+    [{}, { GATEPASS_RESOURCES: b }],
+  ]) {
+    const { settings, tokens } = await logIn(t, provider, made);
+    const none = { GATEPASS_AUDIENCE: "", GATEPASS_RESOURCES: "" };
+    const env = { ...settings, ...none, ...used };
+    const asked = provider.count("/token");
+    for (const isOld of [false, true]) {
+      if (isOld) age(tokens);
+      const kept = readFileSync(tokens, "utf8");
+      for (const args of [["token"], ["exec", "--", "true"], ["request", "http://127.0.0.1:1/"]]) {
+        const { code, stdout, stderr } = await gatepass.run(args, { env });
+        assert.deepEqual([code, stdout], [3, ""], stderr);
+        assert.match(
+          stderr,
+          /holds a login for (\S+|no API in particular) where one for .* it was/,
+        );
+        assert.match(stderr, /Give the --audience and --resources that it was made with/);
+      }
+      assert.equal(readFileSync(tokens, "utf8"), kept);
+    }
+    assert.deepEqual([provider.count("/token"), provider.isAlive()], [asked, true]);
+    // As it says: with those it is used, and renewed.
+    const renewed = await gatepass.run(["token"], { env: settings });
+    assert.equal(renewed.code, 0, renewed.stderr);
+    const revoked = provider.count("/revoke");
+    const { stdout } = await gatepass.run(["logout", "--json"], { env });
+    assert.deepEqual(JSON.parse(stdout), {
+      signed_in: false,
+      was_signed_in: true,
+      revoked: true,
+    });
+    assert.deepEqual([provider.count("/revoke"), provider.isAlive()], [revoked + 2, false]);
+    assert.ok(!existsSync(tokens));
+  }
+});
+
+test("S0-14 logout says that nothing was revoked where the provider was not told", async (t) => {
+  let hides = false;
+  const provider = await startProvider(t, {
+    answer: async (url) => {
+      if (!hides || !url.includes("/.well-known/")) return undefined;
+      hides = false;
+      const response = await provider.fetch(url);
+      const { revocation_endpoint: _, ...metadata } = await response.json();
+      return Response.json(metadata);
+    },
+  });
+  const { settings, tokens } = await logIn(t, provider);
+  hides = true;
+  const { stdout, stderr } = await gatepass.run(["logout", "--json"], { env: settings });
+  assert.equal(JSON.parse(stdout).revoked, false);
+  assert.match(stderr, /may live on at the provider, which takes none back/);
+  assert.ok(!existsSync(tokens));
+  assert.equal(provider.count("/revoke"), 0);
+});
+
 test("logout without settings removes nothing, because nobody could end the tokens", async (t) => {
   const provider = await startProvider(t);
   const { env, settings, tokens } = await logIn(t, provider);
@@ -178,6 +241,32 @@ test("the program's own token does not take the place of a user's login, but of 
   }
 });
 
+test("an answer without a body, and a life that no calendar has, are told and kept like any other", async (t) => {
+  let answer = () => new Response(null, { status: 204 });
+  const provider = await startProvider(t, {
+    answer: (url) => (url.endsWith("/token") ? answer() : undefined),
+  });
+  const { env, tokens } = makeHome();
+  const settings = {
+    ...env,
+    GATEPASS_ISSUER: provider.issuer,
+    GATEPASS_CLIENT_ID: "job",
+    GATEPASS_CLIENT_SECRET: "a-secret-of-the-program",
+    GATEPASS_FLOW: "client_credentials",
+    GATEPASS_STORE: "file",
+  };
+  const empty = await gatepass.run(["token", "--json"], { env: settings });
+  assert.deepEqual([empty.code, JSON.parse(empty.stdout).error], [1, "upstream_status"]);
+  for (const expires_in of [1e15, 1e300]) {
+    answer = () => Response.json({ access_token: "own", token_type: "Bearer", expires_in });
+    const { code, stdout, stderr } = await gatepass.run(["token"], { env: settings });
+    assert.deepEqual([code, stdout], [0, "own\n"], stderr);
+    const years = (Date.parse(read(tokens).expires_at) - Date.now()) / (366 * 24 * 3600e3);
+    assert.ok(years > 9.9 && years <= 10, read(tokens).expires_at);
+    writeFileSync(tokens, JSON.stringify({ ...read(tokens), expires_at: iso(-1000) }));
+  }
+});
+
 test("tokens that cannot be read are neither removed nor replaced", async (t) => {
   const provider = await startProvider(t);
   const { settings, tokens } = await logIn(t, provider);
@@ -188,6 +277,28 @@ test("tokens that cannot be read are neither removed nor replaced", async (t) =>
     assert.match(stderr, /holds no tokens that can be read\. Remove what is there/);
   }
   assert.equal(readFileSync(tokens, "utf8"), "{ not a token }");
+});
+
+test("tokens with a member that is not what it should be are left alone until a login or a logout", async (t) => {
+  const provider = await startProvider(t);
+  const { settings, tokens } = await logIn(t, provider);
+  const { access_token, refresh_token } = read(tokens);
+  const kept = JSON.stringify({ access_token, refresh_token, scope: ["read"] });
+  writeFileSync(tokens, kept);
+  for (const args of [["token"], ["request", "http://127.0.0.1:1/"]]) {
+    const { code, stderr } = await gatepass.run(args, { env: settings });
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /holds no tokens that can be read\. Remove what is there/);
+  }
+  const stopped = gatepass.start(t, ["login", "--port", "0"], { env: settings });
+  await stopped.said(/^ {2}(http\S+)$/m);
+  stopped.child.kill("SIGKILL");
+  await stopped.exited;
+  assert.equal(readFileSync(tokens, "utf8"), kept, "nobody has signed in yet");
+  const out = await gatepass.run(["logout", "--json"], { env: settings });
+  assert.equal(JSON.parse(out.stdout).revoked, false);
+  assert.match(out.stderr, /may live on at the provider: what is kept of them cannot be read/);
+  assert.ok(!existsSync(tokens));
 });
 
 test("S2-22 a folder that others can read is narrowed where it holds nothing but the tokens", async (t) => {

@@ -108,6 +108,7 @@ const MODULES = [
     "selftest",
     "serve",
     "setting",
+    "signal",
     "simulator",
     "terminal",
     "token-text",
