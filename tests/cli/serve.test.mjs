@@ -864,6 +864,10 @@ test("S4-16 rules by path and method: the first that fits counts, and what fits 
     "/public/%20../x",
     "/public/.%20;x/y",
     "/public/..%3fx",
+    // Other names of a file or folder on NTFS.
+    "/public/x::$DATA",
+    "/public/x%3A%3a%24data",
+    "/admin:$i30:$INDEX_ALLOCATION/x",
     "/public/\u0007",
     "/public/%00",
     "/public/%e0%80",
@@ -876,6 +880,7 @@ test("S4-16 rules by path and method: the first that fits counts, and what fits 
   // Compared as it is decoded, which is said of characters that have to be encoded.
   assert.equal(await status("GET", "/public/%C3%BC%20%25%40%28", ""), 200);
   assert.equal(await status("GET", "/public/.a/b.c%20d;e=.", ""), 200);
+  assert.equal(await status("GET", "/public/things:batchGet/$count/$x:y", ""), 200);
 });
 
 test("S4-16 a rule before a broader one holds however the server behind reads the path", async (t) => {
@@ -889,6 +894,7 @@ test("S4-16 a rule before a broader one holds however the server behind reads th
       { path: "/report", methods: ["GET"], scopes: "read" },
       { path: "/public/*.png", required: false },
       { path: "/public/*", scopes: "read" },
+      { path: "/files/*.bak", roles: "admin" },
       { path: "/*", required: false },
     ],
   });
@@ -917,6 +923,17 @@ test("S4-16 a rule before a broader one holds however the server behind reads th
     "/Admin.%20.;x",
     "/admin;x./y",
     "/admin%20..",
+    // Of what servers leave out each leaves out some, in an order of its own.
+    "/files/a.bak.",
+    "/files/C%23a.bak",
+    "/files/C%23a.bak.",
+    "/files/C%23a.bak%3Fx",
+    "/files/a%3Fb.bak%20",
+    "/files/a;b.bak",
+    "/files/a;b.bak.",
+    "/files/a.bak.;c",
+    "/files;a%3Fb/x.bak%3Fy",
+    "/files;a%3Fb/x.bak.%23y",
   ]) {
     assert.equal(await status("GET", path), 401, path);
     assert.equal(await status("GET", path, plain), 403, path);
@@ -945,6 +962,8 @@ test("S4-16 a rule before a broader one holds however the server behind reads th
     "/administration",
     "/wiki/Inc.",
     "/wiki/A.%20B./C",
+    "/files/a.bak.txt",
+    "/files/a%3F.bak.txt;v=1",
   ]) {
     assert.equal(await status("GET", path), 200, path);
   }
@@ -1305,7 +1324,7 @@ test("S4-16 a rule whose path no request has is refused, because it would keep n
   const { issuer } = await startProvider(t);
   for (const path of [
     ...["/my%20files/*", "/caf%C3%A9", "/report?*", "/a#b", "//admin/*", "/a\\b"],
-    ...["/a/./b", "/a/..", "/admin/**", "/admin.", "/admin /*"],
+    ...["/a/./b", "/a/..", "/admin/**", "/admin.", "/admin /*", "/a::$DATA"],
   ]) {
     const config = writeConfig("dead.json", { issuer, audience: AUDIENCE, routes: [{ path }] });
     const { code, stderr } = await gatepass.run(["serve", "--config-test", "--config", config]);
