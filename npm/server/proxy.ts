@@ -9,6 +9,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { pipeline } from "node:stream";
 
 import { FIELD_TEXT } from "../cli/pattern.js";
+import { targetIn } from "./route.js";
 
 /** They belong to one connection (RFC 9110 section 7.6.1). */
 const OF_CONNECTION = new Set([
@@ -24,7 +25,7 @@ const OF_CONNECTION = new Set([
   "upgrade",
 ]);
 /** The proxy says them itself. */
-const OWN = new Set(["content-length", "expect", "host"]);
+const OWN = new Set(["content-length", "destination", "expect", "host"]);
 /**
  * What other proxies say, and what has some servers take a request for another one than was judged: for
  * another path, host, method or user, or for one from elsewhere. CGI makes of `Proxy` the variable by
@@ -132,6 +133,7 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
   ): string[] => [
     ...["Host", host],
     ...["X-Forwarded-For", request.socket.remoteAddress ?? ""],
+    ...destinationOf(request),
     ...forwardedFor(publicOrigin ?? `http://${request.headers.host ?? ""}`),
     ...Object.entries(identity).flat(),
     ...more,
@@ -141,6 +143,9 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
       return options.forwardToken || (name !== "authorization" && name !== "dpop");
     }),
   ];
+  /** Where it was judged to be: of the host and the path before it the upstream has its own. */
+  const destinationOf = ({ headers: { destination } }: IncomingMessage): string[] =>
+    destination === undefined ? [] : ["Destination", base + targetIn(String(destination))];
   const target = (request: IncomingMessage, headers: string[]): RequestOptions => ({
     protocol,
     hostname: hostname.replace(/^\[|\]$/gu, ""),

@@ -119,6 +119,16 @@ function both(one: Route, other: Route): Route {
   return { path: one.path, required: one.required || other.required, need, also };
 }
 
+/** The origin of a whole address, to where all who read one see it end. */
+const ORIGIN = /^https?:\/\/([^/?#\\]*)/iu;
+
+/** The request target of a whole address; others are one themselves, or none. */
+export const targetIn = (address: string): string => address.replace(ORIGIN, "");
+
+/** The host of a whole address. */
+export const hostIn = (address: string): string | undefined =>
+  ORIGIN.exec(address)?.[1]?.toLowerCase();
+
 /** What holds without any routes: each request needs a token, and nothing more. */
 export const EVERYTHING: Route = { path: "/*", required: true, need: {} };
 

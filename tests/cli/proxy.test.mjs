@@ -801,6 +801,49 @@ test("what other proxies say, and what makes another request of one, ends at the
   );
 });
 
+test("a second path in Destination is judged as the first, and arrives where it was judged to be", async (t) => {
+  const teller = await startTeller(t);
+  const provider = await startProvider(t, { audience: RESOURCE });
+  const config = join(gatepass.project, "destination.json");
+  const routes = [
+    { path: "/admin/*", roles: "admin" },
+    { path: "/*", required: false },
+  ];
+  const open = async (more) => {
+    const rest = { issuer: provider.issuer, audience: RESOURCE, routes, ...more };
+    writeFileSync(config, JSON.stringify(rest));
+    return gatepass.serve(t, ["--config", config]);
+  };
+  const { origin } = await open({ upstream: `${teller.origin}/base/` });
+  const admin = `Bearer ${await provider.accessToken({ roles: ["admin"] })}`;
+  const move = async (service, lines) => {
+    const head = `MOVE /x HTTP/1.1\r\nHost: Dav.example:81\r\n${lines}\r\n`;
+    const [status] = statuses(await sendRaw(service, head));
+    return [status, teller.seen.pop()?.headers.destination];
+  };
+  const twice = "Destination: /y\r\nDestination: /z\r\n";
+  for (const [lines, ...expected] of [
+    ["", "200", undefined],
+    ["Destination: /y%20z?q\r\n", "200", "/base/y%20z?q"],
+    ["Destination: http://dav.example:81/y\r\n", "200", "/base/y"],
+    // TLS may end before the service.
+    ["destination: https://DAV.example:81/y\r\n", "200", "/base/y"],
+    ["Destination: http://elsewhere.example/y\r\n", "400", undefined],
+    ["Destination: http://dav.example/y\r\n", "400", undefined],
+    ["Destination: /admin/y\r\n", "401", undefined],
+    ["Destination: http://dav.example:81/Admin\r\n", "401", undefined],
+    ["Destination: /a/../admin/y\r\n", "400", undefined],
+    [twice, "400", undefined],
+    [`Destination: /admin/y\r\nAuthorization: ${admin}\r\n`, "200", "/base/admin/y"],
+    [`Destination: /y\r\nConnection: destination\r\n`, "200", "/base/y"],
+  ]) {
+    assert.deepEqual(await move(origin, lines), expected, lines);
+  }
+  const known = await open({ upstream: teller.origin, publicOrigin: "https://api.example" });
+  const named = await move(known.origin, "Destination: https://api.example/y\r\n");
+  assert.deepEqual(named, ["200", "/y"]);
+});
+
 /** A server that changes to a protocol in which everything is said twice. */
 async function startEcho(t) {
   const seen = [];

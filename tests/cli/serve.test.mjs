@@ -969,6 +969,59 @@ test("S4-16 a rule before a broader one holds however the server behind reads th
   }
 });
 
+test("S4-16 the second path that a request names in Destination needs what the first one needs", async (t) => {
+  const provider = await startProvider(t);
+  const config = writeConfig("destinations.json", {
+    issuer: provider.issuer,
+    audience: AUDIENCE,
+    routes: [
+      { path: "/admin/*", roles: "admin" },
+      { path: "/shelf/*", methods: ["COPY"], scopes: "read" },
+      { path: "/*", methods: ["COPY", "MOVE", "PUT"], required: false },
+    ],
+  });
+  const { origin } = await gatepass.serve(t, ["--config", config]);
+  const bearer = async (claims) => `Bearer ${await provider.accessToken(claims)}`;
+  const [plain, admin] = [await bearer({ scope: "read" }), await bearer({ roles: ["admin"] })];
+  const status = async (method, destination, authorization) => {
+    const headers = { "x-forwarded-method": method, "x-forwarded-uri": "/x", destination };
+    if (authorization) headers.authorization = authorization;
+    return (await raw(origin, "/auth/traefik", { headers })).status;
+  };
+  for (const path of ["/admin/x", "/ADMIN", "/admin;x", "/admin./x?y"]) {
+    for (const place of ["", "http://a.example", "HTTPS://b.example:8443"]) {
+      for (const method of ["MOVE", "PUT"]) {
+        const about = `${method} ${place}${path}`;
+        assert.equal(await status(method, place + path), 401, about);
+        assert.equal(await status(method, place + path, plain), 403, about);
+        assert.equal(await status(method, place + path, admin), 200, about);
+      }
+    }
+  }
+  assert.equal(await status("COPY", "/shelf/x"), 401);
+  assert.equal(await status("COPY", "/shelf/x", plain), 200);
+  assert.equal(await status("MOVE", "/shelf/x"), 200);
+  // The method is the request's: no rule lets it through there.
+  assert.equal(await status("DELETE", "/x"), 403);
+  for (const unreadable of [
+    ...["", "x", "/a/../admin/x", "/a//b", "/%61dmin/x", "/a::$DATA", "/a#b", "/a b"],
+    ...["http://a.example", "http://a.example?/x", "ftp://a.example/x", "//a.example/x"],
+    ...["http://a\\admin/x", "http:/x", ["/x", "/admin/x"]],
+  ]) {
+    assert.equal(await status("MOVE", unreadable, admin), 400, String(unreadable));
+  }
+  const question = { context: { method: "MOVE", uri: "/x", headers: {} } };
+  const verdict = async (Destination) => {
+    question.context.headers = { Destination };
+    const headers = { "content-type": "application/json" };
+    const body = JSON.stringify(question);
+    const answer = await fetch(`${origin}/plugin/authenticate`, { method: "POST", headers, body });
+    return (await answer.json()).error;
+  };
+  assert.equal(await verdict("/y"), undefined);
+  assert.equal(await verdict("https://a.example/admin/y"), "credential_missing");
+});
+
 test("S4-16 a rule asks for roles, one of several scopes, or permissions, and who lacks them is refused", async (t) => {
   const provider = await startProvider(t);
   const config = writeConfig("needs.json", {
