@@ -28,8 +28,8 @@ const OF_CONNECTION = new Set([
 const OWN = new Set(["content-length", "destination", "expect", "host"]);
 /**
  * What other proxies say, and what has some servers take a request for another one than was judged: for
- * another path, host, method or user, or for one from elsewhere. CGI makes of `Proxy` the variable by
- * which programs are told theirs.
+ * another path, host, method, user or certificate, or for one from elsewhere. CGI makes of `Proxy` the
+ * variable by which programs are told theirs.
  */
 const OF_PROXIES = new RegExp(
   `^(?:${[
@@ -38,6 +38,11 @@ const OF_PROXIES = new RegExp(
     ...["x-(?:url-)?scheme", "front-end-https", "proxy"],
     ...["(?:.+-)?client-ip", "cf-connecting-ip(?:v6)?", "x-real-ip"],
     ...["x-auth-.+", "(?:x-)?remote-.+"],
+    // RFC 9440, and what servers had before it.
+    ...["(?:.+-)?client-(?:cert|dn|verify)(?:-.+)?", "(?:x-)?ssl-.+"],
+    // Azure, AWS, Google, Cloudflare and Grafana; what they sign is as good without them.
+    ...["x-arr-.+", "x-ms-client-principal(?:-.+)?", "x-amzn-(?:mtls-.+|oidc-identity)"],
+    ...["x-goog-authenticated-user-.+", "cf-access-authenticated-.+", "x-webauth-.+"],
   ].join("|")})$`,
   "u",
 );

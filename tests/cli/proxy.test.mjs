@@ -785,6 +785,16 @@ test("what other proxies say, and what makes another request of one, ends at the
     ...["CF-Connecting-IP", "X-Forward-For", "X-Host", "X-HTTP-Host-Override", "Front-End-Https"],
     ...["X-Scheme", "X-URL-Scheme", "Remote-User", "X-Remote-User", "Remote-Addr", "Proxy"],
     // Some servers take the path from it, and others any character for a dash.
+    ...[
+      "Client-Cert",
+      "Client-Cert-Chain",
+      "X-Client-Cert",
+      "X-SSL-Client-S-DN",
+      "SSL-Client-Verify",
+    ],
+    ...["X-ARR-ClientCert", "X-MS-Client-Principal", "X-MS-Client-Principal-Name"],
+    ...["X-Amzn-Mtls-Clientcert-Subject", "X-Amzn-Oidc-Identity", "X-WebAuth-User"],
+    ...["X-Goog-Authenticated-User-Email", "CF-Access-Authenticated-User-Email"],
     ...["SCRIPT_NAME", "X.Auth.Subject", "X-Auth.Roles", "X~Auth~Subject", "any_other"],
   ];
   const lines = names.map((name) => `${name}: spoofed\r\n`).join("");
