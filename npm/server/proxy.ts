@@ -60,13 +60,14 @@ const MOST_HEADERS = 500;
 
 /**
  * Whether others could read another request, or two: where it says that a header is of its connection
- * alone that is for everybody on its way, where it has more headers than some read, or where its body is
- * in a form that is not passed on as it is.
+ * alone that is for everybody on its way, where it has two hosts (RFC 9112 section 3.2) or more headers than
+ * some read, or where its body is in a form that is not passed on as it is.
  */
-export function isTorn({ headers, rawHeaders }: IncomingMessage): boolean {
+export function isTorn({ headers, headersDistinct, rawHeaders }: IncomingMessage): boolean {
   const named = optionsOf(headers.connection).some((name) => NEVER_OF_CONNECTION.test(name));
   const coding = headers["transfer-encoding"]?.toLowerCase() ?? "chunked";
-  return named || coding !== "chunked" || rawHeaders.length > 2 * MOST_HEADERS;
+  const hosts = headersDistinct["host"]?.length ?? 0;
+  return named || coding !== "chunked" || hosts > 1 || rawHeaders.length > 2 * MOST_HEADERS;
 }
 
 /** Whether a request says that a body follows. */
@@ -170,13 +171,14 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
       // Where a body ends is said anew: as its length, or chunk by chunk.
       const length = request.headers["content-length"];
       const isChunked = request.headers["transfer-encoding"] !== undefined;
+      const isBodiless = !isChunked && length === undefined;
       const more = isChunked
         ? ["Transfer-Encoding", "chunked"]
-        : length === undefined
+        : isBodiless && UNCHUNKED.has(request.method ?? "")
           ? []
-          : ["Content-Length", length];
+          : ["Content-Length", length ?? "0"];
       const forwarded = target(request, headersOf(request, forwarding, more));
-      const isRepeatable = more.length === 0 && IDEMPOTENT.has(forwarded.method ?? "");
+      const isRepeatable = isBodiless && IDEMPOTENT.has(forwarded.method ?? "");
       return new Promise((resolve) => {
         let isOver = false;
         const refuse = (onward: ClientRequest, status: 408 | 502): void => {
@@ -237,7 +239,7 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
         };
         // Some upstreams have a body behind the head after all: it must not be the next one's answer.
         const onward = ask(forwarded.method === "HEAD" ? false : agent);
-        if (more.length === 0) {
+        if (isBodiless) {
           onward.end();
         } else {
           readToEnd(onward, () => {
@@ -411,6 +413,8 @@ function forwardedFor(origin: string): string[] {
 
 /** RFC 9110 section 9.2.2. */
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
+/** Where nothing is said of a body, Node announces chunks for all methods but these. */
+const UNCHUNKED = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "DELETE"]);
 /** For how long an upload may bring nothing, in milliseconds; twice as long at most. */
 const STILL_MILLIS = 60_000;
 /** How long an upstream may take to become a WebSocket, in milliseconds: its client may have left. */

@@ -334,6 +334,12 @@ test("a request that tears its length off is refused, and none comes through ins
     }
   }
   assert.deepEqual(teller.seen, []);
+  // Nor where it has two hosts (RFC 9112 section 3.2).
+  for (const second of ["h", "x"]) {
+    const hosts = `Host: h\r\nHost: ${second}\r\nAuthorization: ${authorization}\r\n\r\n`;
+    assert.deepEqual(statuses(await sendRaw(origin, `GET /x HTTP/1.1\r\n${hosts}`)), ["400"]);
+  }
+  assert.deepEqual(teller.seen, []);
   // Nor where the length stands behind more headers than some read, or the body is in another coding.
   const many = "a:\r\n".repeat(2000);
   for (const method of methods) {
@@ -852,6 +858,26 @@ test("a second path in Destination is judged as the first, and arrives where it 
   const known = await open({ upstream: teller.origin, publicOrigin: "https://api.example" });
   const named = await move(known.origin, "Destination: https://api.example/y\r\n");
   assert.deepEqual(named, ["200", "/y"]);
+});
+
+test("a request without a body arrives without one", async (t) => {
+  const heads = [];
+  const upstream = await listenRaw(t, (socket) =>
+    socket.on("data", (data) => {
+      heads.push(data.toString("latin1"));
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntold");
+    }),
+  );
+  const { origin, authorization } = await guarded(t, upstream.origin);
+  for (const method of ["POST", "PUT", "MKCOL", "PURGE", "DELETE", "GET"]) {
+    const head = `${method} /x HTTP/1.1\r\nHost: h\r\nAuthorization: ${authorization}\r\n\r\n`;
+    assert.deepEqual(statuses(await sendRaw(origin, head)), ["200"], method);
+    const arrived = heads.splice(0).join("");
+    assert.ok(arrived.startsWith(`${method} /x `) && arrived.endsWith("\r\n\r\n"), arrived);
+    assert.equal(arrived.indexOf("\r\n\r\n"), arrived.length - 4, "nothing follows the head");
+    assert.doesNotMatch(arrived, /transfer-encoding/i);
+    assert.equal(/content-length: 0\r\n/i.test(arrived), !/^(?:DELETE|GET)$/.test(method), arrived);
+  }
 });
 
 /** A server that changes to a protocol in which everything is said twice. */
