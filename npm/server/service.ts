@@ -64,6 +64,8 @@ export class Service {
   readonly #server;
   readonly #metadataPath = /^\/\.well-known\/oauth-protected-resource(?:\/|$)/u;
   #decider: Decider;
+  /** Those from before, which still end what they began. */
+  readonly #old = new Set<Decider>();
   #router: Router;
   #publicOrigin: string | undefined;
   #isDraining = false;
@@ -156,7 +158,9 @@ export class Service {
     this.#decider = rules.decider;
     this.#router = routerOf(rules);
     this.#publicOrigin = rules.publicOrigin;
-    setTimeout(() => old.dispose(), graceMs).unref();
+    this.#old.add(old);
+    const end = (): void => void (this.#old.delete(old) && old.dispose());
+    setTimeout(end, graceMs).unref();
   }
 
   /** Takes no more requests, waits for those under way, and ends them when time is up. */
@@ -171,7 +175,8 @@ export class Service {
     clearTimeout(timer);
     clearTimeout(timerOfChanged);
     this.#endChanging();
-    this.#decider.dispose();
+    for (const decider of [...this.#old, this.#decider]) decider.dispose();
+    this.#old.clear();
   }
 
   #endChanging(): void {

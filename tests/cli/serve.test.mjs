@@ -568,6 +568,40 @@ test("S4-14 SIGTERM lets a request finish, takes no new one and ends with 0", as
   assert.equal(await service.exited, 0);
 });
 
+test("S4-14 SIGTERM cuts off what the provider does not answer: nothing is asked or said any more", async (t) => {
+  for (const isReloaded of [false, true]) {
+    let asked = 0;
+    let hangs = false;
+    const never = new Promise(() => {});
+    const provider = await startProvider(t, {
+      before(url) {
+        if (!url.endsWith("/introspect")) return undefined;
+        asked++;
+        return hangs ? never : undefined;
+      },
+    });
+    const args = ["--drain-timeout", "1", "--timeout", "30"];
+    const service = await gatepass.serve(t, args, { env: sidecar(provider) });
+    const token = () => provider.opaqueToken({ aud: undefined });
+    // The next question goes over the connection of this one.
+    assert.equal((await (await ask(service.origin, token())).json()).authenticated, true);
+    hangs = true;
+    const cutOff = assert.rejects(ask(service.origin, token()));
+    await until("it is asked", () => asked === 2);
+    if (isReloaded) {
+      service.child.kill("SIGHUP");
+      await service.logged(/read anew/);
+    }
+    const begun = performance.now();
+    service.child.kill("SIGTERM");
+    await cutOff;
+    assert.equal(await service.exited, 0);
+    assert.ok(performance.now() - begun < 15_000, "it does not wait for the provider");
+    assert.equal(asked, 2);
+    assert.match(service.lines.at(-1), /"Stopped"/);
+  }
+});
+
 test("S4-32 SIGHUP reads secrets anew, and a mistake leaves the old ones in place", async (t) => {
   const provider = await startProvider(t, { api: "rs:new-secret" });
   const file = join(gatepass.project, "rotating");
