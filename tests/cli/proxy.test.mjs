@@ -880,6 +880,15 @@ test("a request without a body arrives without one", async (t) => {
   }
 });
 
+test("what is answered for a token says that it depends on it, beside what the upstream says", async (t) => {
+  const upstream = await listen(t, (_, response) =>
+    response.setHeader("vary", "Accept").setHeader("cache-control", "public, max-age=60").end("ok"),
+  );
+  const { origin, authorization } = await guarded(t, upstream.origin);
+  const { headers } = await fetch(origin, { headers: { authorization } });
+  assert.equal(headers.get("vary"), "Accept, Authorization");
+});
+
 /** A server that changes to a protocol in which everything is said twice. */
 async function startEcho(t) {
   const seen = [];
