@@ -155,6 +155,8 @@ export function guarded(
     if (!checked.principal) throw asError(checked.refusal);
     request.contextValues.set(principalKey, checked.principal);
     const response = await next(request);
+    // Calls may be GET requests, whose answers caches keep.
+    response.header.append("vary", checked.vary);
     // RFC 9449 section 8.2: what the client's next proof must carry.
     if (checked.dpopNonce !== undefined) response.header.set("dpop-nonce", checked.dpopNonce);
     return response;

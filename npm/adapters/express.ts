@@ -59,7 +59,8 @@ export function principalOf(request: object): Principal | undefined {
 /**
  * A middleware of Express (4 and 5) that lets requests pass that carry a good access token (RFC 6750,
  * RFC 9068) and answers the others with 400, 401, 403 or 503 and their challenge. Handlers find the
- * bearer by {@link principalOf}.
+ * bearer by {@link principalOf}. Every response says by `Vary` that it depends on the request's
+ * credentials, so that no cache hands it to somebody else: handlers add to it (`response.vary` of Express).
  *
  * Header lines that came twice are seen as such: Node alone would show the first `Authorization` of
  * two. `X-Forwarded-Host` and the like are never looked at. Of a request's URL the origin is what the
@@ -92,7 +93,8 @@ export function guarded<Q extends NodeRequest>(
         });
         response.end();
       } else {
-        const { dpopNonce, exposeHeaders } = checked;
+        const { dpopNonce, exposeHeaders, vary } = checked;
+        addListed(response, "vary", vary);
         // RFC 9449 section 8.2: what the client's next proof must carry.
         if (dpopNonce !== undefined) response.setHeader("dpop-nonce", dpopNonce);
         if (exposeHeaders !== undefined) addListed(response, EXPOSE, exposeHeaders);

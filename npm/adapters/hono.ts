@@ -29,7 +29,8 @@ export interface GuardedEnv {
 
 /**
  * Lets requests pass that carry a good access token (RFC 6750, RFC 9068) and answers the others with
- * 400, 401, 403 or 503 and their challenge. Handlers find the bearer under `principal`.
+ * 400, 401, 403 or 503 and their challenge. Handlers find the bearer under `principal`. Every response
+ * says by `Vary` that it depends on the request's credentials, so that no cache hands it to somebody else.
  *
  * The source is asked at the first request and may read `c.env`. CORS is not its business: put
  * `hono/cors` in front, whose preflight requests carry no token.
@@ -55,6 +56,8 @@ export function guarded(
     }
     c.set("principal", checked.principal);
     await next();
+    // Only now: what is set before takes the place of what the handler's response has.
+    c.header("vary", checked.vary, { append: true });
     // RFC 9449 section 8.2: what the client's next proof must carry.
     if (checked.dpopNonce !== undefined) c.header("dpop-nonce", checked.dpopNonce);
     if (checked.exposeHeaders !== undefined) {

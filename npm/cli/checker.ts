@@ -104,7 +104,7 @@ export function routesOf(configuration: Configuration): readonly Route[] | undef
     } else if (NEVER_MET.test(path)) {
       complain(
         ["routes", at, "path"],
-        "no request has this path: write it decoded, without ?, #, \\, // and **, and no segment that ends in a dot or a space.",
+        "no request has this path: write it decoded, without ?, #, \\, //, :$ and **, and no segment that ends in a dot or a space.",
       );
     } else if (methods !== undefined && !isTextList(methods)) {
       complain(["routes", at, "methods"], "methods must be a list of texts.");
@@ -123,7 +123,7 @@ export function routesOf(configuration: Configuration): readonly Route[] | undef
 }
 
 /** What stands in no path as rules are compared with it: such a rule would keep nobody out. */
-const NEVER_MET = /[?#\\]|%[\da-f]{2}|\/\/|\*\*|[. ](?:\/|$)/iu;
+const NEVER_MET = /[?#\\]|%[\da-f]{2}|\/\/|:\$|\*\*|[. ](?:\/|$)/iu;
 
 /** The members of a route that say what a token must be good for. */
 export const NEEDS: readonly string[] = [

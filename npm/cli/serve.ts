@@ -84,7 +84,8 @@ export const serve: Command = {
     const usedProofs = new UsedProofs();
     const metrics = new Metrics();
     const level = (configuration.text("logLevel") ?? fallbackOf("logLevel")).toUpperCase() as Level;
-    const write = (line: string): void => void process.stdout.write(line);
+    let isOver = false;
+    const write = (line: string): void => void (isOver || process.stdout.write(line));
     const log = makeLog(level, write);
     const basePath = (configuration.text("basePath") ?? "").replace(/\/+$/u, "");
     const upstream = configuration.text("upstream");
@@ -167,6 +168,8 @@ export const serve: Command = {
     await last;
     redis.close();
     log({ level: "INFO", message: "Stopped" });
+    // What was cut off is refused yet, to nobody.
+    isOver = true;
     return 0;
   },
 };

@@ -430,6 +430,11 @@ export type Checked =
       readonly principal: Principal;
       /** What was checked, in order. */
       readonly checks: readonly string[];
+      /**
+       * Add it to `Vary` of your response: the headers of the request on which it depends, so that no
+       * cache hands it to somebody else (RFC 9110 section 12.5.5).
+       */
+      readonly vary: string;
       /** Send it as `DPoP-Nonce` with your response: the nonce of the client's proof is old. */
       readonly dpopNonce?: string;
       /**
@@ -684,6 +689,7 @@ class RequestGuard implements Guard {
   readonly #make: (glue: Glue) => Core;
   #held: Held | undefined;
   readonly #preflight: GuardOptions["preflight"];
+  readonly #vary: string;
   readonly #always: Always;
   readonly #exposed: string | undefined;
   readonly #waitUntil: GuardOptions["waitUntil"];
@@ -702,8 +708,9 @@ class RequestGuard implements Guard {
     this.#held = hold(make(glue));
     const { core } = this.#held;
     this.#exposed = host.exposeHeaders ? EXPOSED : undefined;
+    this.#vary = core.vary();
     this.#always = [
-      ["vary", core.vary()],
+      ["vary", this.#vary],
       ...(this.#exposed ? [["access-control-expose-headers", this.#exposed] as const] : []),
     ];
     this.#waitUntil = host.waitUntil;
@@ -779,7 +786,7 @@ class RequestGuard implements Guard {
     const shown = shownBy(request, connection);
     return this.#ask(
       (core) => core.check(header, need, shown),
-      (text) => keep(text, this.#headers, authorization, need),
+      (text) => this.#keep(text, this.#headers, authorization, need),
     );
   }
 
@@ -802,8 +809,22 @@ class RequestGuard implements Guard {
   #decideToken(token: string, need: string | undefined): Accepted | Promise<Accepted> {
     return this.#ask(
       (core) => core.verify(toBytes(token), need),
-      (text) => keep(text, this.#tokens, token, need) as Accepted,
+      (text) => this.#keep(text, this.#tokens, token, need) as Accepted,
     );
+  }
+
+  /** Reads what the core decided, and remembers it where the core gives a verdict. */
+  #keep(
+    text: string,
+    verdicts: Verdicts<Accepted>,
+    key: string | undefined,
+    need: string | undefined,
+  ): Accepted | { readonly refusal: Refusal } {
+    const outcome = readOutcome(text, this.#vary);
+    if (!("accepted" in outcome)) return outcome;
+    const { accepted, verdict } = outcome;
+    if (key !== undefined && verdict) verdicts.keep(key, need, verdict, accepted, text.length);
+    return accepted;
   }
 
   /** Asks the core and reads its answer: at once where it answers at once. */
@@ -900,20 +921,6 @@ class RequestGuard implements Guard {
     this.#held = undefined;
     if (held) this.#free(held);
   }
-}
-
-/** Reads what the core decided, and remembers it where the core gives a verdict. */
-function keep(
-  text: string,
-  verdicts: Verdicts<Accepted>,
-  key: string | undefined,
-  need: string | undefined,
-): Accepted | { readonly refusal: Refusal } {
-  const outcome = readOutcome(text);
-  if (!("accepted" in outcome)) return outcome;
-  const { accepted, verdict } = outcome;
-  if (key !== undefined && verdict) verdicts.keep(key, need, verdict, accepted, text.length);
-  return accepted;
 }
 
 function sum(a: CacheStatistics, b: CacheStatistics): CacheStatistics {

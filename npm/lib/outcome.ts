@@ -19,9 +19,10 @@ export type Outcome =
 
 /**
  * One line is a refusal, five are an acceptance: verdict, nonce, what outcomes have in common, the
- * names of the principal, its claims. The last goes to the end and may itself have lines.
+ * names of the principal, its claims. The last goes to the end and may itself have lines. `vary` is what
+ * every outcome of the guard has.
  */
-export function readOutcome(text: string): Outcome {
+export function readOutcome(text: string, vary: string): Outcome {
   const verdictEnd = text.indexOf("\n");
   if (verdictEnd < 0) return { refusal: JSON.parse(text) as Refusal };
   const nonceEnd = text.indexOf("\n", verdictEnd + 1);
@@ -33,6 +34,7 @@ export function readOutcome(text: string): Outcome {
   const accepted: Mutable<Accepted> = {
     principal: Object.freeze(principal),
     checks: common.checks,
+    vary,
   };
   if (nonceEnd > verdictEnd + 1) {
     accepted.dpopNonce = JSON.parse(text.slice(verdictEnd + 1, nonceEnd)) as string;

@@ -76,7 +76,7 @@ export function staticDecider(tokens: readonly string[]): Decider {
       // All of them, always.
       const isKnown = known.map((one) => timingSafeEqual(one, given)).includes(true);
       return isKnown
-        ? { status: 200, headers: {} }
+        ? { status: 200, headers: { vary: "Authorization" } }
         : refuse("token_inactive", 401, 'Bearer error="invalid_token"');
     },
   };
@@ -126,11 +126,11 @@ export function guardDecider(
     const needed = also.length > 0 ? { ...need, predicate } : need;
     const checked = await asked.check({ headers: headersOf(shown), method, url }, needed);
     if (checked.principal) {
-      const { principal, dpopNonce } = checked;
+      const { principal, dpopNonce, vary } = checked;
       return {
         status: 200,
         principal,
-        headers: dpopNonce === undefined ? {} : { "dpop-nonce": dpopNonce },
+        headers: { vary, ...(dpopNonce !== undefined && { "dpop-nonce": dpopNonce }) },
       };
     }
     const { refusal, response } = checked;

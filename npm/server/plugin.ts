@@ -2,6 +2,7 @@
 
 import { METHOD } from "../cli/pattern.js";
 import type { Decision } from "./decide.js";
+import { targetIn } from "./route.js";
 
 /** What is asked: may this request, with these credentials, go on? */
 export interface Question {
@@ -9,6 +10,7 @@ export interface Question {
   readonly uri: string;
   readonly authorization: string | undefined;
   readonly dpop: string | undefined;
+  readonly destination: string | undefined;
 }
 
 /** The answer. `error` says why not. */
@@ -57,9 +59,10 @@ export function readQuestion(body: string): Question | string {
     values.length === 0 ? undefined : values.join(", ");
   return {
     method,
-    uri: targetOf(uri),
+    uri: targetIn(uri) || "/",
     authorization: join(authorizations),
     dpop: join(header("dpop")),
+    destination: join(header("destination")),
   };
 }
 
@@ -73,9 +76,6 @@ export function authResult({ status, principal, code }: Decision): AuthResult {
     ...(authenticated ? {} : { error: code ?? "internal_error" }),
   };
 }
-
-/** A whole address is shown without its origin. */
-const targetOf = (uri: string): string => uri.replace(/^https?:\/\/[^/?#]*/iu, "") || "/";
 
 function parse(text: string): unknown {
   try {

@@ -9,6 +9,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { pipeline } from "node:stream";
 
 import { FIELD_TEXT } from "../cli/pattern.js";
+import { targetIn } from "./route.js";
 
 /** They belong to one connection (RFC 9110 section 7.6.1). */
 const OF_CONNECTION = new Set([
@@ -24,11 +25,11 @@ const OF_CONNECTION = new Set([
   "upgrade",
 ]);
 /** The proxy says them itself. */
-const OWN = new Set(["content-length", "expect", "host"]);
+const OWN = new Set(["content-length", "destination", "expect", "host"]);
 /**
  * What other proxies say, and what has some servers take a request for another one than was judged: for
- * another path, host, method or user, or for one from elsewhere. CGI makes of `Proxy` the variable by
- * which programs are told theirs.
+ * another path, host, method, user or certificate, or for one from elsewhere. CGI makes of `Proxy` the
+ * variable by which programs are told theirs.
  */
 const OF_PROXIES = new RegExp(
   `^(?:${[
@@ -37,6 +38,11 @@ const OF_PROXIES = new RegExp(
     ...["x-(?:url-)?scheme", "front-end-https", "proxy"],
     ...["(?:.+-)?client-ip", "cf-connecting-ip(?:v6)?", "x-real-ip"],
     ...["x-auth-.+", "(?:x-)?remote-.+"],
+    // RFC 9440, and what servers had before it.
+    ...["(?:.+-)?client-(?:cert|dn|verify)(?:-.+)?", "(?:x-)?ssl-.+"],
+    // Azure, AWS, Google, Cloudflare and Grafana; what they sign is as good without them.
+    ...["x-arr-.+", "x-ms-client-principal(?:-.+)?", "x-amzn-(?:mtls-.+|oidc-identity)"],
+    ...["x-goog-authenticated-user-.+", "cf-access-authenticated-.+", "x-webauth-.+"],
   ].join("|")})$`,
   "u",
 );
@@ -54,13 +60,14 @@ const MOST_HEADERS = 500;
 
 /**
  * Whether others could read another request, or two: where it says that a header is of its connection
- * alone that is for everybody on its way, where it has more headers than some read, or where its body is
- * in a form that is not passed on as it is.
+ * alone that is for everybody on its way, where it has two hosts (RFC 9112 section 3.2) or more headers than
+ * some read, or where its body is in a form that is not passed on as it is.
  */
-export function isTorn({ headers, rawHeaders }: IncomingMessage): boolean {
+export function isTorn({ headers, headersDistinct, rawHeaders }: IncomingMessage): boolean {
   const named = optionsOf(headers.connection).some((name) => NEVER_OF_CONNECTION.test(name));
   const coding = headers["transfer-encoding"]?.toLowerCase() ?? "chunked";
-  return named || coding !== "chunked" || rawHeaders.length > 2 * MOST_HEADERS;
+  const hosts = headersDistinct["host"]?.length ?? 0;
+  return named || coding !== "chunked" || hosts > 1 || rawHeaders.length > 2 * MOST_HEADERS;
 }
 
 /** Whether a request says that a body follows. */
@@ -132,6 +139,7 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
   ): string[] => [
     ...["Host", host],
     ...["X-Forwarded-For", request.socket.remoteAddress ?? ""],
+    ...destinationOf(request),
     ...forwardedFor(publicOrigin ?? `http://${request.headers.host ?? ""}`),
     ...Object.entries(identity).flat(),
     ...more,
@@ -141,6 +149,9 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
       return options.forwardToken || (name !== "authorization" && name !== "dpop");
     }),
   ];
+  /** Where it was judged to be: of the host and the path before it the upstream has its own. */
+  const destinationOf = ({ headers: { destination } }: IncomingMessage): string[] =>
+    destination === undefined ? [] : ["Destination", base + targetIn(String(destination))];
   const target = (request: IncomingMessage, headers: string[]): RequestOptions => ({
     protocol,
     hostname: hostname.replace(/^\[|\]$/gu, ""),
@@ -160,13 +171,14 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
       // Where a body ends is said anew: as its length, or chunk by chunk.
       const length = request.headers["content-length"];
       const isChunked = request.headers["transfer-encoding"] !== undefined;
+      const isBodiless = !isChunked && length === undefined;
       const more = isChunked
         ? ["Transfer-Encoding", "chunked"]
-        : length === undefined
+        : isBodiless && UNCHUNKED.has(request.method ?? "")
           ? []
-          : ["Content-Length", length];
+          : ["Content-Length", length ?? "0"];
       const forwarded = target(request, headersOf(request, forwarding, more));
-      const isRepeatable = more.length === 0 && IDEMPOTENT.has(forwarded.method ?? "");
+      const isRepeatable = isBodiless && IDEMPOTENT.has(forwarded.method ?? "");
       return new Promise((resolve) => {
         let isOver = false;
         const refuse = (onward: ClientRequest, status: 408 | 502): void => {
@@ -227,7 +239,7 @@ export function makeProxy(upstream: string, options: { readonly forwardToken: bo
         };
         // Some upstreams have a body behind the head after all: it must not be the next one's answer.
         const onward = ask(forwarded.method === "HEAD" ? false : agent);
-        if (more.length === 0) {
+        if (isBodiless) {
           onward.end();
         } else {
           readToEnd(onward, () => {
@@ -401,6 +413,8 @@ function forwardedFor(origin: string): string[] {
 
 /** RFC 9110 section 9.2.2. */
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
+/** Where nothing is said of a body, Node announces chunks for all methods but these. */
+const UNCHUNKED = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "DELETE"]);
 /** For how long an upload may bring nothing, in milliseconds; twice as long at most. */
 const STILL_MILLIS = 60_000;
 /** How long an upstream may take to become a WebSocket, in milliseconds: its client may have left. */

@@ -18,15 +18,15 @@ export interface Route {
 /** A member of a need of which one thing is enough, and its list. */
 export type OneOf = readonly [name: string, list: readonly string[]];
 
-/** What has to hold for a request; what fits no route is refused. */
-export type Router = (method: string, path: string) => Route | undefined;
+/** What has to hold for a request; what fits no route is refused, with all paths that it names. */
+export type Router = (method: string, ...paths: readonly string[]) => Route | undefined;
 
 /**
  * The first route that fits counts. Servers read paths more loosely than routes compare them: in capital
- * letters, with or without a slash at the end, without what stands behind a semicolon, on Windows without
- * dots and spaces that end a name; and to HEAD they answer what GET would tell. So a route that stands
- * before and fits one of these readings holds too: both must let the request through. One that stands behind does not, or `/login` could not be open before
- * `/*`; and `/users`, where it has a route, is not what stands under `/users/*`.
+ * letters, with or without a slash at the end, without some of what {@link LEFT_OUT} has; and to HEAD they
+ * answer what GET would tell. So a route that stands before and fits one of these readings holds too: both
+ * must let the request through. One that stands behind does not, or `/login` could not be open before `/*`;
+ * and `/users`, where it has a route, is not what stands under `/users/*`.
  */
 export function makeRouter(routes: readonly Route[]): Router {
   const rules = routes.map((route) => ({
@@ -50,36 +50,44 @@ export function makeRouter(routes: readonly Route[]): Router {
     }
     return all;
   };
-  return (method, path) => {
-    const route = find(method, path);
-    // Here the one behind counts too: `/secret;.png` is not what `/*.png` is about.
-    const shorter = route && withoutEnds(path);
-    if (!shorter || shorter === path) return route;
-    const cut = find(method, shorter);
-    return cut && both(route, cut);
+  return (method, ...paths) => {
+    let all: Route | undefined;
+    // Here those behind count too: `/secret;.png` is not what `/*.png` is about.
+    for (const reading of readingsOf(paths)) {
+      const route = find(method, reading);
+      if (!route) return undefined;
+      all = all ? both(all, route) : route;
+    }
+    return all;
   };
 }
 
 /**
- * As servers read a path that leave out what ends a segment: its parameters, and dots and spaces. Some
- * decode what begins a query before they look for one.
+ * What servers leave out of a path: what would begin a query or a fragment, where they decode before they
+ * look for one, parameters, and on Windows dots and spaces that end a segment.
  */
-const withoutEnds = (path: string): string =>
-  path
-    .replace(/[?#].*$/su, "")
-    .replace(/;[^/]*/gu, "")
-    .replace(/(?<![. ])[. ]+(?=\/|$)/gu, "");
+const LEFT_OUT = [/\?.*$/su, /#.*$/su, /;[^/]*/gu, /(?<![. ])[. ]+(?=\/|$)/gu];
+const HAS_LEFT_OUT = /[?#;]|[. ](?:\/|$)/u;
+
+/** Paths as they are, and without each of these or several, in any order: every server has its own. */
+function readingsOf(paths: readonly string[]): Iterable<string> {
+  if (!paths.some((path) => HAS_LEFT_OUT.test(path))) return paths;
+  const readings = new Set(paths);
+  // It goes through those too that are added meanwhile; there are few, however long the path is.
+  for (const reading of readings) {
+    for (const part of LEFT_OUT) readings.add(reading.replace(part, ""));
+  }
+  return readings;
+}
 
 const isFor = ({ methods }: Route, method: string): boolean => methods?.includes(method) ?? true;
 
-/** Without capital letters, also for servers that compare as if all were some. */
+/**
+ * Without capital letters, also for servers that compare as if all were some. Each letter as by itself: a
+ * sigma is another one at an end; and some letters become two.
+ */
 const fold = (path: string): string =>
-  /^[\x20-\x7e]*$/u.test(path)
-    ? path.toLowerCase()
-    : // Each letter by itself: some are another one beside others, and one becomes two.
-      Array.from(path, (letter) => letter.toUpperCase().toLowerCase())
-        .join("")
-        .replace(/i\u0307/gu, "i");
+  path.toUpperCase().toLowerCase().replaceAll("\u03c2", "\u03c3").replaceAll("i\u0307", "i");
 
 /** What a token has of a list of which one thing is enough. */
 const ONE_OF: Readonly<Record<string, (principal: Principal) => readonly unknown[]>> = {
@@ -111,6 +119,16 @@ function both(one: Route, other: Route): Route {
   return { path: one.path, required: one.required || other.required, need, also };
 }
 
+/** The origin of a whole address, to where all who read one see it end. */
+const ORIGIN = /^https?:\/\/([^/?#\\]*)/iu;
+
+/** The request target of a whole address; others are one themselves, or none. */
+export const targetIn = (address: string): string => address.replace(ORIGIN, "");
+
+/** The host of a whole address. */
+export const hostIn = (address: string): string | undefined =>
+  ORIGIN.exec(address)?.[1]?.toLowerCase();
+
 /** What holds without any routes: each request needs a token, and nothing more. */
 export const EVERYTHING: Route = { path: "/*", required: true, need: {} };
 
@@ -124,6 +142,8 @@ const AMBIGUOUS =
 const ENCODED = /%(?:[\da-f]{2}|u[\da-f]{4})/iu;
 /** A segment of parameters alone: without them there are two slashes. */
 const NAMELESS = /\/;[^/]*\//u;
+/** The type of a stream: with one NTFS gives a file or folder other names (`/a.txt::$DATA`). */
+const STREAM = /:\$/u;
 
 /**
  * The path of a request target, decoded once, as rules compare it. `undefined` for one that another
@@ -140,7 +160,7 @@ export function pathOf(target: string): string | undefined {
   } catch {
     return undefined;
   }
-  if (ENCODED.test(decoded) || NAMELESS.test(decoded)) return undefined;
+  if ([ENCODED, NAMELESS, STREAM].some((one) => one.test(decoded))) return undefined;
   // Dot segments, and what Windows takes for one or for nothing. Some servers cut a segment before.
   const isNoName = (segment: string): boolean => /^[. ]+(?:[;?#]|$)/u.test(segment);
   return decoded.split("/").some(isNoName) ? undefined : decoded;

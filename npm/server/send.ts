@@ -10,7 +10,7 @@ const LONGEST = 1024 * 1024;
 
 export interface Sender {
   readonly fetch: typeof fetch;
-  /** Ends the connections that are kept. */
+  /** Ends all connections. What is under way fails, and so does what is asked afterwards. */
   close(): void;
 }
 
@@ -20,6 +20,9 @@ export function makeSender(): Sender {
     "http:": new HttpAgent({ keepAlive: true }),
     "https:": new HttpsAgent({ keepAlive: true }),
   };
+  /** What is under way. */
+  const open = new Set<() => void>();
+  let isClosed = false;
   const send = (input: string | URL | Request, init: RequestInit = {}): Promise<Answer> => {
     const url = new URL(input instanceof URL || typeof input === "string" ? input : input.url);
     const isSecure = url.protocol === "https:";
@@ -40,7 +43,10 @@ export function makeSender(): Sender {
         request.destroy(cause);
         fail(cause);
       };
-      const done = (): void => signal?.removeEventListener("abort", abort);
+      const done = (): void => {
+        open.delete(abort);
+        signal?.removeEventListener("abort", abort);
+      };
       const fail = (cause: Error): void => {
         done();
         reject(new TypeError("fetch failed", { cause }));
@@ -71,19 +77,22 @@ export function makeSender(): Sender {
         request.once("error", (cause) => {
           // The other end closed a connection that was kept just as it was used again. A guard's
           // questions change nothing: they can be asked twice.
-          if (request.reusedSocket && !isAnswered && !signal?.aborted) ask({ agent: false });
+          if (request.reusedSocket && !isAnswered && open.has(abort)) ask({ agent: false });
           else fail(cause);
         });
         request.end(text);
       };
-      if (signal?.aborted) return fail(new Error("aborted"));
-      signal?.addEventListener("abort", abort);
+      if (isClosed || signal?.aborted) return fail(new Error("aborted"));
       ask({});
+      open.add(abort);
+      signal?.addEventListener("abort", abort);
     });
   };
   return {
     fetch: send as unknown as typeof fetch,
     close() {
+      isClosed = true;
+      for (const abort of open) abort();
       for (const agent of Object.values(agents)) agent.destroy();
     },
   };

@@ -16,7 +16,7 @@ import { authResult, readQuestion } from "./plugin.js";
 import { endLate, endSocket, hasBody, headWithoutUpgrade, isTorn, isWebSocket } from "./proxy.js";
 import type { Proxy } from "./proxy.js";
 import type { RateLimit } from "./rate.js";
-import { EVERYTHING, makeRouter, pathOf } from "./route.js";
+import { EVERYTHING, hostIn, makeRouter, pathOf, targetIn } from "./route.js";
 import type { Route, Router } from "./route.js";
 
 /** What can change while the service runs. */
@@ -64,6 +64,8 @@ export class Service {
   readonly #server;
   readonly #metadataPath = /^\/\.well-known\/oauth-protected-resource(?:\/|$)/u;
   #decider: Decider;
+  /** Those from before, which still end what they began. */
+  readonly #old = new Set<Decider>();
   #router: Router;
   #publicOrigin: string | undefined;
   #isDraining = false;
@@ -156,7 +158,9 @@ export class Service {
     this.#decider = rules.decider;
     this.#router = routerOf(rules);
     this.#publicOrigin = rules.publicOrigin;
-    setTimeout(() => old.dispose(), graceMs).unref();
+    this.#old.add(old);
+    const end = (): void => void (this.#old.delete(old) && old.dispose());
+    setTimeout(end, graceMs).unref();
   }
 
   /** Takes no more requests, waits for those under way, and ends them when time is up. */
@@ -171,7 +175,8 @@ export class Service {
     clearTimeout(timer);
     clearTimeout(timerOfChanged);
     this.#endChanging();
-    this.#decider.dispose();
+    for (const decider of [...this.#old, this.#decider]) decider.dispose();
+    this.#old.clear();
   }
 
   #endChanging(): void {
@@ -330,7 +335,7 @@ export class Service {
     const decision: Decision =
       wait > 0
         ? { status: 429, headers: { "retry-after": String(wait) } }
-        : await this.#decide(request, method, targetOf(request));
+        : await this.#decide(request, method, this.#targetOf(request));
     if (decision.status !== 200 || this.#isDraining) {
       const status = decision.status === 200 ? 503 : decision.status;
       const headers = { ...NO_STORE, ...decision.headers, connection: "close" };
@@ -353,7 +358,7 @@ export class Service {
   async #forward(proxy: Proxy, request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (this.#isTooOften(request, response)) return;
     const { method = "GET" } = request;
-    const decision = await this.#decide(request, method, targetOf(request));
+    const decision = await this.#decide(request, method, this.#targetOf(request));
     if (decision.status !== 200) {
       request.resume();
       response.writeHead(decision.status, { ...NO_STORE, ...decision.headers }).end();
@@ -368,22 +373,36 @@ export class Service {
     this.#options.metrics.proxied(status);
   }
 
-  /** The rule for what a request asks about, and what its credentials are good for. */
+  /**
+   * What a request to the upstream is for; nothing for one in which others would read two, or whose
+   * `Destination` is at another server: there its path means something else.
+   */
+  #targetOf(request: IncomingMessage): string {
+    const { host, destination } = request.headers;
+    const wanted = hostIn(String(destination));
+    const own = [host?.toLowerCase(), hostIn(this.#publicOrigin ?? "")];
+    const isOwn = wanted === undefined || own.includes(wanted);
+    return isTorn(request) || !isOwn ? "" : (request.url ?? "/");
+  }
+
+  /** The rules for what a request asks about, and what its credentials are good for. */
   async #decide(
     request: IncomingMessage,
     method: string,
     target: string,
-    { authorization, dpop }: Credentials = shownBy(request),
+    { authorization, dpop, destination }: Given = givenBy(request),
   ): Promise<Decision> {
     const started = performance.now();
     const origin = this.#publicOrigin ?? originOf(request);
     // No rule and no proof is about a query.
     const url = `${origin}${target.split("?", 1)[0]}`;
     const isProvable = dpop === undefined || url.length <= LONGEST_PROVEN;
-    const path = origin !== undefined && isProvable ? pathOf(target) : undefined;
-    const route = path === undefined ? undefined : this.#router(method, path);
+    const targets = destination === undefined ? [target] : [target, targetIn(destination)];
+    const paths = targets.flatMap((one) => pathOf(one) ?? []);
+    const isReadable = origin !== undefined && isProvable && paths.length === targets.length;
+    const route = isReadable ? this.#router(method, ...paths) : undefined;
     let decision: Decision;
-    if (path === undefined) decision = { status: 400, code: AMBIGUOUS, headers: {} };
+    if (!isReadable) decision = { status: 400, code: AMBIGUOUS, headers: {} };
     else if (!route) decision = { status: 403, code: UNROUTED, headers: {} };
     else decision = await this.#judge(route, { authorization, dpop, method, url });
     this.#report(decision, performance.now() - started);
@@ -435,10 +454,6 @@ function linger(request: IncomingMessage): void {
   setTimeout(() => request.complete || request.destroy(), REST_MILLIS).unref();
 }
 
-/** What a request to the upstream is for; nothing for one in which others would read two. */
-const targetOf = (request: IncomingMessage): string =>
-  isTorn(request) ? "" : (request.url ?? "/");
-
 /** The origin that a request says it is for; nothing where its `Host` is none (RFC 9112 section 3.2). */
 function originOf({ headers }: IncomingMessage): string | undefined {
   const origin = `http://${headers.host || "localhost"}`;
@@ -448,12 +463,23 @@ function originOf({ headers }: IncomingMessage): string | undefined {
 /** What is read by everybody alike: of a name ASCII, and of a port a number. */
 const ORIGIN = /^http:\/\/(?:[\w.-]+|\[[\da-f:.]+\])(?::0*[1-9]\d{0,4})?$/iu;
 
-type Credentials = Pick<Shown, "authorization" | "dpop">;
+/** What counts of a request's headers. */
+interface Given extends Pick<Shown, "authorization" | "dpop"> {
+  /** The second path that it names, by itself or in an address (RFC 4918 section 10.3). */
+  readonly destination: string | undefined;
+}
 
-/** A header that comes twice is joined as Fetch joins it, and refused for that by the guard. */
-function shownBy(request: IncomingMessage): Credentials {
-  const { authorization, dpop } = request.headersDistinct;
-  return { authorization: authorization?.join(", "), dpop: dpop?.join(", ") };
+/**
+ * A header that comes twice is joined as Fetch joins it, and refused for that: by the guard, and because no
+ * path has a space.
+ */
+function givenBy(request: IncomingMessage): Given {
+  const { authorization, dpop, destination } = request.headersDistinct;
+  return {
+    authorization: authorization?.join(", "),
+    dpop: dpop?.join(", "),
+    destination: destination?.join(", "),
+  };
 }
 
 /** Who it is, in headers for the server behind: only what fits into one. */

@@ -62,7 +62,10 @@ for (const [kind, of] of Object.entries(KINDS)) {
     await signIn();
     const [create, more] = of(url);
     const rpc = example.greeter(example.makeTransport(transports[create], client, url, more));
-    assert.equal((await rpc.greet({ value: "hello" })).value, "hello, alice");
+    let vary;
+    const onHeader = (header) => (vary = header.get("vary"));
+    assert.equal((await rpc.greet({ value: "hello" }, { onHeader })).value, "hello, alice");
+    assert.equal(vary, "Authorization");
     const counted = ["n one", "n two", "n three"];
     assert.deepEqual(await collect(rpc.count({ value: "n" })), counted);
     assert.equal(provider.count("/token"), 1);

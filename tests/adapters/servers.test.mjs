@@ -33,6 +33,7 @@ async function asksApi(provider, ask) {
   };
   assert.deepEqual(await told("/health"), [200, null, "ok"]);
   assert.deepEqual(await told("/me", token), [200, null, '{"hello":"alice"}']);
+  assert.equal((await get("/me", token)).headers.get("vary"), "Authorization");
   assert.deepEqual(await told("/me"), [401, "Bearer", ""]);
   const [status, challenge] = await told("/me", `${token.slice(0, -4)}AAAA`);
   assert.equal(status, 401);
@@ -111,6 +112,7 @@ test("Cloudflare: protect", async (t) => {
   t.after(() => worker.dispose());
   const ask = async (headers, path = "") => {
     const answer = await worker.dispatchFetch(`https://api.example/${path}`, { headers });
+    if (path === "") assert.equal(answer.headers.get("vary"), "Authorization");
     return [answer.status, answer.status === 200 ? await answer.json() : await answer.text()];
   };
   const authorization = `Bearer ${await provider.accessToken()}`;
@@ -397,7 +399,37 @@ test("Express: what a CORS middleware set stays, and pages can read challenge an
       [bad, fine],
     );
     assert.equal(refused.headers.get("vary"), "Origin, Authorization, DPoP");
-    assert.equal(good.headers.get("vary"), "Origin");
+    assert.equal(good.headers.get("vary"), "Origin, Authorization, DPoP");
+  }
+});
+
+test("what a handler's answer depends on stays beside the credentials", async (t) => {
+  const [forHono, forExpress] = await Promise.all(
+    ["hono", "express"].map((name) => importInstalled(adapters, `gatepass/${name}`)),
+  );
+  const { createGuard } = await importInstalled(adapters, "gatepass/guard");
+  const { issuer, audience, fetch: send, accessToken } = await makeProvider();
+  const guard = await createGuard({ issuer, audience, fetch: send });
+  const headers = { authorization: `Bearer ${await accessToken()}` };
+
+  const hono = new Hono();
+  hono.use(forHono.guarded(guard));
+  const given = { "cache-control": "public, max-age=60", vary: "Accept" };
+  hono.get("/own", () => new Response("own", { headers: given }));
+  hono.get("/text", (c) => c.text("text", 200, given));
+  hono.get("/none", (c) => c.text("none"));
+  const app = express();
+  app.use(forExpress.guarded(guard));
+  app.get("/vary", (_, response) => response.vary("Accept").end("ok"));
+  const origin = await listening(t, createServer(app));
+  for (const [asked, expected] of [
+    [hono.request("/own", { headers }), "Accept, Authorization"],
+    [hono.request("/text", { headers }), "Accept, Authorization"],
+    [hono.request("/none", { headers }), "Authorization"],
+    [fetch(`${origin}/vary`, { headers }), "Authorization, Accept"],
+  ]) {
+    const answer = await asked;
+    assert.deepEqual([answer.status, answer.headers.get("vary")], [200, expected]);
   }
 });
 
@@ -421,6 +453,8 @@ test("Hono: what a CORS middleware set stays, and pages can read challenge and n
       app.request(new Request(url, { headers: { origin: "https://app.example", ...headers } })),
     );
     assert.deepEqual([names(refused), names(good)], [expected, expected]);
-    assert.match(refused.headers.get("vary"), /Authorization, DPoP/);
+    for (const { headers } of [refused, good]) {
+      assert.match(headers.get("vary"), /Authorization, DPoP/);
+    }
   }
 });

@@ -265,6 +265,42 @@ test("a provider that answers with another protocol, once, is asked again", asyn
   await assert.rejects(asked, TypeError);
 });
 
+test(
+  "who closes a sender ends what is under way, and nothing is asked again or afterwards",
+  { timeout: 20_000 },
+  async (t) => {
+    const { makeSender } = await load("server/send.js");
+    const sockets = new Set();
+    let asked = 0;
+    const server = createServer((socket) => {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      socket.on("data", () => {
+        if (++asked === 1) socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        // Nobody may wait for it: it is asked once more over a connection of its own.
+        if (asked === 2) socket.destroy();
+      });
+    });
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const sender = makeSender();
+    t.after(() => {
+      sender.close();
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    });
+    const url = `http://127.0.0.1:${server.address().port}/`;
+    assert.equal((await sender.fetch(url)).status, 200);
+    const again = sender.fetch(url);
+    again.catch(() => {});
+    while (asked < 3) await new Promise((resolve) => setTimeout(resolve, 5));
+    sender.close();
+    await assert.rejects(again, TypeError);
+    await assert.rejects(sender.fetch(url), TypeError);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(asked, 3);
+  },
+);
+
 /** How often something looks into a text: whatever compares with it can do so in no other way. */
 function counted(text) {
   let looks = 0;

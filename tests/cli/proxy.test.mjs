@@ -334,6 +334,12 @@ test("a request that tears its length off is refused, and none comes through ins
     }
   }
   assert.deepEqual(teller.seen, []);
+  // Nor where it has two hosts (RFC 9112 section 3.2).
+  for (const second of ["h", "x"]) {
+    const hosts = `Host: h\r\nHost: ${second}\r\nAuthorization: ${authorization}\r\n\r\n`;
+    assert.deepEqual(statuses(await sendRaw(origin, `GET /x HTTP/1.1\r\n${hosts}`)), ["400"]);
+  }
+  assert.deepEqual(teller.seen, []);
   // Nor where the length stands behind more headers than some read, or the body is in another coding.
   const many = "a:\r\n".repeat(2000);
   for (const method of methods) {
@@ -785,6 +791,16 @@ test("what other proxies say, and what makes another request of one, ends at the
     ...["CF-Connecting-IP", "X-Forward-For", "X-Host", "X-HTTP-Host-Override", "Front-End-Https"],
     ...["X-Scheme", "X-URL-Scheme", "Remote-User", "X-Remote-User", "Remote-Addr", "Proxy"],
     // Some servers take the path from it, and others any character for a dash.
+    ...[
+      "Client-Cert",
+      "Client-Cert-Chain",
+      "X-Client-Cert",
+      "X-SSL-Client-S-DN",
+      "SSL-Client-Verify",
+    ],
+    ...["X-ARR-ClientCert", "X-MS-Client-Principal", "X-MS-Client-Principal-Name"],
+    ...["X-Amzn-Mtls-Clientcert-Subject", "X-Amzn-Oidc-Identity", "X-WebAuth-User"],
+    ...["X-Goog-Authenticated-User-Email", "CF-Access-Authenticated-User-Email"],
     ...["SCRIPT_NAME", "X.Auth.Subject", "X-Auth.Roles", "X~Auth~Subject", "any_other"],
   ];
   const lines = names.map((name) => `${name}: spoofed\r\n`).join("");
@@ -799,6 +815,78 @@ test("what other proxies say, and what makes another request of one, ends at the
     ["for", "host", "proto"].map((name) => headers[`x-forwarded-${name}`]),
     ["127.0.0.1", "api.example", "https"],
   );
+});
+
+test("a second path in Destination is judged as the first, and arrives where it was judged to be", async (t) => {
+  const teller = await startTeller(t);
+  const provider = await startProvider(t, { audience: RESOURCE });
+  const config = join(gatepass.project, "destination.json");
+  const routes = [
+    { path: "/admin/*", roles: "admin" },
+    { path: "/*", required: false },
+  ];
+  const open = async (more) => {
+    const rest = { issuer: provider.issuer, audience: RESOURCE, routes, ...more };
+    writeFileSync(config, JSON.stringify(rest));
+    return gatepass.serve(t, ["--config", config]);
+  };
+  const { origin } = await open({ upstream: `${teller.origin}/base/` });
+  const admin = `Bearer ${await provider.accessToken({ roles: ["admin"] })}`;
+  const move = async (service, lines) => {
+    const head = `MOVE /x HTTP/1.1\r\nHost: Dav.example:81\r\n${lines}\r\n`;
+    const [status] = statuses(await sendRaw(service, head));
+    return [status, teller.seen.pop()?.headers.destination];
+  };
+  const twice = "Destination: /y\r\nDestination: /z\r\n";
+  for (const [lines, ...expected] of [
+    ["", "200", undefined],
+    ["Destination: /y%20z?q\r\n", "200", "/base/y%20z?q"],
+    ["Destination: http://dav.example:81/y\r\n", "200", "/base/y"],
+    // TLS may end before the service.
+    ["destination: https://DAV.example:81/y\r\n", "200", "/base/y"],
+    ["Destination: http://elsewhere.example/y\r\n", "400", undefined],
+    ["Destination: http://dav.example/y\r\n", "400", undefined],
+    ["Destination: /admin/y\r\n", "401", undefined],
+    ["Destination: http://dav.example:81/Admin\r\n", "401", undefined],
+    ["Destination: /a/../admin/y\r\n", "400", undefined],
+    [twice, "400", undefined],
+    [`Destination: /admin/y\r\nAuthorization: ${admin}\r\n`, "200", "/base/admin/y"],
+    [`Destination: /y\r\nConnection: destination\r\n`, "200", "/base/y"],
+  ]) {
+    assert.deepEqual(await move(origin, lines), expected, lines);
+  }
+  const known = await open({ upstream: teller.origin, publicOrigin: "https://api.example" });
+  const named = await move(known.origin, "Destination: https://api.example/y\r\n");
+  assert.deepEqual(named, ["200", "/y"]);
+});
+
+test("a request without a body arrives without one", async (t) => {
+  const heads = [];
+  const upstream = await listenRaw(t, (socket) =>
+    socket.on("data", (data) => {
+      heads.push(data.toString("latin1"));
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntold");
+    }),
+  );
+  const { origin, authorization } = await guarded(t, upstream.origin);
+  for (const method of ["POST", "PUT", "MKCOL", "PURGE", "DELETE", "GET"]) {
+    const head = `${method} /x HTTP/1.1\r\nHost: h\r\nAuthorization: ${authorization}\r\n\r\n`;
+    assert.deepEqual(statuses(await sendRaw(origin, head)), ["200"], method);
+    const arrived = heads.splice(0).join("");
+    assert.ok(arrived.startsWith(`${method} /x `) && arrived.endsWith("\r\n\r\n"), arrived);
+    assert.equal(arrived.indexOf("\r\n\r\n"), arrived.length - 4, "nothing follows the head");
+    assert.doesNotMatch(arrived, /transfer-encoding/i);
+    assert.equal(/content-length: 0\r\n/i.test(arrived), !/^(?:DELETE|GET)$/.test(method), arrived);
+  }
+});
+
+test("what is answered for a token says that it depends on it, beside what the upstream says", async (t) => {
+  const upstream = await listen(t, (_, response) =>
+    response.setHeader("vary", "Accept").setHeader("cache-control", "public, max-age=60").end("ok"),
+  );
+  const { origin, authorization } = await guarded(t, upstream.origin);
+  const { headers } = await fetch(origin, { headers: { authorization } });
+  assert.equal(headers.get("vary"), "Accept, Authorization");
 });
 
 /** A server that changes to a protocol in which everything is said twice. */

@@ -568,6 +568,40 @@ test("S4-14 SIGTERM lets a request finish, takes no new one and ends with 0", as
   assert.equal(await service.exited, 0);
 });
 
+test("S4-14 SIGTERM cuts off what the provider does not answer: nothing is asked or said any more", async (t) => {
+  for (const isReloaded of [false, true]) {
+    let asked = 0;
+    let hangs = false;
+    const never = new Promise(() => {});
+    const provider = await startProvider(t, {
+      before(url) {
+        if (!url.endsWith("/introspect")) return undefined;
+        asked++;
+        return hangs ? never : undefined;
+      },
+    });
+    const args = ["--drain-timeout", "1", "--timeout", "30"];
+    const service = await gatepass.serve(t, args, { env: sidecar(provider) });
+    const token = () => provider.opaqueToken({ aud: undefined });
+    // The next question goes over the connection of this one.
+    assert.equal((await (await ask(service.origin, token())).json()).authenticated, true);
+    hangs = true;
+    const cutOff = assert.rejects(ask(service.origin, token()));
+    await until("it is asked", () => asked === 2);
+    if (isReloaded) {
+      service.child.kill("SIGHUP");
+      await service.logged(/read anew/);
+    }
+    const begun = performance.now();
+    service.child.kill("SIGTERM");
+    await cutOff;
+    assert.equal(await service.exited, 0);
+    assert.ok(performance.now() - begun < 15_000, "it does not wait for the provider");
+    assert.equal(asked, 2);
+    assert.match(service.lines.at(-1), /"Stopped"/);
+  }
+});
+
 test("S4-32 SIGHUP reads secrets anew, and a mistake leaves the old ones in place", async (t) => {
   const provider = await startProvider(t, { api: "rs:new-secret" });
   const file = join(gatepass.project, "rotating");
@@ -889,6 +923,10 @@ test("S4-16 rules by path and method: the first that fits counts, and what fits 
     "/public/%20../x",
     "/public/.%20;x/y",
     "/public/..%3fx",
+    // Other names of a file or folder on NTFS.
+    "/public/x::$DATA",
+    "/public/x%3A%3a%24data",
+    "/admin:$i30:$INDEX_ALLOCATION/x",
     "/public/\u0007",
     "/public/%00",
     "/public/%e0%80",
@@ -901,6 +939,7 @@ test("S4-16 rules by path and method: the first that fits counts, and what fits 
   // Compared as it is decoded, which is said of characters that have to be encoded.
   assert.equal(await status("GET", "/public/%C3%BC%20%25%40%28", ""), 200);
   assert.equal(await status("GET", "/public/.a/b.c%20d;e=.", ""), 200);
+  assert.equal(await status("GET", "/public/things:batchGet/$count/$x:y", ""), 200);
 });
 
 test("S4-16 a rule before a broader one holds however the server behind reads the path", async (t) => {
@@ -914,6 +953,7 @@ test("S4-16 a rule before a broader one holds however the server behind reads th
       { path: "/report", methods: ["GET"], scopes: "read" },
       { path: "/public/*.png", required: false },
       { path: "/public/*", scopes: "read" },
+      { path: "/files/*.bak", roles: "admin" },
       { path: "/*", required: false },
     ],
   });
@@ -942,6 +982,17 @@ test("S4-16 a rule before a broader one holds however the server behind reads th
     "/Admin.%20.;x",
     "/admin;x./y",
     "/admin%20..",
+    // Of what servers leave out each leaves out some, in an order of its own.
+    "/files/a.bak.",
+    "/files/C%23a.bak",
+    "/files/C%23a.bak.",
+    "/files/C%23a.bak%3Fx",
+    "/files/a%3Fb.bak%20",
+    "/files/a;b.bak",
+    "/files/a;b.bak.",
+    "/files/a.bak.;c",
+    "/files;a%3Fb/x.bak%3Fy",
+    "/files;a%3Fb/x.bak.%23y",
   ]) {
     assert.equal(await status("GET", path), 401, path);
     assert.equal(await status("GET", path, plain), 403, path);
@@ -970,9 +1021,64 @@ test("S4-16 a rule before a broader one holds however the server behind reads th
     "/administration",
     "/wiki/Inc.",
     "/wiki/A.%20B./C",
+    "/files/a.bak.txt",
+    "/files/a%3F.bak.txt;v=1",
   ]) {
     assert.equal(await status("GET", path), 200, path);
   }
+});
+
+test("S4-16 the second path that a request names in Destination needs what the first one needs", async (t) => {
+  const provider = await startProvider(t);
+  const config = writeConfig("destinations.json", {
+    issuer: provider.issuer,
+    audience: AUDIENCE,
+    routes: [
+      { path: "/admin/*", roles: "admin" },
+      { path: "/shelf/*", methods: ["COPY"], scopes: "read" },
+      { path: "/*", methods: ["COPY", "MOVE", "PUT"], required: false },
+    ],
+  });
+  const { origin } = await gatepass.serve(t, ["--config", config]);
+  const bearer = async (claims) => `Bearer ${await provider.accessToken(claims)}`;
+  const [plain, admin] = [await bearer({ scope: "read" }), await bearer({ roles: ["admin"] })];
+  const status = async (method, destination, authorization) => {
+    const headers = { "x-forwarded-method": method, "x-forwarded-uri": "/x", destination };
+    if (authorization) headers.authorization = authorization;
+    return (await raw(origin, "/auth/traefik", { headers })).status;
+  };
+  for (const path of ["/admin/x", "/ADMIN", "/admin;x", "/admin./x?y"]) {
+    for (const place of ["", "http://a.example", "HTTPS://b.example:8443"]) {
+      for (const method of ["MOVE", "PUT"]) {
+        const about = `${method} ${place}${path}`;
+        assert.equal(await status(method, place + path), 401, about);
+        assert.equal(await status(method, place + path, plain), 403, about);
+        assert.equal(await status(method, place + path, admin), 200, about);
+      }
+    }
+  }
+  assert.equal(await status("COPY", "/shelf/x"), 401);
+  assert.equal(await status("COPY", "/shelf/x", plain), 200);
+  assert.equal(await status("MOVE", "/shelf/x"), 200);
+  // The method is the request's: no rule lets it through there.
+  assert.equal(await status("DELETE", "/x"), 403);
+  for (const unreadable of [
+    ...["", "x", "/a/../admin/x", "/a//b", "/%61dmin/x", "/a::$DATA", "/a#b", "/a b"],
+    ...["http://a.example", "http://a.example?/x", "ftp://a.example/x", "//a.example/x"],
+    ...["http://a\\admin/x", "http:/x", ["/x", "/admin/x"]],
+  ]) {
+    assert.equal(await status("MOVE", unreadable, admin), 400, String(unreadable));
+  }
+  const question = { context: { method: "MOVE", uri: "/x", headers: {} } };
+  const verdict = async (Destination) => {
+    question.context.headers = { Destination };
+    const headers = { "content-type": "application/json" };
+    const body = JSON.stringify(question);
+    const answer = await fetch(`${origin}/plugin/authenticate`, { method: "POST", headers, body });
+    return (await answer.json()).error;
+  };
+  assert.equal(await verdict("/y"), undefined);
+  assert.equal(await verdict("https://a.example/admin/y"), "credential_missing");
 });
 
 test("S4-16 a rule asks for roles, one of several scopes, or permissions, and who lacks them is refused", async (t) => {
@@ -1330,7 +1436,7 @@ test("S4-16 a rule whose path no request has is refused, because it would keep n
   const { issuer } = await startProvider(t);
   for (const path of [
     ...["/my%20files/*", "/caf%C3%A9", "/report?*", "/a#b", "//admin/*", "/a\\b"],
-    ...["/a/./b", "/a/..", "/admin/**", "/admin.", "/admin /*"],
+    ...["/a/./b", "/a/..", "/admin/**", "/admin.", "/admin /*", "/a::$DATA"],
   ]) {
     const config = writeConfig("dead.json", { issuer, audience: AUDIENCE, routes: [{ path }] });
     const { code, stderr } = await gatepass.run(["serve", "--config-test", "--config", config]);

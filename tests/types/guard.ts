@@ -141,7 +141,10 @@ const binding: Guard = await createGuard({
 const connection: Connection = { certificateSha256: undefined };
 const bound = await binding.check({ headers: new Headers() }, {}, connection);
 proof<Equal<typeof bound, Checked>>();
-if (bound.principal) proof<Equal<typeof bound.dpopNonce, string | undefined>>();
+if (bound.principal) {
+  proof<Equal<typeof bound.dpopNonce, string | undefined>>();
+  proof<Equal<typeof bound.vary, string>>();
+}
 interface CloudflareRequest extends Request {
   readonly cf: { readonly tlsClientAuth: { readonly certFingerprintSHA256: string } };
 }
