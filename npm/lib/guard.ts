@@ -95,7 +95,11 @@ export interface IntrospectionOptions {
    * `alert` tells of it. An answer about somebody else is refused in any case. @defaultValue false
    */
   readonly userinfo?: boolean | "optional";
-  /** How many questions may be under way at a time, 1 to 1024; beyond that 503. @defaultValue 16 */
+  /**
+   * How many questions may be under way at a time, 1 to 1024; beyond that 503 (`introspection_busy`).
+   * Requests with one token that come together are one question, but for Workers, where none may wait
+   * for another one, and where `cache.ttl` is 0. @defaultValue 16
+   */
   readonly concurrency?: number;
   /**
    * What is remembered of answers, under the SHA-256 of the whole token.

@@ -43,7 +43,7 @@ impl Memory {
     }
 }
 
-/// How many uses one generation holds: 360 a second for the 90 seconds that a use is remembered,
+/// How many uses one generation holds: 270 a second for the two minutes that a use is remembered,
 /// in 1 MiB.
 const MOST: usize = 32_768;
 
