@@ -46,6 +46,7 @@ fn coefficient(curve: Curve) -> &'static [u8] {
 }
 
 /// From bytes, the most significant first, of which there are at most as many as limbs hold.
+#[inline(never)]
 fn number(bytes: &[u8]) -> Number {
     let mut number = Number::default();
     for (limb, bytes) in number.iter_mut().zip(bytes.rchunks(4)) {
@@ -72,6 +73,7 @@ impl Field {
     }
 
     /// Bit by bit: a key is read once for thousands of signatures.
+    #[inline(never)]
     fn times(&self, factor: &Number, other: &Number) -> Number {
         let mut product = Number::default();
         for limb in factor.iter().take(self.limbs).rev() {
