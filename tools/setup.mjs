@@ -25,6 +25,10 @@ import { WASM_TARGET, ensureLibrarySource, ensureWasmTarget } from "./lib/wasm-t
 
 const WASM_PACK_VERSION = "0.15.1";
 
+/** Where systems keep servers such as nginx: on the PATH of root, not on everybody's. */
+const SYSTEM_FOLDERS =
+  process.platform === "win32" ? [] : ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
 /**
  * @typedef {object} SetupOptions
  * @property {boolean} [browser] also Chromium and chromedriver
@@ -109,13 +113,13 @@ export async function setup({
   /** @type {NodeJS.ProcessEnv} */
   const nativeEnv = {
     ...process.env,
-    PATH: [...toolFolders, process.env.PATH].join(delimiter),
+    PATH: [...toolFolders, process.env.PATH, ...SYSTEM_FOLDERS].join(delimiter),
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: join(bindgen, "wasm-bindgen-test-runner"),
   };
   const env = { ...nativeEnv };
   if (wasm.rustupToolchain !== undefined) env.RUSTUP_TOOLCHAIN = wasm.rustupToolchain;
   if (wasm.binaries !== undefined)
-    env.PATH = [...toolFolders, wasm.binaries, process.env.PATH].join(delimiter);
+    env.PATH = [...toolFolders, wasm.binaries, env.PATH].join(delimiter);
   const wasmRust = wasm.detail === "" ? rust : await askRust(env);
   const librarySource = await step("Rust's library in source", (it) =>
     ensureLibrarySource(wasmRust, env, it),
@@ -129,7 +133,7 @@ export async function setup({
       })
     : undefined;
 
-  if (programs) await step("Programs for the tests", (it) => ensurePrograms(process.env, it));
+  if (programs) await step("Programs for the tests", (it) => ensurePrograms(nativeEnv, it));
 
   const interpreter = python
     ? await step("Programs in Python", (it) => ensurePython(process.env, it))

@@ -110,7 +110,7 @@ fn the_hmac_of_these_tests_is_that_of_rfc_4231() {
 
 // HDR-13, HDR-14, HDR-15, HDR-16, HDR-17.
 #[test]
-fn hdr_13_to_17_hmac_with_the_public_key_as_its_secret_is_alg_not_allowed() {
+fn hdr_13_14_15_16_17_hmac_with_the_public_key_as_its_secret_is_alg_not_allowed() {
     let mut world = GuardWorld::new();
     let key = Key::new("k1", "RS256", 0);
     world.idp().rotate_to(key.clone());
@@ -313,7 +313,7 @@ fn a_good_token_that_names_a_url_is_accepted_without_asking_there() {
 
 // HDR-35, HDR-37, HDR-38, HDR-39, HDR-40, HDR-41, HDR-42, HDR-43, HDR-44, HDR-45.
 #[test]
-fn hdr_35_to_45_every_crit_is_crit_unsupported() {
+fn hdr_35_37_38_39_40_41_42_43_44_45_every_crit_is_crit_unsupported() {
     let names: Vec<_> = (0..500).map(|index| format!("{index}")).collect();
     for crit in [
         json!(["x-unknown"]),
