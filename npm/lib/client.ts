@@ -131,8 +131,10 @@ export interface ClientOptions {
   /**
    * Whether a page that is seen renews the session by itself, so that nobody waits for it: at
    * `refreshSkew`, when the page wakes up or is shown again, and when the network is back. After a
-   * failure it tries again, at first after two seconds and at most about once a minute. Without it,
-   * and in runtimes without pages, the session is renewed when it is used. @defaultValue true
+   * failure it tries again, at first after two seconds and at most about once a minute, or when
+   * `Retry-After` says so; after a refusal by name, such as `invalid_client`, when the page is back or uses
+   * the session. Without it, and in runtimes without pages, the session is renewed when it is used.
+   * @defaultValue true
    */
   readonly autoRefresh?: boolean;
   /** How long one request to the provider may take, in seconds, 1 to 120. @defaultValue 10 */
@@ -525,7 +527,12 @@ export interface Client {
    * `audience_mismatch`, `token_expired` and those of keys.
    */
   userinfo(): Promise<UserInfo>;
-  /** The access token, renewed when its end is near. Keep it out of URLs, logs and storage. */
+  /**
+   * The access token, renewed when its end is near. Keep it out of URLs, logs and storage.
+   *
+   * @throws {@link GatepassError} `login_required` where nobody is signed in, and where somebody else has
+   * signed in meanwhile: what was begun for one user does not go on as another.
+   */
   accessToken(): Promise<string>;
   /**
    * The access token for a request to this URL, renewed when its end is near; `undefined` for one
@@ -542,6 +549,9 @@ export interface Client {
    * `scope_insufficient` (a missing scope) and `step_up_required` (RFC 9470), with what is needed
    * in `details`. The API must let the page read `WWW-Authenticate` for both
    * (`Access-Control-Expose-Headers`).
+   *
+   * A request is never sent as somebody else than whoever was signed in when it was begun: it rejects with
+   * `login_required`, or its 401 is handed on, where another user signs in meanwhile.
    *
    * With `dpop` each request carries a proof of its own, for its method and URL, with the nonce that
    * the origin gave last; a refusal that asks for a nonce is answered once, besides the renewal. The
