@@ -109,7 +109,7 @@ fn subtract(difference: &mut Number, other: &Number) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
 
