@@ -6,12 +6,13 @@ import { request as httpRequest } from "node:http";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { before, test } from "node:test";
+import { pathToFileURL } from "node:url";
 
 import parsePrometheus from "parse-prometheus-text-format";
 
 import { makeFolder } from "../support/folder.mjs";
 import { assertGolden, showRequests } from "../support/golden.mjs";
-import { installProgram, listen, startProvider } from "../support/program.mjs";
+import { authenticate, installProgram, listen, startProvider } from "../support/program.mjs";
 import { makeProver } from "../support/prover.mjs";
 import { until } from "../support/until.mjs";
 import { sendRaw, statuses } from "../support/upstream.mjs";
@@ -646,6 +647,37 @@ test("S4-32 a program that prints a secret holds up no request while SIGHUP has 
   assert.doesNotMatch(service.output(), /read anew/);
   await service.logged(/read anew/);
   assert.equal((await (await ask(service.origin, token)).json()).authenticated, true);
+});
+
+test("S4-32 a program that cannot be started because files run out leaves the old secret in place", async (t) => {
+  const provider = await startProvider(t);
+  const config = writeConfig("scarce.json", {
+    ...{ issuer: provider.issuer, audience: AUDIENCE, clientId: "rs", mode: "introspect" },
+    clientSecret: { command: ["echo", SECRET] },
+  });
+  const limited = join(gatepass.project, "limited.mjs");
+  writeFileSync(
+    limited,
+    `import { closeSync, openSync } from "node:fs";
+    process.on("SIGHUP", () => {
+      const held = [];
+      try {
+        for (;;) held.push(openSync("/dev/null"));
+      } catch {}
+      // The file and the program, which takes two for its output, have what is left.
+      closeSync(held.pop());
+      setTimeout(() => held.forEach((one) => closeSync(one)), 1000);
+    });
+    process.argv[1] = ${JSON.stringify(gatepass.program)};
+    await import(${JSON.stringify(pathToFileURL(gatepass.program).href)});
+    `,
+  );
+  const service = await gatepass.serve(t, ["--config", config], { program: limited });
+  service.child.kill("SIGHUP");
+  const { message } = await service.logged(/The old configuration stays|read anew/);
+  assert.match(message, /The old configuration stays: .*the command did not print a secret/);
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  assert.equal(await authenticate(service.origin, provider.opaqueToken()), true);
 });
 
 test("S4-14 S4-32 SIGHUP while requests finish ends none of them", async (t) => {
