@@ -397,7 +397,9 @@ export class Service {
     // No rule and no proof is about a query.
     const url = `${origin}${target.split("?", 1)[0]}`;
     const isProvable = dpop === undefined || url.length <= LONGEST_PROVEN;
-    const targets = destination === undefined ? [target] : [target, targetIn(destination)];
+    // A space is in none, nor in a query: it is how two were joined, here or on the way.
+    const second = destination?.includes(" ") ? "" : destination;
+    const targets = second === undefined ? [target] : [target, targetIn(second)];
     const paths = targets.flatMap((one) => pathOf(one) ?? []);
     const isReadable = origin !== undefined && isProvable && paths.length === targets.length;
     const route = isReadable ? this.#router(method, ...paths) : undefined;
@@ -471,7 +473,7 @@ interface Given extends Pick<Shown, "authorization" | "dpop"> {
 
 /**
  * A header that comes twice is joined as Fetch joins it, and refused for that: by the guard, and because no
- * path has a space.
+ * address has a space.
  */
 function givenBy(request: IncomingMessage): Given {
   const { authorization, dpop, destination } = request.headersDistinct;

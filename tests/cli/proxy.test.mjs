@@ -850,6 +850,7 @@ test("a second path in Destination is judged as the first, and arrives where it 
     ["Destination: http://dav.example:81/Admin\r\n", "401", undefined],
     ["Destination: /a/../admin/y\r\n", "400", undefined],
     [twice, "400", undefined],
+    ["Destination: /y?\r\nDestination: /admin/z\r\n", "400", undefined],
     [`Destination: /admin/y\r\nAuthorization: ${admin}\r\n`, "200", "/base/admin/y"],
     [`Destination: /y\r\nConnection: destination\r\n`, "200", "/base/y"],
   ]) {

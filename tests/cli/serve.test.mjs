@@ -1098,12 +1098,13 @@ test("S4-16 the second path that a request names in Destination needs what the f
     ...["", "x", "/a/../admin/x", "/a//b", "/%61dmin/x", "/a::$DATA", "/a#b", "/a b"],
     ...["http://a.example", "http://a.example?/x", "ftp://a.example/x", "//a.example/x"],
     ...["http://a\\admin/x", "http:/x", ["/x", "/admin/x"]],
+    ...[["/x?", "/admin/x"], ["http://a.example/x?y", "/admin/x"], "/x?, /admin/x"],
   ]) {
     assert.equal(await status("MOVE", unreadable, admin), 400, String(unreadable));
   }
   const question = { context: { method: "MOVE", uri: "/x", headers: {} } };
   const verdict = async (Destination) => {
-    question.context.headers = { Destination };
+    question.context.headers = { ...question.context.headers, Destination };
     const headers = { "content-type": "application/json" };
     const body = JSON.stringify(question);
     const answer = await fetch(`${origin}/plugin/authenticate`, { method: "POST", headers, body });
@@ -1111,6 +1112,9 @@ test("S4-16 the second path that a request names in Destination needs what the f
   };
   assert.equal(await verdict("/y"), undefined);
   assert.equal(await verdict("https://a.example/admin/y"), "credential_missing");
+  assert.equal(await verdict("/y?, /admin/y"), "request_invalid");
+  question.context.headers = { destination: "/y?" };
+  assert.equal(await verdict("/admin/y"), "request_invalid");
 });
 
 test("S4-16 a rule asks for roles, one of several scopes, or permissions, and who lacks them is refused", async (t) => {
