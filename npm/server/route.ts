@@ -143,7 +143,15 @@ const ENCODED = /%(?:[\da-f]{2}|u[\da-f]{4})/iu;
 /** A segment of parameters alone: without them there are two slashes. */
 const NAMELESS = /\/;[^/]*\//u;
 /** The type of a stream: with one NTFS gives a file or folder other names (`/a.txt::$DATA`). */
-const STREAM = /:\$/u;
+export const STREAM = new RegExp(
+  `:\\$(?:${[
+    ...["attribute_list", "bitmap", "data", "ea", "ea_information", "file_name"],
+    ...["index_allocation", "index_root", "logged_utility_stream", "object_id", "property_set"],
+    ...["reparse_point", "security_descriptor", "standard_information"],
+    ...["volume_information", "volume_name"],
+  ].join("|")})(?![a-z_])`,
+  "iu",
+);
 
 /**
  * The path of a request target, decoded once, as rules compare it. `undefined` for one that another

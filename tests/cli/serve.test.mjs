@@ -959,6 +959,9 @@ test("S4-16 rules by path and method: the first that fits counts, and what fits 
     "/public/x::$DATA",
     "/public/x%3A%3a%24data",
     "/admin:$i30:$INDEX_ALLOCATION/x",
+    "/public/x:$EA",
+    "/public/x:$ea_information/",
+    "/public/x:$DATA.",
     "/public/\u0007",
     "/public/%00",
     "/public/%e0%80",
@@ -1055,6 +1058,8 @@ test("S4-16 a rule before a broader one holds however the server behind reads th
     "/wiki/A.%20B./C",
     "/files/a.bak.txt",
     "/files/a%3F.bak.txt;v=1",
+    "/2015-03-31/functions/f:$LATEST/invocations",
+    "/files/a:$DATABASE",
   ]) {
     assert.equal(await status("GET", path), 200, path);
   }
@@ -1473,11 +1478,18 @@ test("S4-16 a rule whose path no request has is refused, because it would keep n
   for (const path of [
     ...["/my%20files/*", "/caf%C3%A9", "/report?*", "/a#b", "//admin/*", "/a\\b"],
     ...["/a/./b", "/a/..", "/admin/**", "/admin.", "/admin /*", "/a::$DATA"],
+    ...["/a:b:$data", "/a:$I30:$Index_Allocation/*"],
   ]) {
     const config = writeConfig("dead.json", { issuer, audience: AUDIENCE, routes: [{ path }] });
     const { code, stderr } = await gatepass.run(["serve", "--config-test", "--config", config]);
     assert.equal(code, 2, path);
     assert.match(stderr, /dead\.json:\d+:\d+: no request has this path: write it decoded/, path);
+  }
+  // A function of AWS Lambda by its version, and what is no type either.
+  for (const path of ["/functions/f:$LATEST/*", "/a:$data_of", "/a:$DATABASE"]) {
+    const config = writeConfig("alive.json", { issuer, audience: AUDIENCE, routes: [{ path }] });
+    const { code, stderr } = await gatepass.run(["serve", "--config-test", "--config", config]);
+    assert.equal(code, 0, stderr);
   }
 });
 
