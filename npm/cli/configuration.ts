@@ -407,7 +407,9 @@ export class Configuration {
       return;
     }
     const far = (name: string): number => this.#found.get(name)?.distance ?? Infinity;
-    const distance = Math.min(...["provider", "domain", "tenant"].map(far));
+    // What it is made of, and no other provider's.
+    const part = { auth0: "domain", okta: "domain", entra: "tenant" }[provider];
+    const distance = Math.min(far("provider"), part === undefined ? Infinity : far(part));
     for (const [name, value] of Object.entries(known)) {
       if (far(name) <= distance) continue;
       this.#found.set(name, { value, where: `provider ${provider}`, distance });
