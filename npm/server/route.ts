@@ -125,9 +125,11 @@ const ORIGIN = /^https?:\/\/([^/?#\\]*)/iu;
 /** The request target of a whole address; others are one themselves, or none. */
 export const targetIn = (address: string): string => address.replace(ORIGIN, "");
 
-/** The host of a whole address. */
-export const hostIn = (address: string): string | undefined =>
-  ORIGIN.exec(address)?.[1]?.toLowerCase();
+/** The host of a whole address, without the port that goes without saying. */
+export function hostIn(address: string): string | undefined {
+  const host = ORIGIN.exec(address)?.[1]?.toLowerCase();
+  return host?.replace(/^https:/iu.test(address) ? /:443$/u : /:80$/u, "");
+}
 
 /** What holds without any routes: each request needs a token, and nothing more. */
 export const EVERYTHING: Route = { path: "/*", required: true, need: {} };

@@ -380,7 +380,9 @@ export class Service {
   #targetOf(request: IncomingMessage): string {
     const { host, destination } = request.headers;
     const wanted = hostIn(String(destination));
-    const own = [host?.toLowerCase(), hostIn(this.#publicOrigin ?? "")];
+    // TLS may end before the service.
+    const hosts = host ? [`http://${host}`, `https://${host}`] : [];
+    const own = [...hosts, this.#publicOrigin ?? ""].map(hostIn);
     const isOwn = wanted === undefined || own.includes(wanted);
     return isTorn(request) || !isOwn ? "" : (request.url ?? "/");
   }

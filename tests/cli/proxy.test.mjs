@@ -795,6 +795,7 @@ test("what other proxies say, and what makes another request of one, ends at the
       "Client-Cert",
       "Client-Cert-Chain",
       "X-Client-Cert",
+      "X-Client-Certificate",
       "X-SSL-Client-S-DN",
       "SSL-Client-Verify",
     ],
@@ -856,9 +857,19 @@ test("a second path in Destination is judged as the first, and arrives where it 
   ]) {
     assert.deepEqual(await move(origin, lines), expected, lines);
   }
+  const plain = `MOVE /x HTTP/1.1\r\nHost: dav.example\r\nDestination: http://dav.example:80/y\r\n\r\n`;
+  assert.deepEqual(statuses(await sendRaw(origin, plain)), ["200"]);
+  assert.equal(teller.seen.pop().headers.destination, "/base/y");
   const known = await open({ upstream: teller.origin, publicOrigin: "https://api.example" });
-  const named = await move(known.origin, "Destination: https://api.example/y\r\n");
-  assert.deepEqual(named, ["200", "/y"]);
+  for (const [address, ...expected] of [
+    ["https://api.example/y", "200", "/y"],
+    ["https://API.example:443/y", "200", "/y"],
+    ["https://api.example:80/y", "400", undefined],
+    ["https://api.example:8443/y", "400", undefined],
+  ]) {
+    const named = await move(known.origin, `Destination: ${address}\r\n`);
+    assert.deepEqual(named, expected, address);
+  }
 });
 
 test("a request without a body arrives without one", async (t) => {
