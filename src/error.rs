@@ -547,6 +547,8 @@ impl Error {
                 {
                     "Nothing is published there; check the issuer's path, such as its realm or tenant."
                 }
+                // Who is busy has not looked.
+                _ if self.retryable() => return None,
                 (ErrorKind::ServerErrorResponse | ErrorKind::LoginRequired, phase, Some(code)) => {
                     match (phase, code) {
                         (Some(Phase::Exchange), "invalid_grant") => {

@@ -26,7 +26,7 @@ type AnyResponse = UnaryResponse | StreamResponse;
 type Message = UnaryRequest["message"];
 
 /** What the interceptor asks of a client. */
-export type TokenClient = Pick<Client, "tokenFor" | "refresh">;
+export type TokenClient = Pick<Client, "tokenFor" | "refresh"> & Partial<Pick<Client, "user">>;
 
 /**
  * For a transport's `interceptors`: adds the access token to calls whose URL is of the client's
@@ -50,6 +50,7 @@ export function authorized(client: TokenClient): Interceptor {
     if (request.header.has("authorization")) return next(request);
     const token = await asConnect(() => client.tokenFor(request.url));
     if (token === undefined) return next(request);
+    const user = client.user?.()?.sub;
     request.header.set("authorization", `Bearer ${token}`);
 
     const again = await replayable(request);
@@ -59,7 +60,8 @@ export function authorized(client: TokenClient): Interceptor {
     } catch (error) {
       if (ConnectError.from(error).code !== Code.Unauthenticated) throw error;
       const renewed = await asConnect(() => renew(client, request.url, token));
-      if (renewed === undefined) throw error;
+      // What was sent for one user is not sent again for another.
+      if (renewed === undefined || client.user?.()?.sub !== user) throw error;
       request.header.set("authorization", `Bearer ${renewed}`);
       return next(again());
     }

@@ -56,6 +56,9 @@ export function guarded(
     }
     c.set("principal", checked.principal);
     await next();
+    // A connection that goes on as another one has no headers to add to, and some runtimes know it by its
+    // very response.
+    if (c.res.status === 101) return undefined;
     // Only now: what is set before takes the place of what the handler's response has.
     c.header("vary", checked.vary, { append: true });
     // RFC 9449 section 8.2: what the client's next proof must carry.

@@ -98,7 +98,7 @@ export interface IntrospectionOptions {
   /**
    * How many questions may be under way at a time, 1 to 1024; beyond that 503 (`introspection_busy`).
    * Requests with one token that come together are one question, but for Workers, where none may wait
-   * for another one, and where `cache.ttl` is 0. @defaultValue 16
+   * for another one, and where `cache.ttl` is 0 or `cache.noCacheScopes` names any. @defaultValue 16
    */
   readonly concurrency?: number;
   /**

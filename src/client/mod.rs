@@ -115,6 +115,35 @@ impl Reports for Client {
     }
 }
 
+/// Whose session it is: of which sign-in, and of which user where an ID token says so.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    since: i64,
+    subject: Option<String>,
+}
+
+impl Owner {
+    /// Whether it is the same user, as far as anybody knows: by the sign-in, or by the name.
+    pub fn is(&self, other: &Self) -> bool {
+        self.since == other.since || (self.subject.is_some() && self.subject == other.subject)
+    }
+
+    /// As text, for a caller across a boundary.
+    pub fn to_text(&self) -> String {
+        let subject = self.subject.as_deref().unwrap_or_default();
+        [&self.since.to_string(), " ", subject].concat()
+    }
+
+    /// From such a text; `None` for another one.
+    pub fn read(text: &str) -> Option<Self> {
+        let (since, subject) = text.split_once(' ')?;
+        Some(Self {
+            since: since.parse().ok()?,
+            subject: Some(subject.into()).filter(|subject: &String| !subject.is_empty()),
+        })
+    }
+}
+
 impl Client {
     /// A client without a session.
     pub fn new(config: ClientConfig, provider: Provider) -> Self {
@@ -203,14 +232,13 @@ impl Client {
     }
 
     /// Whose session it is, to be compared later: what was begun for one user must not go on as another.
-    /// `None` where nobody is signed in. Without an ID token nobody knows who it is, and a sign-out here
-    /// makes the difference.
-    pub fn owner(&self) -> Option<String> {
-        let user = self.session()?.signed_in_as();
-        let subject = user.and_then(|user| user.string("sub").ok().flatten());
-        Some(match subject {
-            Some(subject) => ["sub ", subject].concat(),
-            None => ["after ", &self.departures.to_string()].concat(),
+    /// `None` where nobody is signed in.
+    pub fn owner(&self) -> Option<Owner> {
+        let session = self.session()?;
+        let user = session.signed_in_as();
+        Some(Owner {
+            since: session.since().millis(),
+            subject: user.and_then(|user| user.string("sub").ok().flatten().map(String::from)),
         })
     }
 

@@ -25,6 +25,8 @@ pub struct Session {
     thumbprint: Option<String>,
     /// The provider's configuration for FedCM, for someone who signed in by that.
     fedcm: Option<String>,
+    /// When its user signed in, by the local clock: which sign-in it is of.
+    since: Timestamp,
     /// By the local clock, from the moment in which the answer came: a clock that is hours off
     /// still measures a lifetime right.
     received_at: Timestamp,
@@ -69,6 +71,7 @@ impl Session {
             authorization_details: tokens.authorization_details,
             thumbprint,
             fedcm: None,
+            since: now,
             received_at: now,
             expires_in: tokens.expires_in,
         }
@@ -92,6 +95,7 @@ impl Session {
             authorization_details: None,
             thumbprint,
             fedcm: Some(config_url),
+            since: now,
             received_at: now,
             expires_in: None,
         }
@@ -111,6 +115,7 @@ impl Session {
                 .or_else(|| self.authorization_details.clone()),
             thumbprint: self.thumbprint.clone(),
             fedcm: self.fedcm.clone(),
+            since: self.since,
             received_at: now,
             expires_in: tokens.expires_in,
         }
@@ -138,6 +143,7 @@ impl Session {
             .with_some("authorization_details", self.authorization_details.clone())
             .with_some("jkt", self.thumbprint.as_deref())
             .with_some("fedcm", self.fedcm.as_deref())
+            .with("since", self.since.millis())
             .with("received_at", self.received_at.millis())
             .with_some("expires_in", self.expires_in.map(Lifetime::millis));
         Secret::new(Value::from(object).to_json())
@@ -193,6 +199,9 @@ impl Session {
         if !is_ours || access_token.is_some() == fedcm.is_some() {
             return None;
         }
+        let date = |value| Timestamp::from_millis(millis(value)?);
+        let received_at = date(object.get("received_at")?)?;
+        let since = object.get("since").map_or(Some(received_at), date)?;
         Some(Self {
             access_token,
             refresh_token: token("refresh_token")?,
@@ -203,9 +212,15 @@ impl Session {
             authorization_details: details,
             thumbprint: named("jkt")?,
             fedcm,
-            received_at: Timestamp::from_millis(millis(object.get("received_at")?)?)?,
+            since,
+            received_at,
             expires_in,
         })
+    }
+
+    /// When its user signed in.
+    pub(super) fn since(&self) -> Timestamp {
+        self.since
     }
 
     /// The access token, if it lives long enough; else what has to come first.

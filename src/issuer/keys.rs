@@ -25,8 +25,8 @@ const COOL_DOWN: Lifetime = Lifetime::from_seconds(30);
 const SEARCH: Lifetime = Lifetime::from_seconds(10);
 /// While keys serve on behind which they are asked for, that takes at most so long. A runtime may drop it.
 const BEHIND: Lifetime = Lifetime::from_seconds(10);
-/// No request takes longer.
-const LONGEST_REQUEST: Lifetime = Lifetime::from_seconds(120);
+/// No renewal takes longer: three requests, where the metadata may stand at two places.
+const LONGEST_RENEWAL: Lifetime = Lifetime::from_seconds(3 * 120);
 /// So many requests may ask in this time, where none can wait for another's answer.
 const MOST_ASKING: u32 = 16;
 
@@ -204,8 +204,10 @@ impl KeyCache {
     /// Whether the next attempt after one that failed is for a renewal to make: an endpoint that hangs
     /// must not hold up requests again after each pause.
     fn is_left_behind(&self, now: Timestamp) -> bool {
-        let is_missed = |until| is_past(Some(until), now, LONGEST_REQUEST);
-        self.renews_behind && self.pause.has_failed() && !self.behind_until.is_some_and(is_missed)
+        let is_missed = |until| is_past(Some(until), now, LONGEST_RENEWAL);
+        self.renews_behind
+            && self.pause.was_needed(now)
+            && !self.behind_until.is_some_and(is_missed)
     }
 
     /// From now on somebody renews keys behind the back of requests, where [`KeyCache::is_ageing`] says.
@@ -250,7 +252,8 @@ impl KeyCache {
         if begins {
             let until = now.after(longest);
             self.renewal_until = Some(until);
-            self.behind_until = self.behind_until.map(|before| before.max(until));
+            let behind = until.after(longest).after(longest);
+            self.behind_until = self.behind_until.map(|before| before.max(behind));
         }
         begins
     }
@@ -281,10 +284,18 @@ impl KeyCache {
     #[cfg(feature = "guard")]
     pub(super) fn go_without(&mut self, now: Timestamp) -> bool {
         let is_usable = self.set.as_ref().is_some_and(|set| !set.is_spent(now));
-        if is_usable && self.pause.is_over(now) {
-            self.pause.begin(now, now);
+        if is_usable {
+            self.give_up(now);
         }
         is_usable
+    }
+
+    /// Notes that an attempt ended without an answer about keys.
+    pub(super) fn give_up(&mut self, now: Timestamp) {
+        self.behind_until = None;
+        if self.pause.is_over(now) {
+            self.pause.begin(now, now);
+        }
     }
 
     /// Takes the answer of a fetch that was asked for at `asked_at`. A set that is there stays when
@@ -366,7 +377,7 @@ impl KeyCache {
     /// Under which name to look for shared keys: only where there are none of one's own or their
     /// time is over, never for a name that is unknown or for a renewal.
     pub(super) fn shared_key(&self, now: Timestamp) -> Option<&str> {
-        if self.is_fresh(now) || !self.pause.is_over(now) {
+        if self.serves(now) || !self.pause.is_over(now) {
             return None;
         }
         self.notes.sharing.as_ref()?.key(now)

@@ -21,9 +21,11 @@ impl Pause {
         is_past(self.until, now, Lifetime::from_seconds(LONGEST))
     }
 
-    /// Whether the last attempt failed.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failures > 0
+    /// Whether the last attempt failed, not long ago: what is over for longer says nothing of now.
+    pub(crate) fn was_needed(&self, now: Timestamp) -> bool {
+        let lately = Lifetime::from_seconds(2 * LONGEST);
+        self.until
+            .is_some_and(|until| until.after(lately) >= now && until <= now.after(lately))
     }
 
     /// How much longer it lasts, in whole seconds, at least one.

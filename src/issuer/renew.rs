@@ -23,7 +23,13 @@ impl Renew {
         now: Timestamp,
         event: Event,
     ) -> Result<Step<()>, Error> {
-        let step = discover.step(provider, now, event)?;
+        let step = match discover.step(provider, now, event) {
+            Ok(step) => step,
+            Err(error) => {
+                provider.keys.give_up(now);
+                return Err(error);
+            }
+        };
         self.discover = Some(discover);
         if matches!(step, Step::Done(())) {
             self.ask(provider, now)

@@ -90,7 +90,7 @@ impl DpopProof {
         let key = members
             .get("jwk")
             .and_then(Value::as_object)
-            .and_then(VerificationKey::read)
+            .and_then(VerificationKey::read_unplaced)
             .filter(|key| key.fits(header.algorithm()))
             .ok_or_else(|| invalid("jwk"))?;
         let payload = base64url::decode(compact.payload).ok_or_else(|| invalid("DPoP"))?;

@@ -128,6 +128,15 @@ impl VerificationKey {
     /// small order. What it does not check: certificates (`x5c` is ignored), and whether RSA primes are
     /// weak.
     pub fn read(jwk: &Object) -> Option<Self> {
+        Self::read_unplaced(jwk).filter(|key| match &key.material {
+            Material::Ec { curve, x, y } => point::is_on(*curve, x, y),
+            _ => true,
+        })
+    }
+
+    /// The same without a look whether an EC point lies on its curve: for a key that checks one signature,
+    /// which a host that refuses the point does not do.
+    pub(crate) fn read_unplaced(jwk: &Object) -> Option<Self> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         let bytes = |name: &str| base64url::decode(text(name)?);
 
@@ -148,8 +157,8 @@ impl VerificationKey {
                 let coordinate =
                     |name| bytes(name).filter(|value| value.len() == prime.len() && *value < prime);
                 let (x, y) = (coordinate("x")?, coordinate("y")?);
-                // Two zeros, as which some write the point at infinity, are on none of the curves.
-                if !point::is_on(curve, &x, &y) {
+                // The point at infinity has no coordinates; some write it as two zeros.
+                if x.iter().chain(&y).all(|byte| *byte == 0) {
                     return None;
                 }
                 Material::Ec { curve, x, y }

@@ -110,6 +110,7 @@ fn subtract(difference: &mut Number, other: &Number) {
 }
 
 #[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use super::*;
 

@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use crate::client::{
-    Attach, Client, Completion, DpopKey, FedCmRequest, PendingLogins, PendingLogouts, Prove,
+    Attach, Client, Completion, DpopKey, FedCmRequest, Owner, PendingLogins, PendingLogouts, Prove,
     Refresh, Remedy, SignIn, SignInOptions, SignOut, SignOutOptions, UserInfo, fedcm_error, remedy,
 };
 use crate::error::{Error, ErrorKind, Phase};
@@ -294,6 +294,9 @@ impl JsClient {
                 if state.is_saving.get() || state.has_token(&used) {
                     JsFuture::from(state.refresh()).await?;
                 }
+                if state.belongs_to_another(&owner) {
+                    return Err(someone_else());
+                }
                 asked = state.ask_userinfo().await;
             }
             asked.map(JsValue::from).map_err(|error| to_js(&error))
@@ -436,7 +439,7 @@ impl JsClient {
 
 impl JsClient {
     /// The state, and whose session it is before anything is awaited.
-    fn owned(&self) -> (Rc<State>, Option<String>) {
+    fn owned(&self) -> (Rc<State>, Option<Owner>) {
         (Rc::clone(&self.0), self.0.client.borrow().owner())
     }
 
@@ -572,6 +575,8 @@ impl State {
             Found::Gone => "signed_out",
             Found::Foreign => "session_discarded",
         };
+        // What was refused was another session's.
+        self.failures.set(0);
         let code = (found == Found::Foreign).then(|| ErrorKind::StorageInvalid.code());
         let event = Object::new().with("type", kind).with_some("code", code);
         self.host.emit(event);
@@ -678,6 +683,7 @@ impl State {
         if self.client.borrow().session().is_none() {
             return Err(Error::from(ErrorKind::LoginRequired).during(Phase::SignIn));
         }
+        self.failures.set(0);
         self.host.emit(Object::new().with("type", "signed_in"));
         Ok(())
     }
@@ -794,7 +800,7 @@ impl State {
     }
 
     /// The access token, renewed when its end is near, for whoever was signed in when it was asked for.
-    async fn fresh_token(self: &Rc<Self>, owner: &Option<String>) -> Result<String, JsValue> {
+    async fn fresh_token(self: &Rc<Self>, owner: &Option<Owner>) -> Result<String, JsValue> {
         self.look().await.map_err(|error| to_js(&error))?;
         let token = match self.token().map_err(|error| to_js(&error))? {
             Some(token) if !self.is_saving.get() => token,
@@ -805,17 +811,17 @@ impl State {
             }
         };
         if self.belongs_to_another(owner) {
-            return Err(to_js(
-                &Error::from(ErrorKind::LoginRequired).during(Phase::Session),
-            ));
+            return Err(someone_else());
         }
         Ok(token)
     }
 
     /// Whether there is a session, and it is not that of whoever was signed in then.
-    fn belongs_to_another(&self, owner: &Option<String>) -> bool {
-        let now = self.client.borrow().owner();
-        owner.is_some() && now.is_some() && now != *owner
+    fn belongs_to_another(&self, owner: &Option<Owner>) -> bool {
+        match (owner, self.client.borrow().owner()) {
+            (Some(then), Some(now)) => !then.is(&now),
+            _ => false,
+        }
     }
 
     async fn ask_userinfo(&self) -> Result<String, Error> {
@@ -850,7 +856,7 @@ impl State {
             .with_some("proof", proof.as_ref().map(|proof| proof.expose().as_str()))
             .with("nonce", tried.nonce)
             .with("renewal", tried.renewal)
-            .with_some("owner", tried.owner);
+            .with_some("owner", tried.owner.map(|owner| owner.to_text()));
         Ok(Value::from(pass).to_json().into())
     }
 
@@ -890,9 +896,7 @@ impl State {
             // EXPOSE: the program asked for it.
             (Some(token), _) => Ok(token.expose().clone()),
             (None, Err(error)) => Err(error),
-            (None, Ok(())) => Err(to_js(
-                &Error::from(ErrorKind::LoginRequired).during(Phase::Session),
-            )),
+            (None, Ok(())) => Err(someone_else()),
         }
     }
 
@@ -1058,13 +1062,18 @@ enum Came {
     FedCm(String, Option<String>, u32),
 }
 
+/// What is said to whoever asked as somebody who is signed in no more.
+fn someone_else() -> JsValue {
+    to_js(&Error::from(ErrorKind::LoginRequired).during(Phase::Session))
+}
+
 /// What was tried for one request so far.
 #[derive(Clone, Default)]
 pub(super) struct Tried {
     pub(super) nonce: bool,
     pub(super) renewal: bool,
     /// Whose request it is.
-    pub(super) owner: Option<String>,
+    pub(super) owner: Option<Owner>,
 }
 
 impl Tried {
@@ -1077,7 +1086,10 @@ impl Tried {
         let tried = Self {
             nonce: is("nonce"),
             renewal: is("renewal"),
-            owner: pass.get("owner").and_then(Value::as_str).map(String::from),
+            owner: pass
+                .get("owner")
+                .and_then(Value::as_str)
+                .and_then(Owner::read),
         };
         Ok((token.ok_or(ErrorKind::FlowMisused)?.into(), tried))
     }

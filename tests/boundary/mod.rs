@@ -628,7 +628,9 @@ async fn what_is_tended_is_tried_again_later_and_later_until_the_provider_says_n
         .unwrap();
     for wait in [2000.0, 4000.0, 8000.0] {
         let answered = JsFuture::from(client.tend()).await.unwrap();
-        assert_eq!(answered.as_f64(), Some(wait));
+        let answered = answered.as_f64().unwrap();
+        // Not all pages at the same moment.
+        assert!((wait..=1.25 * wait).contains(&answered), "{answered}");
     }
     assert!(client.user().is_some() && !tabs.saw("expired"));
     run(

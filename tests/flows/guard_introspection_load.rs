@@ -452,7 +452,29 @@ fn one_lost_answer_is_one_failure_however_many_waited_for_it() {
 }
 
 #[test]
+fn who_comes_after_the_answer_asks_anew() {
+    let mut world = sharing(json!({"userinfo": true}));
+    let token = world.opaque_with(|answer| {
+        answer.set("scope", json!("openid read"));
+    });
+    let (mut first, asked) = begin(&mut world, &token);
+    let event = world.net.answer(&asked.unwrap());
+    let step = world.net.step(&mut first, &mut world.guard, event);
+    let Ok(Step::Send(user)) = step else {
+        panic!("the user is asked for")
+    };
+    assert_eq!(user.purpose, Purpose::UserInfo);
+    let (_, second) = begin(&mut world, &token);
+    assert!(second.is_ok());
+    assert_eq!(world.guard.introspection_tally().unwrap().asked(), 3);
+}
+
+#[test]
 fn where_answers_are_not_remembered_each_asks_for_itself() {
+    let no_cache = json!({"cache": {"noCacheScopes": "pay"}, "concurrency": 1});
+    let mut world = sharing(no_cache);
+    let token = world.opaque();
+    assert_eq!(begin(&mut world, &token).1.unwrap().shared_as, None);
     let mut world = sharing(json!({"cache": {"ttl": 0}, "concurrency": 1}));
     let token = world.opaque();
     let (_first, asked) = begin(&mut world, &token);

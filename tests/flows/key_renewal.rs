@@ -281,6 +281,45 @@ fn a_renewal_that_never_comes_is_made_up_for_by_a_request() {
 }
 
 #[test]
+fn key_53_a_failure_of_long_ago_lets_no_key_serve_on_that_was_withdrawn() {
+    let mut world = warm();
+    let token = world.edited(|token| {
+        token.claims.set("exp", 1_800_000_000 + 100_000);
+    });
+    world.net.pass(500);
+    world.idp().reply(Purpose::Keys, Reply::status(503));
+    good(&mut world);
+    assert!(renew(&mut world));
+    world.net.pass(20 * 3600);
+    world.idp().rotate_to(Key::new("k2", "ES256", 9));
+    assert_eq!(world.code(&token), "key_not_found");
+}
+
+#[test]
+fn a_renewal_that_does_not_find_the_way_leaves_nobody_waiting_either() {
+    let mut world = GuardWorld::new();
+    world.idp().cache_control = Some("max-age=86400".into());
+    good(&mut world);
+    for purpose in [Purpose::Keys, Purpose::Discovery] {
+        world
+            .idp()
+            .always(purpose, Reply::none(Unreachable::Timeout));
+    }
+    // Metadata is looked at once a day.
+    let sent = |world: &GuardWorld| world.net.sent.len();
+    world.net.pass(24 * 3600 + 1);
+    good(&mut world);
+    for _ in 0..300 {
+        world.net.pass(2);
+        let before = sent(&world);
+        good(&mut world);
+        assert_eq!(sent(&world), before, "a request waited");
+        renew(&mut world);
+    }
+    assert!(sent(&world) > 10, "{}", sent(&world));
+}
+
+#[test]
 fn a_verdict_is_recalled_behind_a_renewal_too() {
     let mut world = warm();
     let token = world.edited(|token| {

@@ -21,7 +21,7 @@ const codeOf = (promise) =>
     ({ code }) => code,
   );
 
-async function world(more = {}) {
+async function world({ nameless, ...more } = {}) {
   let subject = "alice";
   const provider = await makeProvider({
     // Who signs in, or whose session is renewed, when the token is asked for.
@@ -76,7 +76,11 @@ async function world(more = {}) {
         }
         const isHeld = url.endsWith("/token");
         if (isHeld) await slow.request?.();
-        const answer = await provider.fetch(url, init);
+        let answer = await provider.fetch(url, init);
+        if (nameless && isHeld) {
+          const { id_token: _, ...tokens } = await answer.json();
+          answer = Response.json(tokens, { status: answer.status });
+        }
         if (isHeld && slow.token) {
           slow.brought = await answer.clone().json();
           await slow.token;
@@ -193,6 +197,43 @@ test("what was begun for one user does not go on as another", async () => {
     assert.equal((await next()).status, 200);
     assert.equal(a.client.user().sub, "bob");
   }
+});
+
+test("without ID tokens it is the sign-in that tells one user from another", async () => {
+  const { page, provider } = await world({ nameless: true });
+  const a = await page("A", { scope: "read" });
+  const sent = [];
+  let refuse;
+  a.slow.api = (token) => {
+    sent.push(token);
+    return new Promise((resolve) => {
+      const headers = { "www-authenticate": 'Bearer error="invalid_token"' };
+      refuse = () => resolve(new Response("", { status: 401, headers }));
+    });
+  };
+  await a.signIn();
+  const post = () =>
+    a.client.fetch("https://api.example/drafts", { method: "POST", body: "a draft" });
+  const posted = post();
+  await until("the request is under way", () => refuse);
+  const b = await page("B", { scope: "read" });
+  await b.client.signOutUrl();
+  await b.signIn();
+  refuse();
+  assert.equal((await posted).status, 401);
+  assert.equal(sent.length, 1);
+  // A renewal of the same session by another page goes on.
+  refuse = undefined;
+  a.slow.api = (token) => {
+    sent.push(token);
+    const isFirst = sent.length === 2;
+    const headers = { "www-authenticate": 'Bearer error="invalid_token"' };
+    return new Response("", isFirst ? { status: 401, headers } : {});
+  };
+  await a.client.accessToken();
+  assert.equal((await post()).status, 200);
+  assert.equal(sent.length, 3);
+  assert.ok(provider.isAlive());
 });
 
 test("a request that waits for a renewal is not sent with the token of whoever signed in meanwhile", async () => {

@@ -827,6 +827,13 @@ test("a page that renews by itself comes back when the provider says so, and not
       await next();
       seen.push([...timers.values()].map(([, millis]) => millis));
     }
+    // Whoever signs in anew is kept signed in.
+    await client.signOutUrl();
+    await signIn(client);
+    await turn();
+    seen.push([...timers.values()].map(([, millis]) => millis));
+    answer = says(401, "invalid_client");
+    await next();
     // A page that comes back tries once more.
     answer = undefined;
     page.dispatchEvent(new Event("pageshow"));
@@ -837,13 +844,14 @@ test("a page that renews by itself comes back when the provider says so, and not
     return { seen, signedIn, codes: events.map(({ code }) => code) };
   `;
   const { seen, signedIn, codes } = run("{}", source);
-  const [first, soon, hour, day, own, never, back] = seen.map(([millis]) => millis);
+  const [first, soon, hour, day, own, never, anew, back] = seen.map(([millis]) => millis);
   assert.ok(Math.abs(first - 240_000) < 1000, `${first}`);
   assert.ok(soon >= 120_000 && soon <= 150_000, `${soon}`);
   // It looks once an hour at least: a clock may be set meanwhile.
   assert.deepEqual([hour, day], [3_600_000, 3_600_000]);
   assert.ok(own >= 16_000 && own <= 20_000, `${own}`);
   assert.equal(never, undefined);
+  assert.ok(Math.abs(anew - 240_000) < 1000, `${anew}`);
   assert.ok(Math.abs(back - 240_000) < 1000, `${back}`);
   assert.ok(signedIn);
   assert.ok(!codes.includes("internal_error"));

@@ -142,6 +142,9 @@ impl Introspect {
             }
             (Stage::Asking(asked_at), event) => {
                 let answer = event.into_answer()?;
+                if let Some(place) = self.place {
+                    parts.introspection.load.note_answer(place);
+                }
                 let read = self.read(parts, answer, asked_at, now);
                 self.judged(parts, read, asked_at, now)
             }

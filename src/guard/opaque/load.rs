@@ -30,6 +30,8 @@ struct Question {
     key: Key,
     /// When it last sent something.
     at: Timestamp,
+    /// Whether the provider has answered it.
+    is_answered: bool,
 }
 
 /// A place among the questions that are under way.
@@ -74,7 +76,7 @@ impl Load {
         }
         self.under_way
             .retain(|asked| now >= asked.at && now.since(asked.at) <= self.longest);
-        if shares_answers && self.under_way.iter().any(|asked| asked.key == key) {
+        if shares_answers && self.is_asking(&key) {
             return Ok(Place {
                 number: 0,
                 follows: true,
@@ -89,11 +91,25 @@ impl Load {
             number,
             key,
             at: now,
+            is_answered: false,
         });
         Ok(Place {
             number,
             follows: false,
         })
+    }
+
+    /// Whether somebody asks about this token, and has no answer yet: one of before is not for who comes later.
+    fn is_asking(&self, key: &Key) -> bool {
+        let asks = |asked: &Question| !asked.is_answered && asked.key == *key;
+        self.under_way.iter().any(asks)
+    }
+
+    /// The provider answered the question.
+    pub(super) fn note_answer(&mut self, place: Place) {
+        for asked in &mut self.under_way {
+            asked.is_answered |= asked.number == place.number;
+        }
     }
 
     /// The question sends once more.

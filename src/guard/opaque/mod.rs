@@ -103,7 +103,7 @@ impl Introspection {
     /// From now on those who ask about one token at the same time get one answer, unless each is to have
     /// one of its own.
     pub(super) fn share_answers(&mut self) {
-        self.shares_answers = self.ttl.millis() > 0;
+        self.shares_answers = self.ttl.millis() > 0 && self.no_cache_scopes.is_empty();
     }
 
     /// Whether assertions are made and there is no seed yet for their names.
