@@ -414,7 +414,10 @@ export class Service {
   }
 
   #judge({ required, need, also }: Route, shown: Shown): Decision | Promise<Decision> {
-    if (!required && shown.authorization === undefined) return { status: 200, headers: {} };
+    // With a token it would be another answer.
+    if (!required && shown.authorization === undefined) {
+      return { status: 200, headers: { vary: "Authorization" } };
+    }
     return this.#decider.decide(shown, need as Need, also);
   }
 

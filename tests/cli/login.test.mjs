@@ -679,6 +679,7 @@ test("S2-21 a file that another tool wrote is read, and refreshed in the same fo
     [nothing, {}],
     [{}, { GATEPASS_AUDIENCE: "https://api.example" }],
     [nothing, { GATEPASS_RESOURCES: "https://api.example" }],
+    [{ id_token: "", scope: "" }, {}],
   ]) {
     const { access_token, refresh_token } = read(tokens);
     for (const at of [expires_at, past]) {

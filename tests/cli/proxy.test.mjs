@@ -899,6 +899,12 @@ test("what is answered for a token says that it depends on it, beside what the u
   const { origin, authorization } = await guarded(t, upstream.origin);
   const { headers } = await fetch(origin, { headers: { authorization } });
   assert.equal(headers.get("vary"), "Accept, Authorization");
+  // And what is answered without one.
+  const config = join(gatepass.project, "proxy-open.json");
+  writeFileSync(config, JSON.stringify({ routes: [{ path: "/*", required: false }] }));
+  const open = await guarded(t, upstream.origin, ["--config", config]);
+  const nobody = await fetch(open.origin);
+  assert.deepEqual([nobody.status, nobody.headers.get("vary")], [200, "Accept, Authorization"]);
 });
 
 /** A server that changes to a protocol in which everything is said twice. */
