@@ -603,7 +603,8 @@ function savedIn(text: string): Saved | undefined {
   try {
     const saved = JSON.parse(text) as Partial<Saved> | null;
     if (typeof saved !== "object" || typeof saved?.access_token !== "string") return undefined;
-    const members = Object.entries(saved).filter(([, value]) => value !== null);
+    // As tools write that have a name for everything.
+    const members = Object.entries(saved).filter(([, value]) => value !== null && value !== "");
     return Object.fromEntries(members) as Saved;
   } catch {
     return undefined;
@@ -702,8 +703,11 @@ export class SessionStore {
     const isOurs = issuer === this.issuer && (client_id ?? this.clientId) === this.clientId;
     if (!isOurs) return FOREIGN;
     // A file that another tool wrote says neither whose they are nor what for.
-    const places = resource ?? (client_id === undefined ? this.places : []);
-    if (this.takesAnyPlace || JSON.stringify(places) === JSON.stringify(this.places)) return;
+    const places = [resource ?? (client_id === undefined ? this.places : [])].flat();
+    // A set has no order.
+    const isSame = new Set([...places, ...this.places]).size === new Set(this.places).size;
+    const isAll = new Set(places).size === new Set(this.places).size;
+    if (this.takesAnyPlace || (isSame && isAll)) return;
     return `holds a login for ${nameOf(places)} where one for ${nameOf(this.places)} is wanted; it was left alone. Give the --audience and --resources that it was made with, or sign in anew, which takes its place`;
   }
 

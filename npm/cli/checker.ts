@@ -3,6 +3,7 @@
 import { GatepassError } from "gatepass/guard";
 import type { GuardOptions, Need } from "gatepass/guard";
 
+import { STREAM } from "../server/route.js";
 import type { Route } from "../server/route.js";
 import { guardDecider } from "../server/decide.js";
 import type { Decision, GuardSource } from "../server/decide.js";
@@ -101,10 +102,10 @@ export function routesOf(configuration: Configuration): readonly Route[] | undef
     const unknown = Object.keys(need).find((name) => !NEEDS.includes(name));
     if (typeof path !== "string" || !path.startsWith("/")) {
       complain(["routes", at, "path"], "a route needs a path that begins with /.");
-    } else if (NEVER_MET.test(path)) {
+    } else if (NEVER_MET.test(path) || STREAM.test(path)) {
       complain(
         ["routes", at, "path"],
-        "no request has this path: write it decoded, without ?, #, \\, //, :$ and **, and no segment that ends in a dot or a space.",
+        "no request has this path: write it decoded, without ?, #, \\, //, ** and types of streams such as :$DATA, and no segment that ends in a dot or a space.",
       );
     } else if (methods !== undefined && !isTextList(methods)) {
       complain(["routes", at, "methods"], "methods must be a list of texts.");
@@ -123,7 +124,7 @@ export function routesOf(configuration: Configuration): readonly Route[] | undef
 }
 
 /** What stands in no path as rules are compared with it: such a rule would keep nobody out. */
-const NEVER_MET = /[?#\\]|%[\da-f]{2}|\/\/|:\$|\*\*|[. ](?:\/|$)/iu;
+const NEVER_MET = /[?#\\]|%[\da-f]{2}|\/\/|\*\*|[. ](?:\/|$)/iu;
 
 /** The members of a route that say what a token must be good for. */
 export const NEEDS: readonly string[] = [

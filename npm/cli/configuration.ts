@@ -1,10 +1,9 @@
 // Flags, environment and one file, in that order, become one value for each setting. Every mistake is
 // found before anything is done, and all of them are told together.
 
-import { spawn, type ChildProcessByStdio } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
-import type { Readable } from "node:stream";
 
 import { Document, isObject, type Json, type JsonObject } from "./document.js";
 import { misconfigured } from "./failure.js";
@@ -408,7 +407,9 @@ export class Configuration {
       return;
     }
     const far = (name: string): number => this.#found.get(name)?.distance ?? Infinity;
-    const distance = Math.min(...["provider", "domain", "tenant"].map(far));
+    // What it is made of, and no other provider's.
+    const part = { auth0: "domain", okta: "domain", entra: "tenant" }[provider];
+    const distance = Math.min(far("provider"), part === undefined ? Infinity : far(part));
     for (const [name, value] of Object.entries(known)) {
       if (far(name) <= distance) continue;
       this.#found.set(name, { value, where: `provider ${provider}`, distance });
@@ -547,12 +548,14 @@ function outputOf([program, ...args]: readonly Json[]): Promise<string> {
   const isText = args.every((part) => typeof part === "string");
   if (!isText || typeof program !== "string" || program === "") return Promise.resolve("");
   return new Promise((resolve) => {
-    let child: ChildProcessByStdio<null, Readable, null>;
+    let child: ChildProcess;
     try {
       child = spawn(program, args as string[], { stdio: ["ignore", "pipe", "inherit"] });
     } catch {
       return resolve("");
     }
+    // Where files run out it has no output, and this follows on the next tick.
+    child.on("error", () => end(""));
     let output = "";
     const end = (text: string): void => {
       clearTimeout(timer);
@@ -562,16 +565,15 @@ function outputOf([program, ...args]: readonly Json[]): Promise<string> {
       child.kill();
       // It may not listen, and what it started may hold its output.
       child.unref();
-      child.stdout.destroy();
+      child.stdout?.destroy();
       // What it printed until then may be a part of the secret.
       end("");
     };
     const timer = setTimeout(stop, COMMAND_LIMIT_MS);
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       output += text;
       if (output.length > LONGEST_FILE) stop();
     });
-    child.once("error", () => end(""));
     child.once("close", (code) => end(code === 0 ? output.replace(/\r?\n$/u, "") : ""));
   });
 }

@@ -24,7 +24,7 @@ export const codeOf = (signal: NodeJS.Signals): number => 128 + constants.signal
  * Runs work that a signal must not cut in two: once it calls `begin`, the first one waits for its end, and
  * a second one ends the process.
  *
- * @throws Failure in place of whatever came of it, where a signal waited
+ * @throws Failure in place of whatever came of it, where a signal waited; with what failed
  */
 export async function unbroken<T>(work: (begin: () => void) => Promise<T>): Promise<T> {
   let heard: NodeJS.Signals | undefined;
@@ -34,9 +34,12 @@ export async function unbroken<T>(work: (begin: () => void) => Promise<T>): Prom
     heard = signal;
   };
   const done = work(() => (stop ??= listenTo(ENDING, hear)));
-  await done.catch(() => {});
+  const [outcome] = await Promise.allSettled([done]);
   stop?.();
   if (heard === undefined) return done;
   const line = "Interrupted. What had been sent to the provider was finished first.";
-  throw new Failure(codeOf(heard), [line], "interrupted");
+  // A login may be over or lost with it.
+  const error: unknown = outcome.status === "rejected" ? outcome.reason : undefined;
+  const more = error instanceof Failure ? error.lines : [];
+  throw new Failure(codeOf(heard), [line, ...more], "interrupted");
 }

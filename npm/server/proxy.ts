@@ -39,7 +39,7 @@ const OF_PROXIES = new RegExp(
     ...["(?:.+-)?client-ip", "cf-connecting-ip(?:v6)?", "x-real-ip"],
     ...["x-auth-.+", "(?:x-)?remote-.+"],
     // RFC 9440, and what servers had before it.
-    ...["(?:.+-)?client-(?:cert|dn|verify)(?:-.+)?", "(?:x-)?ssl-.+"],
+    ...["(?:.+-)?client-(?:cert(?:ificate)?|dn|verify)(?:-.+)?", "(?:x-)?ssl-.+"],
     // Azure, AWS, Google, Cloudflare and Grafana; what they sign is as good without them.
     ...["x-arr-.+", "x-ms-client-principal(?:-.+)?", "x-amzn-(?:mtls-.+|oidc-identity)"],
     ...["x-goog-authenticated-user-.+", "cf-access-authenticated-.+", "x-webauth-.+"],

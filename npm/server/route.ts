@@ -125,9 +125,11 @@ const ORIGIN = /^https?:\/\/([^/?#\\]*)/iu;
 /** The request target of a whole address; others are one themselves, or none. */
 export const targetIn = (address: string): string => address.replace(ORIGIN, "");
 
-/** The host of a whole address. */
-export const hostIn = (address: string): string | undefined =>
-  ORIGIN.exec(address)?.[1]?.toLowerCase();
+/** The host of a whole address, without the port that goes without saying. */
+export function hostIn(address: string): string | undefined {
+  const host = ORIGIN.exec(address)?.[1]?.toLowerCase();
+  return host?.replace(/^https:/iu.test(address) ? /:443$/u : /:80$/u, "");
+}
 
 /** What holds without any routes: each request needs a token, and nothing more. */
 export const EVERYTHING: Route = { path: "/*", required: true, need: {} };
@@ -143,7 +145,15 @@ const ENCODED = /%(?:[\da-f]{2}|u[\da-f]{4})/iu;
 /** A segment of parameters alone: without them there are two slashes. */
 const NAMELESS = /\/;[^/]*\//u;
 /** The type of a stream: with one NTFS gives a file or folder other names (`/a.txt::$DATA`). */
-const STREAM = /:\$/u;
+export const STREAM = new RegExp(
+  `:\\$(?:${[
+    ...["attribute_list", "bitmap", "data", "ea", "ea_information", "file_name"],
+    ...["index_allocation", "index_root", "logged_utility_stream", "object_id", "property_set"],
+    ...["reparse_point", "security_descriptor", "standard_information"],
+    ...["volume_information", "volume_name"],
+  ].join("|")})(?![a-z_])`,
+  "iu",
+);
 
 /**
  * The path of a request target, decoded once, as rules compare it. `undefined` for one that another

@@ -380,7 +380,9 @@ export class Service {
   #targetOf(request: IncomingMessage): string {
     const { host, destination } = request.headers;
     const wanted = hostIn(String(destination));
-    const own = [host?.toLowerCase(), hostIn(this.#publicOrigin ?? "")];
+    // TLS may end before the service.
+    const hosts = host ? [`http://${host}`, `https://${host}`] : [];
+    const own = [...hosts, this.#publicOrigin ?? ""].map(hostIn);
     const isOwn = wanted === undefined || own.includes(wanted);
     return isTorn(request) || !isOwn ? "" : (request.url ?? "/");
   }
@@ -397,7 +399,9 @@ export class Service {
     // No rule and no proof is about a query.
     const url = `${origin}${target.split("?", 1)[0]}`;
     const isProvable = dpop === undefined || url.length <= LONGEST_PROVEN;
-    const targets = destination === undefined ? [target] : [target, targetIn(destination)];
+    // A space is in none, nor in a query: it is how two were joined, here or on the way.
+    const second = destination?.includes(" ") ? "" : destination;
+    const targets = second === undefined ? [target] : [target, targetIn(second)];
     const paths = targets.flatMap((one) => pathOf(one) ?? []);
     const isReadable = origin !== undefined && isProvable && paths.length === targets.length;
     const route = isReadable ? this.#router(method, ...paths) : undefined;
@@ -410,7 +414,10 @@ export class Service {
   }
 
   #judge({ required, need, also }: Route, shown: Shown): Decision | Promise<Decision> {
-    if (!required && shown.authorization === undefined) return { status: 200, headers: {} };
+    // With a token it would be another answer.
+    if (!required && shown.authorization === undefined) {
+      return { status: 200, headers: { vary: "Authorization" } };
+    }
     return this.#decider.decide(shown, need as Need, also);
   }
 
@@ -471,7 +478,7 @@ interface Given extends Pick<Shown, "authorization" | "dpop"> {
 
 /**
  * A header that comes twice is joined as Fetch joins it, and refused for that: by the guard, and because no
- * path has a space.
+ * address has a space.
  */
 function givenBy(request: IncomingMessage): Given {
   const { authorization, dpop, destination } = request.headersDistinct;

@@ -425,6 +425,10 @@ test("S1-02 S2-09 of a known provider and an issuer the one that was given neare
     [known, { GATEPASS_ISSUER: own.issuer }, [], OWN],
     [{ ...known, servers: { a: own } }, {}, [], OWN],
     [{ servers: { a: known } }, { GATEPASS_ISSUER: own.issuer }, [], OWN],
+    // A part of another provider's address is none of this one's.
+    [{ ...own, ...known }, { GATEPASS_TENANT: "common" }, [], OWN],
+    [{ ...own, ...known, servers: { a: { tenant: "x" } } }, {}, [], OWN],
+    [{ ...own, provider: "google" }, { GATEPASS_DOMAIN: known.domain }, [], OWN],
   ]) {
     const config = write("nearer.json", { audience, ...file });
     const { code, stderr } = await check(variables, "--config", config, ...args);

@@ -9,6 +9,7 @@ import {
   readdirSync,
   statSync,
   writeFileSync,
+  rmSync,
 } from "node:fs";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -678,6 +679,7 @@ test("S2-21 a file that another tool wrote is read, and refreshed in the same fo
     [nothing, {}],
     [{}, { GATEPASS_AUDIENCE: "https://api.example" }],
     [nothing, { GATEPASS_RESOURCES: "https://api.example" }],
+    [{ id_token: "", scope: "" }, {}],
   ]) {
     const { access_token, refresh_token } = read(tokens);
     for (const at of [expires_at, past]) {
@@ -821,6 +823,45 @@ test("S2-29 S0-15 a signal does not come between a refresh token that was sent a
     assert.equal(read(tokens).refresh_token !== refresh_token, signals.length === 1);
     if (signals.length === 1) assert.match(stderr, /Interrupted\. .* finished first/);
     release();
+  }
+});
+
+test("S2-29 S0-15 a signal that waited does not hide that the login is over, or that its tokens could not be kept", async (t) => {
+  for (const [spoil, said] of [
+    [() => Response.json({ error: "invalid_grant" }, { status: 400 }), /The login is over\. Run: /],
+    [
+      (tokens) => {
+        rmSync(tokens);
+        mkdirSync(tokens);
+      },
+      /tokens\.json is no plain file/,
+    ],
+  ]) {
+    let arrived;
+    let release;
+    let tokens;
+    const asked = new Promise((resolve) => (arrived = resolve));
+    const provider = await startProvider(t, {
+      answer: async (url, init) => {
+        if (!url.endsWith("/token") || !String(init.body).includes("grant_type=refresh_token"))
+          return undefined;
+        arrived();
+        await new Promise((resolve) => (release = resolve));
+        return spoil(tokens);
+      },
+    });
+    const made = await logIn(t, provider);
+    ({ tokens } = made);
+    age(tokens);
+    const run = gatepass.start(t, ["token"], { env: made.settings });
+    await asked;
+    run.child.kill("SIGTERM");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    release();
+    const { code, stdout, stderr } = await run.exited;
+    assert.deepEqual([code, stdout], [143, ""], stderr);
+    assert.match(stderr, /Interrupted\. .* finished first/);
+    assert.match(stderr, said);
   }
 });
 

@@ -795,6 +795,7 @@ test("what other proxies say, and what makes another request of one, ends at the
       "Client-Cert",
       "Client-Cert-Chain",
       "X-Client-Cert",
+      "X-Client-Certificate",
       "X-SSL-Client-S-DN",
       "SSL-Client-Verify",
     ],
@@ -850,14 +851,25 @@ test("a second path in Destination is judged as the first, and arrives where it 
     ["Destination: http://dav.example:81/Admin\r\n", "401", undefined],
     ["Destination: /a/../admin/y\r\n", "400", undefined],
     [twice, "400", undefined],
+    ["Destination: /y?\r\nDestination: /admin/z\r\n", "400", undefined],
     [`Destination: /admin/y\r\nAuthorization: ${admin}\r\n`, "200", "/base/admin/y"],
     [`Destination: /y\r\nConnection: destination\r\n`, "200", "/base/y"],
   ]) {
     assert.deepEqual(await move(origin, lines), expected, lines);
   }
+  const plain = `MOVE /x HTTP/1.1\r\nHost: dav.example\r\nDestination: http://dav.example:80/y\r\n\r\n`;
+  assert.deepEqual(statuses(await sendRaw(origin, plain)), ["200"]);
+  assert.equal(teller.seen.pop().headers.destination, "/base/y");
   const known = await open({ upstream: teller.origin, publicOrigin: "https://api.example" });
-  const named = await move(known.origin, "Destination: https://api.example/y\r\n");
-  assert.deepEqual(named, ["200", "/y"]);
+  for (const [address, ...expected] of [
+    ["https://api.example/y", "200", "/y"],
+    ["https://API.example:443/y", "200", "/y"],
+    ["https://api.example:80/y", "400", undefined],
+    ["https://api.example:8443/y", "400", undefined],
+  ]) {
+    const named = await move(known.origin, `Destination: ${address}\r\n`);
+    assert.deepEqual(named, expected, address);
+  }
 });
 
 test("a request without a body arrives without one", async (t) => {
@@ -887,6 +899,12 @@ test("what is answered for a token says that it depends on it, beside what the u
   const { origin, authorization } = await guarded(t, upstream.origin);
   const { headers } = await fetch(origin, { headers: { authorization } });
   assert.equal(headers.get("vary"), "Accept, Authorization");
+  // And what is answered without one.
+  const config = join(gatepass.project, "proxy-open.json");
+  writeFileSync(config, JSON.stringify({ routes: [{ path: "/*", required: false }] }));
+  const open = await guarded(t, upstream.origin, ["--config", config]);
+  const nobody = await fetch(open.origin);
+  assert.deepEqual([nobody.status, nobody.headers.get("vary")], [200, "Accept, Authorization"]);
 });
 
 /** A server that changes to a protocol in which everything is said twice. */

@@ -6,12 +6,13 @@ import { request as httpRequest } from "node:http";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { before, test } from "node:test";
+import { pathToFileURL } from "node:url";
 
 import parsePrometheus from "parse-prometheus-text-format";
 
 import { makeFolder } from "../support/folder.mjs";
 import { assertGolden, showRequests } from "../support/golden.mjs";
-import { installProgram, listen, startProvider } from "../support/program.mjs";
+import { authenticate, installProgram, listen, startProvider } from "../support/program.mjs";
 import { makeProver } from "../support/prover.mjs";
 import { until } from "../support/until.mjs";
 import { sendRaw, statuses } from "../support/upstream.mjs";
@@ -648,6 +649,37 @@ test("S4-32 a program that prints a secret holds up no request while SIGHUP has 
   assert.equal((await (await ask(service.origin, token)).json()).authenticated, true);
 });
 
+test("S4-32 a program that cannot be started because files run out leaves the old secret in place", async (t) => {
+  const provider = await startProvider(t);
+  const config = writeConfig("scarce.json", {
+    ...{ issuer: provider.issuer, audience: AUDIENCE, clientId: "rs", mode: "introspect" },
+    clientSecret: { command: ["echo", SECRET] },
+  });
+  const limited = join(gatepass.project, "limited.mjs");
+  writeFileSync(
+    limited,
+    `import { closeSync, openSync } from "node:fs";
+    process.on("SIGHUP", () => {
+      const held = [];
+      try {
+        for (;;) held.push(openSync("/dev/null"));
+      } catch {}
+      // The file and the program, which takes two for its output, have what is left.
+      closeSync(held.pop());
+      setTimeout(() => held.forEach((one) => closeSync(one)), 1000);
+    });
+    process.argv[1] = ${JSON.stringify(gatepass.program)};
+    await import(${JSON.stringify(pathToFileURL(gatepass.program).href)});
+    `,
+  );
+  const service = await gatepass.serve(t, ["--config", config], { program: limited });
+  service.child.kill("SIGHUP");
+  const { message } = await service.logged(/The old configuration stays|read anew/);
+  assert.match(message, /The old configuration stays: .*the command did not print a secret/);
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  assert.equal(await authenticate(service.origin, provider.opaqueToken()), true);
+});
+
 test("S4-14 S4-32 SIGHUP while requests finish ends none of them", async (t) => {
   let release;
   const held = new Promise((resolve) => (release = resolve));
@@ -927,6 +959,9 @@ test("S4-16 rules by path and method: the first that fits counts, and what fits 
     "/public/x::$DATA",
     "/public/x%3A%3a%24data",
     "/admin:$i30:$INDEX_ALLOCATION/x",
+    "/public/x:$EA",
+    "/public/x:$ea_information/",
+    "/public/x:$DATA.",
     "/public/\u0007",
     "/public/%00",
     "/public/%e0%80",
@@ -1023,6 +1058,8 @@ test("S4-16 a rule before a broader one holds however the server behind reads th
     "/wiki/A.%20B./C",
     "/files/a.bak.txt",
     "/files/a%3F.bak.txt;v=1",
+    "/2015-03-31/functions/f:$LATEST/invocations",
+    "/files/a:$DATABASE",
   ]) {
     assert.equal(await status("GET", path), 200, path);
   }
@@ -1066,12 +1103,13 @@ test("S4-16 the second path that a request names in Destination needs what the f
     ...["", "x", "/a/../admin/x", "/a//b", "/%61dmin/x", "/a::$DATA", "/a#b", "/a b"],
     ...["http://a.example", "http://a.example?/x", "ftp://a.example/x", "//a.example/x"],
     ...["http://a\\admin/x", "http:/x", ["/x", "/admin/x"]],
+    ...[["/x?", "/admin/x"], ["http://a.example/x?y", "/admin/x"], "/x?, /admin/x"],
   ]) {
     assert.equal(await status("MOVE", unreadable, admin), 400, String(unreadable));
   }
   const question = { context: { method: "MOVE", uri: "/x", headers: {} } };
   const verdict = async (Destination) => {
-    question.context.headers = { Destination };
+    question.context.headers = { ...question.context.headers, Destination };
     const headers = { "content-type": "application/json" };
     const body = JSON.stringify(question);
     const answer = await fetch(`${origin}/plugin/authenticate`, { method: "POST", headers, body });
@@ -1079,6 +1117,9 @@ test("S4-16 the second path that a request names in Destination needs what the f
   };
   assert.equal(await verdict("/y"), undefined);
   assert.equal(await verdict("https://a.example/admin/y"), "credential_missing");
+  assert.equal(await verdict("/y?, /admin/y"), "request_invalid");
+  question.context.headers = { destination: "/y?" };
+  assert.equal(await verdict("/admin/y"), "request_invalid");
 });
 
 test("S4-16 a rule asks for roles, one of several scopes, or permissions, and who lacks them is refused", async (t) => {
@@ -1437,11 +1478,18 @@ test("S4-16 a rule whose path no request has is refused, because it would keep n
   for (const path of [
     ...["/my%20files/*", "/caf%C3%A9", "/report?*", "/a#b", "//admin/*", "/a\\b"],
     ...["/a/./b", "/a/..", "/admin/**", "/admin.", "/admin /*", "/a::$DATA"],
+    ...["/a:b:$data", "/a:$I30:$Index_Allocation/*"],
   ]) {
     const config = writeConfig("dead.json", { issuer, audience: AUDIENCE, routes: [{ path }] });
     const { code, stderr } = await gatepass.run(["serve", "--config-test", "--config", config]);
     assert.equal(code, 2, path);
     assert.match(stderr, /dead\.json:\d+:\d+: no request has this path: write it decoded/, path);
+  }
+  // A function of AWS Lambda by its version, and what is no type either.
+  for (const path of ["/functions/f:$LATEST/*", "/a:$data_of", "/a:$DATABASE"]) {
+    const config = writeConfig("alive.json", { issuer, audience: AUDIENCE, routes: [{ path }] });
+    const { code, stderr } = await gatepass.run(["serve", "--config-test", "--config", config]);
+    assert.equal(code, 0, stderr);
   }
 });
 

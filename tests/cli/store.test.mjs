@@ -113,6 +113,21 @@ test("S0-14 a login for another audience or resource is left alone by what uses 
       assert.equal(readFileSync(tokens, "utf8"), kept);
     }
     assert.deepEqual([provider.count("/token"), provider.isAlive()], [asked, true]);
+    // A set has no order, and one place is a list of one.
+    const same = { ...JSON.parse(readFileSync(tokens, "utf8")) };
+    if (used.GATEPASS_RESOURCES === b && made.GATEPASS_RESOURCES === a) {
+      for (const [resource, wanted] of [
+        [[a, b], `${b} ${a}`],
+        [b, b],
+      ]) {
+        writeFileSync(tokens, JSON.stringify({ ...same, resource }));
+        const both = { ...env, GATEPASS_RESOURCES: wanted };
+        const { code, stderr } = await gatepass.run(["token"], { env: both });
+        assert.equal(code, 0, stderr);
+        Object.assign(same, JSON.parse(readFileSync(tokens, "utf8")), { resource: [a] });
+      }
+      writeFileSync(tokens, JSON.stringify(same));
+    }
     // As it says: with those it is used, and renewed.
     const renewed = await gatepass.run(["token"], { env: settings });
     assert.equal(renewed.code, 0, renewed.stderr);
