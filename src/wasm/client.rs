@@ -17,7 +17,7 @@ use crate::http::Unreachable;
 use crate::http::json::{self, Object, Value};
 use crate::jose::{KeyName, TokenNames};
 use crate::secret::Secret;
-use crate::time::Lifetime;
+use crate::time::{Lifetime, Timestamp};
 use crate::wasm::drive::{ClientHost, Host};
 use crate::wasm::error::to_js;
 use crate::wasm::fetch::Deadline;
@@ -930,11 +930,16 @@ impl State {
         let is_renewed = || self.keep.changes() != changes && matches!(self.token(), Ok(Some(_)));
         let mut tries = 1;
         let result = loop {
+            // Before it: a tab may sleep while the store answers, and what comes then is as old as that.
+            let began = ambient::now().map_err(|error| to_js(&error))?;
             let result = match self.look().await {
                 Ok(_) if is_renewed() => Ok(false),
                 // The store took so long that another tab has the lock, and may be renewing it now.
                 Ok(_) if turn.is_over() => return Ok(LOST_ITS_TURN),
-                Ok(_) => self.renew_now(tries < MOST_TRIES).await,
+                Ok(_) => {
+                    let fresh = (tries < MOST_TRIES).then(|| began.after(FRESH));
+                    self.renew_now(fresh).await
+                }
                 Err(error) => Err(error),
             };
             match result {
@@ -971,14 +976,14 @@ impl State {
 
     /// Whether the session that is there now was renewed by this tab; `flow_expired` when it would be
     /// renewed long after the last look into the store.
-    async fn renew_now(&self, soon: bool) -> Result<bool, Error> {
+    async fn renew_now(&self, send_by: Option<Timestamp>) -> Result<bool, Error> {
         #[cfg(feature = "backend")]
         self.need_seed()?;
         self.need_key().await?;
         let had_session = self.client.borrow().session().is_some();
         let mut flow = Refresh::new(&self.client.borrow());
-        if soon {
-            flow = flow.sent_before(ambient::now()?.after(FRESH));
+        if let Some(send_by) = send_by {
+            flow = flow.sent_before(send_by);
         }
         let result = self.host.run(&self.client, &mut flow).await;
         // The new refresh token is stored before anybody gets the new access token; a session that
