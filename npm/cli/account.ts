@@ -328,7 +328,7 @@ export class Account {
       });
     } catch (caught) {
       const error = store.problem ?? caught;
-      if (store.isLost) throw this.#lost(error);
+      if (store.isLost && store.problem !== undefined) throw this.#lost(error);
       if (store.obstacle) throw this.#notKept(store.obstacle);
       if (store.foreign !== undefined) {
         throw this.notLoggedIn(`: ${this.vault.where} ${store.foreign}`);
@@ -593,8 +593,11 @@ function overhearing(
 function proving(send: typeof fetch, store: SessionStore): typeof fetch {
   return async (input, init) => {
     const isGrant = init?.method === "POST" && /(?:^|&)grant_type=/u.test(String(init.body));
-    if (isGrant) store.granting();
-    return send(input, init);
+    if (!isGrant) return send(input, init);
+    store.granting();
+    const response = await send(input, init);
+    store.isLost = response.ok;
+    return response;
   };
 }
 
@@ -632,7 +635,7 @@ export class SessionStore {
   mayRemove = false;
   /** Called before a grant is sent. */
   onGrant: (() => void) | undefined;
-  /** Whether tokens came that could not be kept. */
+  /** Whether tokens came that are not kept. */
   isLost = false;
   /** Why no tokens were asked for: they could not have been kept. */
   obstacle: Failure | undefined;
@@ -665,7 +668,6 @@ export class SessionStore {
         throw new Failure(EXIT.failed, ["Another process took over; nothing was stored."]);
       }
       const kept = fromCore(text);
-      this.isLost = true;
       this.vault.write(kept);
       this.isLost = false;
       this.#last = { kept, text };
@@ -786,7 +788,7 @@ export function failureOf(error: GatepassError, configuration?: Configuration): 
   return new Failure(exitCodeOf(error), lines, code);
 }
 
-function exitCodeOf({ code, details }: GatepassError): number {
+function exitCodeOf({ code, retryable }: GatepassError): number {
   switch (code) {
     case "config_invalid":
     case "url_insecure":
@@ -802,7 +804,7 @@ function exitCodeOf({ code, details }: GatepassError): number {
     case "server_error_response":
     case "scope_insufficient":
     case "step_up_required":
-      return details?.error === "temporarily_unavailable" ? EXIT.failed : EXIT.refused;
+      return retryable ? EXIT.failed : EXIT.refused;
     default:
       return EXIT.failed;
   }

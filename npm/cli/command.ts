@@ -34,8 +34,11 @@ export interface Call {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly terminal: Terminal;
   readonly version: string;
-  /** Reads flags, environment and file, anew each time; `url` chooses among several servers. */
-  configure(url?: string): Promise<Configuration>;
+  /**
+   * Reads flags, environment and file, anew each time; `url` chooses among several servers, and at the
+   * end the programs that print secrets are stopped.
+   */
+  configure(url?: string, end?: AbortSignal): Promise<Configuration>;
 }
 
 /** The flags that a command has in common with others. */

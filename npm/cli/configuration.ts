@@ -9,7 +9,7 @@ import { Document, isObject, type Json, type JsonObject } from "./document.js";
 import { misconfigured } from "./failure.js";
 import { home } from "./home.js";
 import { METHOD, SERVER_URL, matches } from "./pattern.js";
-import { preset } from "./preset.js";
+import { PLACES, preset } from "./preset.js";
 import { SETTINGS, envOf, flagOf, isConfidential, isSecret, settingNamed } from "./setting.js";
 import type { Setting, SettingName } from "./setting.js";
 
@@ -29,6 +29,8 @@ export interface Sources {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The address of a request, which chooses among several servers. */
   readonly url?: string;
+  /** When nobody waits any more for what programs print. */
+  readonly end?: AbortSignal;
 }
 
 /** No secret, and no file of settings, is longer. */
@@ -48,7 +50,7 @@ export class Configuration {
   readonly #found = new Map<string, Found>();
   readonly #env: Sources["env"];
   /** What is to be run for secrets. */
-  readonly #commands: (() => Promise<void>)[] = [];
+  readonly #commands: ((end: AbortSignal | undefined) => Promise<void>)[] = [];
 
   /**
    * Reads the sources, and runs the programs that print secrets while everything else goes on.
@@ -58,7 +60,7 @@ export class Configuration {
   static async read(sources: Sources): Promise<Configuration> {
     const configuration = new Configuration(sources);
     // One after the other: they may ask on the terminal.
-    for (const run of configuration.#commands.splice(0)) await run();
+    for (const run of configuration.#commands.splice(0)) await run(sources.end);
     return configuration;
   }
 
@@ -341,8 +343,8 @@ export class Configuration {
       }
     }
     if (more.length === 0 && kind === "command" && Array.isArray(value)) {
-      this.#commands.push(async () => {
-        const text = await outputOf(value as readonly Json[]);
+      this.#commands.push(async (end) => {
+        const text = await outputOf(value as readonly Json[], end);
         if (text === "") this.problems.push(`${where}: the command did not print a secret.`);
         const found = text === "" ? undefined : this.#parse(setting, text, where);
         if (found) this.#found.set(setting.name, found);
@@ -397,7 +399,7 @@ export class Configuration {
     this.problems.push(`${this.where(path)}: ${problem}`);
   }
 
-  /** What a known provider's addresses are, where none were given as near as it was. */
+  /** Where a known provider is, in place of all that was given farther off. */
   #applyPreset(): void {
     const provider = this.text("provider");
     if (provider === undefined) return;
@@ -410,8 +412,11 @@ export class Configuration {
     // What it is made of, and no other provider's.
     const part = { auth0: "domain", okta: "domain", entra: "tenant" }[provider];
     const distance = Math.min(far("provider"), part === undefined ? Infinity : far(part));
+    // An issuer that was given nearer is another provider, with its own places.
+    if (far("issuer") <= distance) return;
+    // A code or a secret that is sent to one of another provider's places is its.
+    for (const name of PLACES) if (far(name) > distance) this.#found.delete(name);
     for (const [name, value] of Object.entries(known)) {
-      if (far(name) <= distance) continue;
       this.#found.set(name, { value, where: `provider ${provider}`, distance });
     }
   }
@@ -544,9 +549,13 @@ function readSecret(path: string, where: string, problems: string[]): string | u
  * What a program prints; nothing where it fails, takes too long or prints too much. No shell stands
  * between, and its own complaints go to the terminal.
  */
-function outputOf([program, ...args]: readonly Json[]): Promise<string> {
+function outputOf(
+  [program, ...args]: readonly Json[],
+  isOver: AbortSignal | undefined,
+): Promise<string> {
   const isText = args.every((part) => typeof part === "string");
-  if (!isText || typeof program !== "string" || program === "") return Promise.resolve("");
+  if (!isText || typeof program !== "string" || program === "" || isOver?.aborted)
+    return Promise.resolve("");
   return new Promise((resolve) => {
     let child: ChildProcess;
     try {
@@ -559,6 +568,7 @@ function outputOf([program, ...args]: readonly Json[]): Promise<string> {
     let output = "";
     const end = (text: string): void => {
       clearTimeout(timer);
+      isOver?.removeEventListener("abort", stop);
       resolve(text);
     };
     const stop = (): void => {
@@ -570,6 +580,7 @@ function outputOf([program, ...args]: readonly Json[]): Promise<string> {
       end("");
     };
     const timer = setTimeout(stop, COMMAND_LIMIT_MS);
+    isOver?.addEventListener("abort", stop);
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       output += text;
       if (output.length > LONGEST_FILE) stop();

@@ -72,11 +72,12 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
       env,
       terminal,
       version: version(),
-      configure: (url) =>
+      configure: (url, end) =>
         Configuration.read({
           flags: settingsOf(command, flags),
           env,
           ...(url !== undefined && { url }),
+          ...(end && { end }),
         }),
     });
   } catch (error) {

@@ -1,5 +1,19 @@
 // Where well-known providers are.
 
+import type { SettingName } from "./setting.js";
+
+/** What says where a provider is, and is of no use at another one. */
+export const PLACES = [
+  "issuer",
+  "endpoint",
+  "authUrl",
+  "tokenUrl",
+  "deviceUrl",
+  "revocationUrl",
+  "jwksUrl",
+  "introspectionUrl",
+] as const satisfies readonly SettingName[];
+
 /** What a provider's name stands for, or the name of the setting that it needs. */
 export function preset(
   provider: string,

@@ -106,12 +106,13 @@ export const serve: Command = {
     });
 
     const drainMs = 1000 * (configuration.integer("drainTimeout") ?? fallbackOf("drainTimeout"));
+    const ending = new AbortController();
     let isStopping = false;
     let { file } = configuration;
     const renew = async (): Promise<void> => {
       if (isStopping) return;
       try {
-        const next = await configure();
+        const next = await configure(undefined, ending.signal);
         // Its rules may be all that keeps requests out, and an editor takes it away for a moment.
         if (file && !next.file) {
           throw misconfigured(`${file.name} is not there; put it back, or start anew without it.`);
@@ -126,6 +127,7 @@ export const serve: Command = {
         service.replace(rulesOf(nextPlan, metrics, log, usedProofs, cache), GRACE_MS);
         log({ level: "INFO", message: "Configuration and secrets were read anew" });
       } catch (error) {
+        if (isStopping) return;
         const message = error instanceof Failure ? error.message : "internal_error";
         log({ level: "ERROR", message: `The old configuration stays: ${message}` });
       }
@@ -164,7 +166,8 @@ export const serve: Command = {
     isStopping = true;
     log({ level: "INFO", message: "Draining" });
     await service.drain(drainMs);
-    // A Redis may be on its way, and would be there behind its end.
+    // Who still prints a secret prints it for nobody; a Redis may be on its way.
+    ending.abort();
     await last;
     redis.close();
     log({ level: "INFO", message: "Stopped" });

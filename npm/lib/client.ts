@@ -137,7 +137,10 @@ export interface ClientOptions {
    * @defaultValue true
    */
   readonly autoRefresh?: boolean;
-  /** How long one request to the provider may take, in seconds, 1 to 120. @defaultValue 10 */
+  /**
+   * How long one request to the provider may take, in seconds, 1 to 120. Time that a page or a machine
+   * sleeps through does not count. @defaultValue 10
+   */
   readonly timeout?: number;
   /** Where sign-ins wait for their callback. @defaultValue the page's sessionStorage */
   readonly transactionStore?: TransactionStore;

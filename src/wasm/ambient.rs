@@ -32,6 +32,12 @@ pub(super) fn now() -> Result<Timestamp, Error> {
     Timestamp::from_millis(millis).ok_or_else(|| ErrorKind::TimeInvalid.into())
 }
 
+/// Milliseconds for telling how long something took, from whatever the clock says.
+#[allow(clippy::disallowed_methods)]
+pub(super) fn ticks() -> f64 {
+    js_sys::Date::now()
+}
+
 /// Fresh entropy from `crypto.getRandomValues`; there is no other source.
 ///
 /// # Errors

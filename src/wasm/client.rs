@@ -1105,8 +1105,8 @@ const LOST_ITS_TURN: JsValue = JsValue::FALSE;
 
 /// How often a renewal begins anew that was late.
 const MOST_TRIES: u32 = 3;
-/// How long whoever leaves waits for a renewal that is under way, in milliseconds.
-const MOST_PATIENCE: u32 = 3000;
+/// How long whoever leaves waits for a renewal that is under way.
+const MOST_PATIENCE: Lifetime = Lifetime::from_seconds(3);
 
 /// The longest pass that is read back: a token at its limit and a proof.
 const MAX_PASS: usize = 128 * 1024;

@@ -1,13 +1,17 @@
 //! Sends a request with the runtime's `fetch`, or with one that the program gave.
 
+use std::cell::{Cell, RefCell};
+
 use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    AbortSignal, ReferrerPolicy, RequestCache, RequestCredentials, RequestInit, RequestRedirect,
+    AbortController, AbortSignal, ReferrerPolicy, RequestCache, RequestCredentials, RequestInit,
+    RequestRedirect,
 };
 
 use crate::http::{HttpRequest, HttpResponse, Unreachable};
+use crate::time::Lifetime;
 use crate::wasm::ambient;
 
 #[wasm_bindgen]
@@ -52,9 +56,22 @@ pub(super) async fn send(
     fetch: Option<&Function>,
     request: &HttpRequest,
 ) -> Result<HttpResponse, Unreachable> {
-    let millis = u32::try_from(request.timeout.millis()).unwrap_or(u32::MAX);
-    let deadline = Deadline::after(millis);
-    let init = init(request, &deadline.signal);
+    let given_up = AbortController::new().map_err(|_| Unreachable::Network)?;
+    let result = ask(fetch, request, &given_up.signal()).await;
+    if result.is_err() {
+        // What nobody reads any more holds no connection.
+        given_up.abort();
+    }
+    result
+}
+
+async fn ask(
+    fetch: Option<&Function>,
+    request: &HttpRequest,
+    signal: &AbortSignal,
+) -> Result<HttpResponse, Unreachable> {
+    let deadline = Deadline::after(request.timeout);
+    let init = init(request, signal);
     let is_late = |by| ambient::now().map_or(true, |now| now > by);
     if request.send_by.is_some_and(is_late) {
         return Err(Unreachable::Late);
@@ -196,45 +213,85 @@ async fn read_stream(
     }
 }
 
-/// A time limit that also ends waits that do not listen to its signal.
+/// A time limit, in which no time is counted that the program slept through: a page that was frozen, or a
+/// machine that was shut, finds an answer that came meanwhile instead of giving it up. What is
+/// thrown away may be the only copy of a new refresh token.
 pub(super) struct Deadline {
-    signal: AbortSignal,
-    over: Promise,
+    /// How many milliseconds it is from one look to the next.
+    pause: u32,
+    timer: RefCell<Timer>,
+    /// What is left, in halves of a look: one between which somebody slept takes a half, so that a machine
+    /// that is always late has an end too.
+    left: Cell<u32>,
 }
 
+/// How often somebody looks until the time is over.
+const LOOKS: u32 = 4;
+
 impl Deadline {
-    pub(super) fn after(millis: u32) -> Self {
-        let signal = AbortSignal::timeout_with_u32(millis);
-        // It is resolved and never rejected: nobody may be waiting when the time is over, and an
-        // unhandled rejection ends a Node process.
-        let over = Promise::new(&mut |resolve, _| signal.set_onabort(Some(&resolve)));
-        Self { signal, over }
+    pub(super) fn after(time: Lifetime) -> Self {
+        let pause = u32::try_from(time.millis()).unwrap_or(u32::MAX) / LOOKS;
+        Self {
+            pause,
+            timer: RefCell::new(Timer::set(pause)),
+            left: Cell::new(2 * LOOKS),
+        }
     }
 
-    /// Waits for what a call returned.
+    /// Waits for what a call returned, also for what listens to no signal.
     pub(super) async fn wait(
         &self,
         returned: Result<JsValue, JsValue>,
     ) -> Result<JsValue, Unreachable> {
-        let returned = returned.map_err(|_| self.cause())?;
-        let first = Promise::race(&Array::of2(&returned, &self.over));
-        match JsFuture::from(first).await {
-            Ok(value) if !self.signal.aborted() => Ok(value),
-            _ => Err(self.cause()),
+        // Once: what is merely like a promise may do its work each time that it is asked.
+        let returned = Promise::resolve(&returned.map_err(|_| self.cause())?);
+        while self.left.get() > 0 {
+            let first = Promise::race(&Array::of2(&returned, &self.timer.borrow().over));
+            let first = JsFuture::from(first).await;
+            if !self.timer.borrow().signal.aborted() {
+                return first.map_err(|_| Unreachable::Network);
+            }
+            let timer = self.timer.replace(Timer::set(self.pause));
+            let took = ambient::ticks() - timer.began;
+            let halves = if took > 1.5 * f64::from(self.pause) {
+                1
+            } else {
+                2
+            };
+            self.left.set(self.left.get().saturating_sub(halves));
         }
+        Err(Unreachable::Timeout)
     }
 
     /// Why a wait failed.
     fn cause(&self) -> Unreachable {
-        if self.signal.aborted() {
-            Unreachable::Timeout
-        } else {
-            Unreachable::Network
+        match self.left.get() {
+            0 => Unreachable::Timeout,
+            _ => Unreachable::Network,
         }
     }
 }
 
-impl Drop for Deadline {
+struct Timer {
+    signal: AbortSignal,
+    /// It is resolved and never rejected: an unhandled rejection ends a Node process.
+    over: Promise,
+    began: f64,
+}
+
+impl Timer {
+    fn set(pause: u32) -> Self {
+        let signal = AbortSignal::timeout_with_u32(pause);
+        let over = Promise::new(&mut |resolve, _| signal.set_onabort(Some(&resolve)));
+        Self {
+            signal,
+            over,
+            began: ambient::ticks(),
+        }
+    }
+}
+
+impl Drop for Timer {
     fn drop(&mut self) {
         self.signal.set_onabort(None);
     }

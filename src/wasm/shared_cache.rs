@@ -5,13 +5,14 @@ use wasm_bindgen::prelude::*;
 
 use crate::http::{HttpResponse, Unreachable};
 use crate::issuer::SharedKeys;
+use crate::time::Lifetime;
 use crate::wasm::fetch::Deadline;
 
 /// How long a request waits for a look into the cache. Whoever takes longer is no help: the provider
 /// answers as fast.
-const LOAD_MILLIS: u32 = 1000;
+const LOAD_TIME: Lifetime = Lifetime::from_seconds(1);
 /// How long a put may take. No request waits for it.
-const PUT_MILLIS: u32 = 5000;
+const PUT_TIME: Lifetime = Lifetime::from_seconds(5);
 
 /// What reads and writes it.
 #[derive(Clone)]
@@ -32,7 +33,7 @@ impl SharedCache {
 
     /// What is there under a name, as an answer, so that it can be shared like one.
     pub(super) async fn load(&self, key: &str) -> Result<HttpResponse, Unreachable> {
-        let deadline = Deadline::after(LOAD_MILLIS);
+        let deadline = Deadline::after(LOAD_TIME);
         let found = self.get.call1(&JsValue::UNDEFINED, &key.into());
         let found = deadline.wait(found).await?;
         if found.is_null_or_undefined() {
@@ -51,7 +52,7 @@ impl SharedCache {
 
     /// Puts an entry; whether that is done.
     pub(super) async fn put(&self, keys: &SharedKeys) -> bool {
-        let deadline = Deadline::after(PUT_MILLIS);
+        let deadline = Deadline::after(PUT_TIME);
         let seconds = keys.lifetime.whole_seconds();
         let put = self.put.call3(
             &JsValue::UNDEFINED,

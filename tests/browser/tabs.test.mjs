@@ -406,6 +406,40 @@ test("a tab that sleeps through its turn goes on with what the others did", asyn
   assert.equal(provider.reuses(), 0);
 });
 
+test("a page that is frozen for longer than a request may take finds the answer that came meanwhile", async (t) => {
+  let isSlow = false;
+  const { provider, context, first } = await open(t, {
+    answer: async (url) => {
+      if (isSlow && url.pathname === "/token") await nap(500);
+      return undefined;
+    },
+  });
+  const cdp = await context.newCDPSession(first);
+  for (let round = 0; round < 2; round++) {
+    const before = provider.count("/token");
+    isSlow = true;
+    const renewal = first.evaluate(() =>
+      window.client.refresh().then(
+        () => "renewed",
+        (error) => error.code,
+      ),
+    );
+    await nap(200);
+    // Longer than the two seconds that a request has.
+    await cdp.send("Debugger.enable");
+    await cdp.send("Debugger.pause");
+    await nap(2500);
+    assert.equal(provider.count("/token"), before + 1);
+    await cdp.send("Debugger.resume").catch(() => {}); // It had nothing to do.
+    await cdp.send("Debugger.disable");
+    assert.equal(await renewal, "renewed");
+    isSlow = false;
+    assert.match(await token(first), /^eyJ/);
+    assert.equal(provider.count("/token"), before + 1);
+  }
+  assert.equal(provider.reuses(), 0);
+});
+
 /** A browser without Web Locks. */
 const withoutLocks = (page) =>
   page.addInitScript(() =>

@@ -438,6 +438,38 @@ test("S1-02 S2-09 of a known provider and an issuer the one that was given neare
   }
 });
 
+test("of another provider's places none is taken for the one that was named nearer", async () => {
+  const places = {
+    authUrl: "https://other.example/authorize",
+    tokenUrl: "https://other.example/token",
+    deviceUrl: "https://other.example/device",
+    revocationUrl: "https://other.example/revoke",
+    jwksUrl: "https://other.example/keys",
+    introspectionUrl: "https://other.example/introspect",
+    endpoint: "https://other.example",
+  };
+  const config = write("places.json", { ...places, audience: "api", clientId: "cli" });
+  const explain = async (...args) => {
+    const { stdout } = await gatepass.run([
+      "doctor",
+      "--config",
+      config,
+      "--timeout",
+      "1",
+      ...args,
+    ]);
+    return stdout;
+  };
+  assert.match(await explain("--issuer", "https://as.invalid"), /other\.example/);
+  const own = ["--provider", "auth0", "--domain", "as.invalid"];
+  const nearer = await explain(...own);
+  assert.match(nearer, /https:\/\/as\.invalid\//);
+  assert.doesNotMatch(nearer, /other\.example/);
+  // What is given as near as the provider is its.
+  const mine = "https://mine.example/token";
+  assert.match(await explain(...own, "--token-url", mine), /https:\/\/mine\.example\/token/);
+});
+
 test("what the core refuses is shown where it stands", async () => {
   const config = write(
     "core.json",

@@ -834,7 +834,7 @@ test("S2-29 S0-15 a signal that waited does not hide that the login is over, or 
         rmSync(tokens);
         mkdirSync(tokens);
       },
-      /tokens\.json is no plain file/,
+      /tokens\.json is no plain file\.\nError: The new tokens are lost, and with them the login/,
     ],
   ]) {
     let arrived;

@@ -302,6 +302,12 @@ test("S1-06 a provider that is busy is asked again, and one that says no is not"
   const again = await startTokens(t, { answers: [busy(), busy()] });
   const good = await gatepass.run(["token"], { env: again.env });
   assert.deepEqual([good.code, again.asked.length], [0, 3], good.stderr);
+  // In whatever words: it refuses nobody.
+  const slow = () =>
+    Response.json({ error: "slow_down" }, { status: 429, headers: { "retry-after": "0" } });
+  const never = await startTokens(t, { answers: [slow(), slow(), slow()] });
+  const late = await gatepass.run(["token"], { env: never.env });
+  assert.deepEqual([late.code, never.asked.length], [1, 3], late.stderr);
   for (const error of ["invalid_client", "invalid_grant"]) {
     const refusal = Response.json({ error }, { status: error === "invalid_client" ? 401 : 400 });
     const once = await startTokens(t, { answers: [refusal] });

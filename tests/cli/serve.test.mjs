@@ -647,6 +647,15 @@ test("S4-32 a program that prints a secret holds up no request while SIGHUP has 
   assert.doesNotMatch(service.output(), /read anew/);
   await service.logged(/read anew/);
   assert.equal((await (await ask(service.origin, token)).json()).authenticated, true);
+  // Nor the end of the service.
+  writeConfig("slow.json", { ...base, clientSecret: print("newer-secret", 60_000) });
+  service.child.kill("SIGHUP");
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const stopped = performance.now();
+  service.child.kill("SIGTERM");
+  assert.equal(await service.exited, 0);
+  assert.ok(performance.now() - stopped < 5000, "it ends at once");
+  assert.doesNotMatch(service.output(), /stays/);
 });
 
 test("S4-32 a program that cannot be started because files run out leaves the old secret in place", async (t) => {

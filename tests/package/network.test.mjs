@@ -1,19 +1,24 @@
 // What a host's fetch does with an answer before the core sees it, over a real connection.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 
 import { installPackage } from "../support/installed.mjs";
 
+let project;
 let createClient;
 let server;
 let answer;
 before(async () => {
-  const { project } = installPackage("network");
+  ({ project } = installPackage("network"));
   const entry = join(project, "node_modules/gatepass/dist/index.js");
   ({ createClient } = await import(pathToFileURL(entry).href));
   server = createServer((request, response) => answer(request, response));
@@ -90,3 +95,57 @@ test("net_26 a connection that breaks is an error that can be tried again", asyn
   const code = await codeOf((request) => request.socket.destroy());
   assert.equal(code, "upstream_unreachable");
 });
+
+const SLEEPER = `
+  import { createClient } from "gatepass";
+  const client = await createClient(JSON.parse(process.argv[2]));
+  await client.signInUrl().then(() => console.log("accepted"), ({ code }) => console.log(code));
+  client.dispose();
+`;
+
+test(
+  "an answer that came while the machine slept is read, and what is silent afterwards given up",
+  { skip: process.platform === "win32" && "Windows stops no process" },
+  async () => {
+    const issuer = `http://127.0.0.1:${server.address().port}`;
+    const file = join(project, "sleeper.mjs");
+    writeFileSync(file, SLEEPER);
+    const options = {
+      issuer,
+      clientId: "spa",
+      redirectUri: "https://app.example/callback",
+      dangerouslyAllowHttpLoopback: true,
+      timeout: 1,
+    };
+    for (const [doesAnswer, expected] of [
+      [true, "accepted"],
+      [false, "upstream_timeout"],
+    ]) {
+      const child = spawn(process.execPath, [file, JSON.stringify(options)]);
+      let said = "";
+      child.stdout.on("data", (text) => (said += text));
+      answer = async (_, response) => {
+        child.kill("SIGSTOP");
+        if (doesAnswer) {
+          response.setHeader("content-type", "application/json");
+          const endpoints = {
+            authorization_endpoint: `${issuer}/a`,
+            token_endpoint: `${issuer}/t`,
+          };
+          response.end(
+            JSON.stringify({
+              issuer,
+              ...endpoints,
+              response_types_supported: ["code"],
+              code_challenge_methods_supported: ["S256"],
+            }),
+          );
+        }
+        await sleep(2500);
+        child.kill("SIGCONT");
+      };
+      await once(child, "close");
+      assert.equal(said.trim(), expected);
+    }
+  },
+);
