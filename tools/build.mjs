@@ -259,6 +259,7 @@ async function compile(artefact, work, tools) {
   const remaps = await pathRemaps(tools);
   const rustflags = [
     ...(tools.librarySource ? WITH_LIBRARY : WITHOUT_REFERENCES),
+    ...artefact.rustflags,
     STACK,
     ...remaps.map(([from, to]) => `--remap-path-prefix=${from}=${to}`),
   ]

@@ -12,7 +12,7 @@ import { checkRedirect } from "./loopback.js";
 import { askedFor, isAlive, ownTokens, textOf, withNewer } from "./own-token.js";
 import { alone, type Held } from "./process-lock.js";
 import { renewable } from "./preset.js";
-import { ENDPOINTS, findProvider } from "./provider.js";
+import { ENDPOINTS, findProvider, namesOf } from "./provider.js";
 import type { Need, Provider } from "./provider.js";
 import { fallbackOf } from "./setting.js";
 import type { SettingName } from "./setting.js";
@@ -311,13 +311,25 @@ export class Account {
   ): Promise<string> {
     const store = new SessionStore(this.vault, this.configuration.text("clientId") ?? "");
     store.onGrant = begin;
+    store.places = this.#places();
+    // Nothing changes, so nothing need be written: there may be no room for a lock.
+    const good = (mayBe: (issuer: string) => boolean): string | undefined => {
+      const saved = this.saved();
+      if (saved?.issuer === undefined || !mayBe(saved.issuer)) return undefined;
+      store.mayBe = mayBe;
+      if (store.whose(saved) !== undefined || saved.access_token === used) return undefined;
+      return this.#livesOn(saved) ? saved.access_token : undefined;
+    };
+    // Where it is known whose it is nobody is asked, whom there may be no network to ask.
+    const mayBe = namesOf(this.configuration);
+    const token = mayBe && good(mayBe);
+    if (token !== undefined) return token;
     const provider = await this.provider();
     const client = await this.client(provider, { store });
     try {
-      // Nothing changes, so nothing need be written: there may be no room for a lock.
-      const saved = this.saved();
-      const isOurs = saved?.issuer === issuerOf(provider) && store.whose(saved) === undefined;
-      if (isOurs && saved.access_token !== used && this.#livesOn(saved)) return saved.access_token;
+      const known = good(provider.mayBe);
+      if (known !== undefined) return known;
+      this.#refuseDoubt(provider);
       return await this.alone(async (held) => {
         store.held = held;
         const token = await work(client);
@@ -338,6 +350,29 @@ export class Account {
     } finally {
       client.dispose();
     }
+  }
+
+  /**
+   * Under a name that is a guess a login of the provider's own name would be lost: its ID tokens would be
+   * another's.
+   *
+   * @throws Failure where it cannot be read at present what the provider is called
+   */
+  #refuseDoubt({ doubt, issuer, mayBe }: Provider): void {
+    const made = this.saved()?.issuer;
+    if (!doubt || made === undefined || !mayBe(made) || made === issuerOf({ issuer })) return;
+    throw new Failure(
+      doubt.exitCode,
+      [`Token refresh failed: ${doubt.lines.join(" ")}`, "The login is kept; try again later."],
+      doubt.code,
+    );
+  }
+
+  /** What a token is asked for: resources and the audience. */
+  #places(): readonly string[] {
+    const audience = this.configuration.list("audience");
+    const resources = this.configuration.list("resources");
+    return [...resources, ...(audience.length > 0 ? [audience.join(" ")] : [])];
   }
 
   /** New tokens came and could not be kept: those that are kept have been used up. */
@@ -489,7 +524,8 @@ export class Account {
     const { onTokens } = own;
     if (own.store) {
       own.store.issuer = issuerOf(provider);
-      own.store.places = [...resources, ...(audience.length > 0 ? [audience.join(" ")] : [])];
+      own.store.mayBe = provider.mayBe;
+      own.store.places = this.#places();
     }
     const options: BackendOptions = {
       issuer,
@@ -554,11 +590,11 @@ const needsOf = (login: "code" | "device" | undefined): readonly Need[] =>
 /** What is said of a login that is somebody else's. */
 const FOREIGN = "belongs to another client or provider";
 
-const issuerOf = ({ issuer }: Provider): string =>
+const issuerOf = ({ issuer }: Pick<Provider, "issuer">): string =>
   typeof issuer === "string" ? issuer : issuer.issuer;
 
-/** Where no question gets an answer. */
-const nobody: typeof fetch = () => Promise.reject(new TypeError("not now"));
+/** Who knows nothing, so that nobody is asked. */
+const nobody: typeof fetch = () => Promise.resolve(new Response(null, { status: 404 }));
 
 const originOf = (url: string): string => (URL.canParse(url) ? new URL(url).origin : url);
 
@@ -622,6 +658,8 @@ const WORDS = ["form", "received_at", "expires_in"] as const;
 /** Keeps a session in a vault, in the form of tokens.json. */
 export class SessionStore {
   issuer = "";
+  /** Whether a login that was made there may be of this provider. */
+  mayBe = (issuer: string): boolean => issuer === this.issuer;
   /** What a token is asked for: resources and the audience. */
   places: readonly string[] = [];
   /** Whether a login for other places will do, as it does to end it. */
@@ -701,8 +739,9 @@ export class SessionStore {
   }
 
   /** Whose tokens are, or what for, where they are not those that are asked for. */
-  whose({ issuer = this.issuer, client_id, resource }: Saved): string | undefined {
-    const isOurs = issuer === this.issuer && (client_id ?? this.clientId) === this.clientId;
+  whose({ issuer, client_id, resource }: Saved): string | undefined {
+    const isIts = issuer === undefined || this.mayBe(issuer);
+    const isOurs = isIts && (client_id ?? this.clientId) === this.clientId;
     if (!isOurs) return FOREIGN;
     // A file that another tool wrote says neither whose they are nor what for.
     const places = [resource ?? (client_id === undefined ? this.places : [])].flat();
@@ -788,7 +827,7 @@ export function failureOf(error: GatepassError, configuration?: Configuration): 
   return new Failure(exitCodeOf(error), lines, code);
 }
 
-function exitCodeOf({ code, retryable }: GatepassError): number {
+function exitCodeOf({ code, details, retryable }: GatepassError): number {
   switch (code) {
     case "config_invalid":
     case "url_insecure":
@@ -804,7 +843,8 @@ function exitCodeOf({ code, retryable }: GatepassError): number {
     case "server_error_response":
     case "scope_insufficient":
     case "step_up_required":
-      return retryable ? EXIT.failed : EXIT.refused;
+      // By a redirect no provider can say 503 (RFC 6749 section 4.1.2.1).
+      return retryable || details?.error === "temporarily_unavailable" ? EXIT.failed : EXIT.refused;
     default:
       return EXIT.failed;
   }

@@ -66,10 +66,10 @@ export class Configuration {
 
   private constructor({ flags, env, url }: Sources) {
     this.#env = env;
-    this.prefix = String(flags["env-prefix"] ?? env["GATEPASS_ENV_PREFIX"] ?? "GATEPASS_");
+    this.prefix = String(flags["env-prefix"] ?? (env["GATEPASS_ENV_PREFIX"] || "GATEPASS_"));
     this.file = this.#open(flags["config"]);
     this.server = this.#chooseServer(flags["server"], url);
-    this.isSidecar = Boolean(env["AUTH_SERVER_URL"]);
+    this.isSidecar = Boolean(env["AUTH_SERVER_URL"] || env["AUTH_SERVER_URL_FILE"]);
     this.#checkNames();
     for (const setting of SETTINGS) {
       const own = ["servers", this.server ?? "", setting.name];
@@ -89,6 +89,9 @@ export class Configuration {
       }
     }
     this.#applyPreset();
+    // A service that was named nearer is behind another provider, or its own.
+    const service = this.#far("endpoint");
+    if (service < this.#far("issuer")) this.#dropPlaces(service);
   }
 
   /** @throws Failure with every mistake that was found. */
@@ -209,7 +212,7 @@ export class Configuration {
 
   #chooseServer(flag: Value | undefined, url: string | undefined): string | undefined {
     const servers = this.file?.root["servers"];
-    const wanted = flag ?? this.#env[`${this.prefix}SERVER`];
+    const wanted = flag ?? (this.#env[`${this.prefix}SERVER`] || undefined);
     if (!isObject(servers)) {
       if (servers !== undefined) this.#complain(["servers"], "servers must be an object.");
       if (wanted !== undefined)
@@ -399,6 +402,16 @@ export class Configuration {
     this.problems.push(`${this.where(path)}: ${problem}`);
   }
 
+  /** How far off a setting was given, the nearest first. */
+  #far(name: string): number {
+    return this.#found.get(name)?.distance ?? Infinity;
+  }
+
+  /** A code or a secret that is sent to one of another provider's places is its. */
+  #dropPlaces(distance: number): void {
+    for (const name of PLACES) if (this.#far(name) > distance) this.#found.delete(name);
+  }
+
   /** Where a known provider is, in place of all that was given farther off. */
   #applyPreset(): void {
     const provider = this.text("provider");
@@ -408,14 +421,13 @@ export class Configuration {
       this.problems.push(`provider ${provider} needs ${this.namesOf(known as SettingName)}.`);
       return;
     }
-    const far = (name: string): number => this.#found.get(name)?.distance ?? Infinity;
     // What it is made of, and no other provider's.
     const part = { auth0: "domain", okta: "domain", entra: "tenant" }[provider];
-    const distance = Math.min(far("provider"), part === undefined ? Infinity : far(part));
+    const whole = part === undefined ? Infinity : this.#far(part);
+    const distance = Math.min(this.#far("provider"), whole);
     // An issuer that was given nearer is another provider, with its own places.
-    if (far("issuer") <= distance) return;
-    // A code or a secret that is sent to one of another provider's places is its.
-    for (const name of PLACES) if (far(name) > distance) this.#found.delete(name);
+    if (this.#far("issuer") <= distance) return;
+    this.#dropPlaces(distance);
     for (const [name, value] of Object.entries(known)) {
       this.#found.set(name, { value, where: `provider ${provider}`, distance });
     }

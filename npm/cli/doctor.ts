@@ -200,17 +200,25 @@ async function reach(
   const given = endpointsOf(configuration);
   let issuer = configuration.text("issuer");
   const findings: Finding[] = [];
+  const what = "discovery";
+  const unread = ({ lines }: Failure): Finding => ({
+    what,
+    isGood: false,
+    found: lines.join(" "),
+    cause: "What the provider is called is not known until it answers.",
+  });
   if (isClient && issuer === undefined) {
     try {
       const provider = await findProvider(configuration, []);
       if (!provider.isNamedByOrigin) issuer = String(provider.issuer);
       else if (Object.keys(given).length > 0) {
         const found = "nothing is published near these endpoints, which are used as they are";
-        findings.push({ what: "discovery", isGood: true, found });
+        findings.push(provider.doubt ? unread(provider.doubt) : { what, isGood: true, found });
       }
     } catch (error) {
-      // The configuration's own mistakes are told already.
       if (!(error instanceof Failure)) throw error;
+      // The configuration's own mistakes are told already.
+      if (error.exitCode !== EXIT.configuration) findings.push(unread(error));
     }
   }
   const answers: Answer[] = [];

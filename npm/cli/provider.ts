@@ -5,7 +5,7 @@ import type { IssuerMetadata } from "gatepass/backend";
 import { isLoopback } from "./checker.js";
 import type { Configuration } from "./configuration.js";
 import { showing } from "./debug.js";
-import { misconfigured } from "./failure.js";
+import { EXIT, Failure, misconfigured } from "./failure.js";
 import { FIELD_TEXT } from "./pattern.js";
 import type { SettingName } from "./setting.js";
 
@@ -19,6 +19,10 @@ export interface Provider {
   readonly hasKeys: boolean;
   /** Whether its name is no more than where its endpoints are: nothing was published near them. */
   readonly isNamedByOrigin: boolean;
+  /** Why nobody knows whether something is published near them. */
+  readonly doubt?: Failure;
+  /** Whether a login that says that it was made there may be of this one. */
+  mayBe(issuer: string): boolean;
 }
 
 /** A setting without which a command cannot go on, where there is no issuer. */
@@ -39,8 +43,11 @@ export const ENDPOINTS = {
 const OWN_HEADERS =
   /^(?:authorization|content-type|content-length|transfer-encoding|host|dpop|cookie|accept)$/iu;
 
-/** Metadata is smaller. */
-const LONGEST_METADATA = 256 * 1024;
+/** As much as the core reads. */
+const LONGEST_METADATA = 1024 * 1024;
+/** How often a provider is asked that cannot answer at the moment, and the pause before, in milliseconds. */
+const MOST_TRIES = 3;
+const PAUSE_MS = 400;
 
 /**
  * Finds the provider.
@@ -85,23 +92,28 @@ export async function findProvider(
   };
   const send = tell ? showing(ask, tell, hidden) : ask;
   const timeoutMs = timeoutOf(configuration);
-  let known: Promise<Metadata | undefined> | undefined;
-  const read = (issuer: string): Promise<Metadata | undefined> =>
-    (known ??= firstOf(metadataUrls(issuer), send, timeoutMs).then(
-      (found) => found && { ...found, ...given },
-      () => undefined,
-    ));
+  let known: Metadata | undefined;
+  const read = async (issuer: string): Promise<Metadata | undefined> => {
+    const found = known ?? (await firstOf(metadataUrls(issuer), send, timeoutMs));
+    return (known = found && { ...found, ...given });
+  };
 
   let issuer: string | IssuerMetadata;
+  let doubt: Failure | undefined;
   if (named !== undefined) issuer = named;
   else {
-    const found = await around(given, send, timeoutMs);
-    if (found) known = Promise.resolve({ ...found, ...given });
+    const { found, failure } = await around(given, send, timeoutMs);
+    if (found) known = { ...found, ...given };
+    else doubt = failure;
     const url = given["token_endpoint"] ?? given["authorization_endpoint"] ?? "";
     issuer = found ? String(found["issuer"]) : { issuer: new URL(url).origin, ...given };
   }
   const isOverridden = Object.keys(given).length > 0;
+  const mayBe = namesOf(configuration);
   return {
+    ...(doubt && { doubt }),
+    mayBe: (name) =>
+      mayBe?.(name) ?? name === (typeof issuer === "string" ? issuer : issuer.issuer),
     issuer,
     hasKeys: typeof issuer === "string" || issuer.jwks_uri !== undefined,
     isNamedByOrigin: typeof issuer !== "string",
@@ -111,10 +123,9 @@ export async function findProvider(
       const isQuestion = (init?.method ?? "GET") === "GET";
       if (isQuestion && typeof issuer === "string" && metadataUrls(issuer).includes(url)) {
         // Read already, or with addresses of one's own in it: the core checks it as it would any.
-        const document = known || isOverridden ? await read(issuer) : undefined;
-        if (document) {
-          return Response.json(document);
-        }
+        if (known) return Response.json(known);
+        const response = await send(input, init);
+        return isOverridden ? withPlaces(response, given) : response;
       }
       if (isQuestion || Object.keys(extra).length === 0) return send(input, init);
       const headers = new Headers(init?.headers);
@@ -122,6 +133,54 @@ export async function findProvider(
       return send(input, { ...init, headers });
     },
   };
+}
+
+/**
+ * Whether a login may be of the configured provider, by what it says of itself, as far as nobody has to be
+ * asked; nothing where the provider's name is not known without.
+ */
+export function namesOf(configuration: Configuration): ((issuer: string) => boolean) | undefined {
+  const named = configuration.text("issuer");
+  if (named !== undefined) return (issuer) => issuer === named;
+  const given = endpointsOf(configuration);
+  const url = given["authorization_endpoint"] ?? given["token_endpoint"];
+  if (configuration.text("endpoint") !== undefined || url === undefined) return undefined;
+  const near = issuersNear(url);
+  return (issuer) => near.some((one) => issuer === one || issuer === `${one}/`);
+}
+
+/** An answer with places of one's own in it; what is no metadata is as it came. */
+async function withPlaces(
+  response: Response,
+  given: Readonly<Record<string, string>>,
+): Promise<Response> {
+  if (response.status !== 200) return response;
+  const { text, isWhole } = await textOf(response);
+  const document = isWhole ? metadataIn(text) : undefined;
+  if (document) return Response.json({ ...document, ...given });
+  return new Response(text, { headers: response.headers });
+}
+
+/** What stands in an answer, as far as anybody reads it, and a little more where it is longer. */
+async function textOf(response: Response): Promise<{ text: string; isWhole: boolean }> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of response.body ?? []) {
+    chunks.push(chunk as Uint8Array);
+    length += (chunk as Uint8Array).length;
+    if (length > LONGEST_METADATA) break;
+  }
+  return { text: Buffer.concat(chunks).toString(), isWhole: length <= LONGEST_METADATA };
+}
+
+function metadataIn(text: string): Metadata | undefined {
+  try {
+    const document = JSON.parse(text) as unknown;
+    return typeof document === "object" && document !== null ? (document as Metadata) : undefined;
+  } catch {
+    // A page that answers everything.
+    return undefined;
+  }
 }
 
 /** The endpoints that are given one by one, by their names in the metadata. */
@@ -173,7 +232,7 @@ async function issuerOf(
     throw misconfigured(`${where}: endpoint must be https://HOST or dns:///HOST:PORT.`);
   }
   const place = `${origin}/.well-known/oauth-protected-resource`;
-  const document = await firstOf([place], ask, timeoutOf(configuration)).catch(() => undefined);
+  const document = await firstOf([place], ask, timeoutOf(configuration));
   const servers = document?.["authorization_servers"];
   const first: unknown = Array.isArray(servers) ? servers[0] : undefined;
   return typeof first === "string" && URL.canParse(first) ? first : origin;
@@ -187,20 +246,28 @@ async function around(
   given: Readonly<Record<string, string>>,
   send: typeof fetch,
   timeoutMs: number,
-): Promise<Metadata | undefined> {
+): Promise<{ readonly found?: Metadata; readonly failure?: Failure }> {
   const url = given["authorization_endpoint"] ?? given["token_endpoint"];
-  if (url === undefined) return undefined;
+  if (url === undefined) return {};
+  let failure: Failure | undefined;
   for (const candidate of issuersNear(url)) {
-    const found = await firstOf(metadataUrls(candidate), send, timeoutMs).catch(() => undefined);
+    let found: Metadata | undefined;
+    try {
+      found = await firstOf(metadataUrls(candidate), send, timeoutMs);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      failure ??= error;
+      if (isAway(error)) break;
+    }
     if (!found) continue;
     const issuer = found["issuer"];
     const isItself = issuer === candidate || issuer === `${candidate}/`;
     const agrees = (["authorization_endpoint", "token_endpoint"] as const).every(
       (name) => given[name] === undefined || given[name] === found[name],
     );
-    if (isItself && agrees) return found;
+    if (isItself && agrees) return { found };
   }
-  return undefined;
+  return failure ? { failure } : {};
 }
 
 /** The issuers that an authorization or token endpoint could belong to, the likeliest first. */
@@ -223,27 +290,75 @@ export function metadataUrls(issuer: string): readonly string[] {
   ];
 }
 
+/**
+ * The first metadata that is published at one of these addresses.
+ *
+ * @throws Failure where there is none and one of them could not answer
+ */
 async function firstOf(
   urls: readonly string[],
   send: typeof fetch,
   timeoutMs: number,
 ): Promise<Metadata | undefined> {
+  let failure: Failure | undefined;
   for (const url of urls) {
+    try {
+      const found = await metadataAt(url, send, timeoutMs);
+      if (found) return found;
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      failure ??= error;
+      if (isAway(error)) break;
+    }
+  }
+  if (failure) throw failure;
+  return undefined;
+}
+
+/** Whether the whole host gave no answer: what else there is of it need not be asked. */
+const isAway = ({ code }: Failure): boolean =>
+  code === "upstream_timeout" || code === "upstream_unreachable";
+
+/** @throws Failure where nobody knows what is there */
+async function metadataAt(
+  url: string,
+  send: typeof fetch,
+  timeoutMs: number,
+): Promise<Metadata | undefined> {
+  for (let tries = 1; ; tries++) {
+    const asked = await ask(url, send, timeoutMs);
+    if (!("failure" in asked)) return asked.found;
+    // Who took so long once is waited for once.
+    if (tries === MOST_TRIES || asked.failure.exitCode === EXIT.timeout) throw asked.failure;
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * (0.5 + Math.random())));
+  }
+}
+
+async function ask(
+  url: string,
+  send: typeof fetch,
+  timeoutMs: number,
+): Promise<{ readonly found: Metadata | undefined } | { readonly failure: Failure }> {
+  const fails = (why: string, code: string, exitCode: number = EXIT.failed) => ({
+    failure: new Failure(exitCode, [`${code}: ${url} could not be read (${why}).`], code),
+  });
+  try {
     const response = await send(url, {
       redirect: "manual",
       headers: { accept: "application/json" },
       signal: AbortSignal.timeout(timeoutMs),
     });
-    const text = await response.text();
-    if (response.status !== 200 || text.length > LONGEST_METADATA) continue;
-    try {
-      const document = JSON.parse(text) as unknown;
-      if (typeof document === "object" && document !== null) return document as Metadata;
-    } catch {
-      // A page that answers everything.
-    }
+    const { status } = response;
+    const { text, isWhole } = await textOf(response);
+    if (status === 429 || status >= 500) return fails(`HTTP ${status}`, "upstream_status");
+    if (!isWhole) return fails("too large", "response_too_large");
+    return { found: status === 200 ? metadataIn(text) : undefined };
+  } catch (error) {
+    const isLate = (error as Partial<DOMException> | null)?.name === "TimeoutError";
+    return isLate
+      ? fails("no answer in time", "upstream_timeout", EXIT.timeout)
+      : fails("no connection", "upstream_unreachable");
   }
-  return undefined;
 }
 
 const TIMEOUT_S = 10;

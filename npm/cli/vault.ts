@@ -103,9 +103,23 @@ export const nowhere: Vault = {
 function makeFolder(path: string): void {
   const folder = dirname(path);
   onDisk(folder, "written", () => {
-    if (existsSync(folder)) narrow(path);
+    if (existsSync(folder)) checkFolder(path);
     else makeWithParents(folder);
   });
+}
+
+/** A folder that others can write is not used: what is in it may be theirs. */
+function checkFolder(path: string): void {
+  if (!hasModes) return;
+  const folder = dirname(path);
+  const { mode } = statSync(folder);
+  if ((mode & OF_OTHERS) !== 0) {
+    const advice = isCommon(folder)
+      ? " and is not yours to narrow; give another --store-path"
+      : FIX;
+    throw refuse(folder, `can be written by others (${octal(mode)})${advice}`);
+  }
+  narrow(path);
 }
 
 /** One by one: Node's own way does not end where the system makes no folders, as below /proc. */
@@ -210,23 +224,16 @@ const OF_OTHERS = 0o022;
 /** Windows has no such modes: there the folders of users are their own. */
 const hasModes = process.platform !== "win32";
 
+const FIX = "; gatepass status --fix-perms narrows it";
+
 /** A file that others could have read or written is not used: its tokens may be known, or not ours. */
 function checkMode(path: string): void {
   const file = lstatSync(path);
   if (!file.isFile()) throw refuse(path, "is no plain file");
   if (!hasModes) return;
   const isWide = (mode: number): boolean => (mode & 0o077) !== 0;
-  const folder = dirname(path);
-  const fix = "; gatepass status --fix-perms narrows it";
-  if (isWide(file.mode)) throw refuse(path, `can be used by others (${octal(file.mode)})${fix}`);
-  const { mode } = statSync(folder);
-  if ((mode & OF_OTHERS) !== 0) {
-    const advice = isCommon(folder)
-      ? " and is not yours to narrow; give another --store-path"
-      : fix;
-    throw refuse(folder, `can be written by others (${octal(mode)})${advice}`);
-  }
-  narrow(path);
+  if (isWide(file.mode)) throw refuse(path, `can be used by others (${octal(file.mode)})${FIX}`);
+  checkFolder(path);
   if (process.getuid !== undefined && file.uid !== process.getuid()) {
     throw refuse(path, "belongs to another user");
   }

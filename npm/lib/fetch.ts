@@ -123,8 +123,13 @@ function challengeOf(response: Response, pass: string): string | undefined {
   return token.length >= SHORTEST_TOKEN ? challenge?.replaceAll(token, "...") : challenge;
 }
 
-/** Whose token it is, where its source knows. */
-const ownerOf = (pass: string): unknown => (JSON.parse(pass) as { readonly owner?: unknown }).owner;
+/** Whether two tokens are of one user, as far as their source knows: by the sign-in, or by the name. */
+function isSameUser(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((pass) => (JSON.parse(pass) as { owner?: unknown }).owner);
+  if (typeof a !== "string" || typeof b !== "string") return a === b;
+  const [since, name] = [a.split(" ", 1)[0], a.slice(a.indexOf(" ") + 1)];
+  return since === b.split(" ", 1)[0] || (name !== "" && name === b.slice(b.indexOf(" ") + 1));
+}
 
 /** Puts a pass into the headers of a request. */
 function show(pass: string, headers: Headers): void {
@@ -202,7 +207,7 @@ async function sendWith(
     if (headers.has("authorization")) {
       const nextPass = await unlessAborted(signal, () => source.passFor(nextMethod, next.href));
       // Somebody else signed in meanwhile: what was sent for one user goes on without the other's token.
-      if (nextPass === undefined || ownerOf(nextPass) !== ownerOf(pass)) {
+      if (nextPass === undefined || !isSameUser(nextPass, pass)) {
         drop(["authorization", "dpop"]);
       } else {
         show(nextPass, headers);

@@ -4,9 +4,18 @@
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import type { ClientRequest, IncomingHttpHeaders, RequestOptions } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { promisify } from "node:util";
+import { brotliDecompress, gunzip, inflate } from "node:zlib";
 
-/** More than any answer that the guard reads. */
-const LONGEST = 1024 * 1024;
+/** More than any answer that the guard can be told to read; it measures them itself. */
+const LONGEST = 4 * 1024 * 1024;
+
+/** What files in object stores may be kept in, whoever asks for them. */
+const UNDO = new Map([
+  ["br", promisify(brotliDecompress)],
+  ["deflate", promisify(inflate)],
+  ["gzip", promisify(gunzip)],
+]);
 
 export interface Sender {
   readonly fetch: typeof fetch;
@@ -14,7 +23,7 @@ export interface Sender {
   close(): void;
 }
 
-/** A `fetch` for texts: it follows no redirect and reads the whole answer, up to 1 MiB. */
+/** A `fetch` for texts: it follows no redirect and reads the whole answer, up to 4 MiB. */
 export function makeSender(): Sender {
   const agents = {
     "http:": new HttpAgent({ keepAlive: true }),
@@ -33,6 +42,8 @@ export function makeSender(): Sender {
       method,
       headers: {
         ...(init.headers as Record<string, string> | undefined),
+        // Without it any coding would do (RFC 9110 section 12.5.3).
+        "accept-encoding": "identity",
         ...(text !== undefined && { "content-length": Buffer.byteLength(text) }),
       },
     };
@@ -65,8 +76,20 @@ export function makeSender(): Sender {
           });
           response.once("error", fail);
           response.once("end", () => {
-            done();
-            resolve(new Answer(response.statusCode ?? 0, response.headers, Buffer.concat(chunks)));
+            const { statusCode = 0, headers } = response;
+            const coding = headers["content-encoding"]?.toLowerCase() ?? "identity";
+            const whole = Buffer.concat(chunks);
+            if (coding === "identity") {
+              done();
+              resolve(new Answer(statusCode, headers, whole));
+              return;
+            }
+            // What is in another one is none to the core, which says so.
+            const undone = UNDO.get(coding)?.(whole, { maxOutputLength: LONGEST });
+            Promise.resolve(undone ?? whole).then((bytes) => {
+              done();
+              resolve(new Answer(statusCode, headers, bytes));
+            }, fail);
           });
         });
         // Nobody asked for another protocol; Node tells of it in no other way.

@@ -219,7 +219,7 @@ impl Session {
     }
 
     /// When its user signed in.
-    pub(super) fn since(&self) -> Timestamp {
+    pub(crate) fn since(&self) -> Timestamp {
         self.since
     }
 

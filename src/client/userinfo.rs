@@ -2,14 +2,14 @@
 
 use crate::client::dpop::proof_for;
 use crate::client::resource::refusal;
-use crate::client::{Client, Remedy, remedy};
+use crate::client::{Client, Owner, Remedy, remedy};
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::{Event, Flow, Step};
 use crate::http::HttpRequest;
 use crate::http::json::Object;
 use crate::issuer::{AskUserInfo, Discover, UserInfoRules};
 use crate::jose::{Claims, UnsignedToken};
-use crate::secret::ct_eq;
+use crate::secret::{Secret, ct_eq};
 use crate::time::Timestamp;
 
 /// The flow that asks for the user's claims with the session's access token.
@@ -20,8 +20,10 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct UserInfo {
     stage: Stage,
-    /// The session that this flow began with.
-    generation: u64,
+    /// Whose session this flow began with. That another tab renewed it meanwhile is no matter.
+    owner: Option<Owner>,
+    /// After how many sign-outs.
+    departures: u32,
 }
 
 #[derive(Debug)]
@@ -35,6 +37,7 @@ enum Stage {
 #[derive(Debug)]
 struct Asking {
     request: HttpRequest,
+    token: Secret<String>,
     ask: AskUserInfo,
     has_retried: bool,
     /// What comes from now on are keys.
@@ -46,7 +49,8 @@ impl UserInfo {
     pub fn new(client: &Client) -> Self {
         Self {
             stage: Stage::Discovering(Discover::new()),
-            generation: client.generation,
+            owner: client.owner(),
+            departures: client.departures,
         }
     }
 
@@ -56,8 +60,13 @@ impl UserInfo {
         now: Timestamp,
         event: Event,
     ) -> Result<Step<Claims>, Error> {
-        // Someone signed out, or in anew, while the answer was under way: it is dropped.
-        if self.generation != client.generation {
+        // Someone signed out, or somebody else in, while the answer was under way: it is dropped.
+        let is_theirs = match (&self.owner, client.owner()) {
+            (Some(asked), Some(now)) => asked.is(&now),
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_theirs || self.departures != client.departures {
             return Err(ErrorKind::LoginRequired.into());
         }
         match core::mem::replace(&mut self.stage, Stage::Over) {
@@ -77,12 +86,14 @@ impl UserInfo {
                     clock_tolerance: client.config().clock_tolerance,
                 };
                 let token = session.access_token().ok_or(ErrorKind::LoginRequired)?;
+                let token = token.clone();
                 let timeout = client.provider.timeout();
                 let scheme = client.config().token_type();
                 let (ask, request) =
-                    AskUserInfo::new(&client.provider, scheme, token, rules, timeout)?;
+                    AskUserInfo::new(&client.provider, scheme, &token, rules, timeout)?;
                 let asking = Box::new(Asking {
                     request,
+                    token,
                     ask,
                     has_retried: false,
                     is_answered: false,
@@ -148,10 +159,7 @@ impl UserInfo {
             self.stage = Stage::Asking(asking);
             return Ok(Step::Send(request));
         }
-        let session = client.session().ok_or(ErrorKind::LoginRequired)?;
-        let token = session.access_token().ok_or(ErrorKind::LoginRequired)?;
-        let token = token.clone();
-        let proof = proof_for(client, &asking.request, Some(&token), now)?;
+        let proof = proof_for(client, &asking.request, Some(&asking.token), now)?;
         let request = proof.request();
         self.stage = Stage::Proving(asking, proof);
         Ok(Step::Sign(request))

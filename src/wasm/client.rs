@@ -928,6 +928,15 @@ impl State {
     /// Renews the session, unless another tab has done so since `changes` were counted.
     async fn renew(&self, changes: u32, turn: Turn) -> Result<JsValue, JsValue> {
         let is_renewed = || self.keep.changes() != changes && matches!(self.token(), Ok(Some(_)));
+        // Here, by the same user or by another one, which is for whoever asked for the token to see.
+        let since = || {
+            self.client
+                .borrow()
+                .session()
+                .map(|session| session.since())
+        };
+        let began_as = since();
+        let is_anew = || since() != began_as && matches!(self.token(), Ok(Some(_)));
         let mut tries = 1;
         let result = loop {
             // Before it: a tab may sleep while the store answers, and what comes then is as old as that.
@@ -945,6 +954,9 @@ impl State {
             match result {
                 // Another tab took the lock from this one, which slept, and was faster.
                 Err(_) if is_renewed() => break Ok(false),
+                Err(error) if error.kind() == ErrorKind::LoginRequired && is_anew() => {
+                    break Ok(false);
+                }
                 // It slept between its look and its request, and looks again.
                 Err(error) if error.kind() == ErrorKind::FlowExpired && tries < MOST_TRIES => {
                     tries += 1;

@@ -206,7 +206,9 @@ async fn read_stream(
         let length = usize::try_from(chunk.length()).unwrap_or(usize::MAX);
         if bytes.len().saturating_add(length) > max_bytes {
             // Whoever sends too much need not be heard to the end.
-            let _ = reader.cancel();
+            let cancelled = reader.cancel().unwrap_or_default();
+            // Whoever waits hears of its failure, and does nothing: unheard it would end a Node process.
+            drop(JsFuture::from(Promise::race(&Array::of1(&cancelled))));
             return Ok(Err(Unreachable::TooLarge));
         }
         bytes.extend(chunk.to_vec());
@@ -220,9 +222,10 @@ pub(super) struct Deadline {
     /// How many milliseconds it is from one look to the next.
     pause: u32,
     timer: RefCell<Timer>,
-    /// What is left, in halves of a look: one between which somebody slept takes a half, so that a machine
-    /// that is always late has an end too.
-    left: Cell<u32>,
+    /// How many milliseconds are left.
+    left: Cell<f64>,
+    /// Once: timers that are always late are those of a page that nobody looks at, which is awake.
+    has_slept: Cell<bool>,
 }
 
 /// How often somebody looks until the time is over.
@@ -234,7 +237,8 @@ impl Deadline {
         Self {
             pause,
             timer: RefCell::new(Timer::set(pause)),
-            left: Cell::new(2 * LOOKS),
+            left: Cell::new(f64::from(pause) * f64::from(LOOKS)),
+            has_slept: Cell::default(),
         }
     }
 
@@ -244,30 +248,30 @@ impl Deadline {
         returned: Result<JsValue, JsValue>,
     ) -> Result<JsValue, Unreachable> {
         // Once: what is merely like a promise may do its work each time that it is asked.
-        let returned = Promise::resolve(&returned.map_err(|_| self.cause())?);
-        while self.left.get() > 0 {
+        let returned = Promise::race(&Array::of1(&returned.map_err(|_| self.cause())?));
+        while self.left.get() > 0.0 {
             let first = Promise::race(&Array::of2(&returned, &self.timer.borrow().over));
             let first = JsFuture::from(first).await;
             if !self.timer.borrow().signal.aborted() {
                 return first.map_err(|_| Unreachable::Network);
             }
-            let timer = self.timer.replace(Timer::set(self.pause));
-            let took = ambient::ticks() - timer.began;
-            let halves = if took > 1.5 * f64::from(self.pause) {
-                1
-            } else {
-                2
-            };
-            self.left.set(self.left.get().saturating_sub(halves));
+            let pause = f64::from(self.pause);
+            let took = ambient::ticks() - self.timer.borrow().began;
+            let was_asleep = took > 1.5 * pause && !self.has_slept.replace(true);
+            let counts = if was_asleep { pause } else { pause.max(took) };
+            self.left.set(self.left.get() - counts);
+            if self.left.get() > 0.0 {
+                self.timer.replace(Timer::set(self.pause));
+            }
         }
         Err(Unreachable::Timeout)
     }
 
     /// Why a wait failed.
     fn cause(&self) -> Unreachable {
-        match self.left.get() {
-            0 => Unreachable::Timeout,
-            _ => Unreachable::Network,
+        match self.left.get() > 0.0 {
+            true => Unreachable::Network,
+            false => Unreachable::Timeout,
         }
     }
 }

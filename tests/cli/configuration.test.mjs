@@ -58,6 +58,10 @@ test("S0-08 any prefix makes names of the environment work unchanged", async () 
   assert.equal((await check(env, "--env-prefix", "MLTF_")).code, 0);
   assert.equal((await check({ ...env, GATEPASS_ENV_PREFIX: "MLTF_" })).code, 0);
   assert.equal((await check(env)).code, 2);
+  // What is set to nothing is not set.
+  const usual = { GATEPASS_ISSUER: env.MLTF_ISSUER, GATEPASS_AUDIENCE: env.MLTF_AUDIENCE };
+  const empty = { GATEPASS_ENV_PREFIX: "", GATEPASS_SERVER: "" };
+  assert.equal((await check({ ...usual, ...empty })).code, 0);
 });
 
 test("flags win over the environment, and the environment over the file", async () => {

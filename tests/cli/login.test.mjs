@@ -620,6 +620,73 @@ test("S0-10 S0-11 S0-12 the variables of the job tool's documentation work uncha
   assert.match(status.stdout, /^scope +read write$/m);
 });
 
+test("S2-29 a login at addresses alone is used and kept where it is not known at the moment what their provider is called", async (t) => {
+  let isDown = false;
+  const provider = await startProvider(t, {
+    answer: (url) => {
+      const { origin, pathname } = new URL(url);
+      if (pathname.startsWith("/.well-known/")) {
+        if (isDown) return new Response("", { status: 503 });
+        // As Auth0 is called: by its address and a slash.
+        return Response.json({
+          issuer: `${origin}/`,
+          authorization_endpoint: `${origin}/authorize`,
+          token_endpoint: `${origin}/token`,
+          jwks_uri: `${origin}/jwks`,
+        });
+      }
+      if (pathname === "/device") {
+        return Response.json({
+          device_code: "d",
+          user_code: "ABCD-EFGH",
+          verification_uri: "https://login.example/device",
+          expires_in: 60,
+          interval: 1,
+        });
+      }
+      if (pathname !== "/token") return undefined;
+      const tokens = { access_token: "a-token", refresh_token: "r-token", expires_in: 3600 };
+      return Response.json({ ...tokens, token_type: "Bearer" });
+    },
+  });
+  const { env, tokens } = makeHome();
+  const settings = {
+    ...env,
+    GATEPASS_AUTH_URL: `${provider.issuer}/authorize`,
+    GATEPASS_TOKEN_URL: `${provider.issuer}/token`,
+    GATEPASS_DEVICE_URL: `${provider.issuer}/device`,
+    GATEPASS_CLIENT_ID: "cli",
+    GATEPASS_SCOPES: "read",
+    GATEPASS_STORE: "file",
+  };
+  const run = (...args) => gatepass.run(args, { env: settings });
+  assert.equal((await run("login", "--device")).code, 0);
+  assert.equal(read(tokens).issuer, `${provider.issuer}/`);
+  isDown = true;
+  const asked = provider.requests.length;
+  assert.equal((await run("token")).stdout, "a-token\n");
+  assert.equal(provider.requests.length, asked, "nobody is asked for a token that is good");
+  const kept = age(tokens);
+  const { code, stderr } = await run("token");
+  assert.equal(code, 1);
+  assert.match(stderr, /could not be read \(HTTP 503\)\.\nError: The login is kept/);
+  assert.equal(read(tokens).refresh_token, kept.refresh_token);
+  assert.equal(provider.count("/token"), 1);
+  isDown = false;
+  assert.equal((await run("token")).code, 0);
+  assert.equal(provider.count("/token"), 2);
+  // Who signs in meanwhile does so under the address, and goes on afterwards.
+  isDown = true;
+  assert.equal((await run("login", "--device")).code, 0);
+  assert.equal(read(tokens).issuer, provider.issuer);
+  age(tokens);
+  assert.equal((await run("token")).code, 0, "under the same name");
+  age(tokens);
+  isDown = false;
+  assert.equal((await run("token")).code, 0, "under its own");
+  assert.equal(read(tokens).issuer, `${provider.issuer}/`);
+});
+
 test("S0-03 a device login ends with 5 when the user says no, with 4 when the code or the time is over", async (t) => {
   for (const [error, args, code] of [
     ["access_denied", [], 5],

@@ -302,6 +302,9 @@ test("S1-06 a provider that is busy is asked again, and one that says no is not"
   const again = await startTokens(t, { answers: [busy(), busy()] });
   const good = await gatepass.run(["token"], { env: again.env });
   assert.deepEqual([good.code, again.asked.length], [0, 3], good.stderr);
+  const unavailable = Response.json({ error: "temporarily_unavailable" }, { status: 400 });
+  const other = await startTokens(t, { answers: [unavailable] });
+  assert.equal((await gatepass.run(["token"], { env: other.env })).code, 1);
   // In whatever words: it refuses nobody.
   const slow = () =>
     Response.json({ error: "slow_down" }, { status: 429, headers: { "retry-after": "0" } });
@@ -470,6 +473,65 @@ test("S1-01 of several servers the one is used whose addresses fit the request",
   const neither = await gatepass.run(["request", `${api.origin}/x`, "--config", config], { env });
   assert.equal(neither.code, 2);
   assert.match(neither.stderr, /--server with one of: first, second/);
+});
+
+test("S0-11 an address of one's own stands in for the published one also where discovery fails", async (t) => {
+  const big = { note: "x".repeat(300 * 1024) };
+  for (const [name, fails, more] of [
+    ["not at all", () => undefined, {}],
+    ["once", (turn) => (turn === 1 ? new Response("", { status: 503 }) : undefined), {}],
+    ["always", () => new Response("", { status: 503 }), {}],
+    ["not, and is long", () => undefined, big],
+  ]) {
+    let turn = 0;
+    const published = await startProvider(t, {
+      answer: async (url) => {
+        if (!url.includes("/.well-known/")) return undefined;
+        const failure = fails(++turn);
+        if (failure) return failure;
+        const { origin } = new URL(url);
+        return Response.json({ issuer: origin, token_endpoint: `${origin}/token`, ...more });
+      },
+    });
+    const { asked, env, provider } = await startTokens(t);
+    const { code, stderr } = await gatepass.run(["token"], {
+      env: {
+        ...env,
+        GATEPASS_ISSUER: published.issuer,
+        GATEPASS_TOKEN_URL: `${provider.issuer}/token`,
+      },
+    });
+    assert.equal(
+      published.count("/token"),
+      0,
+      `discovery fails ${name}: the secret went elsewhere`,
+    );
+    assert.deepEqual([code, asked.length], name === "always" ? [1, 0] : [0, 1], stderr);
+  }
+});
+
+test("S3-17 a service that does not say at the moment who issues its tokens is not asked for them itself", async (t) => {
+  const { asked, env, provider } = await startTokens(t);
+  let document;
+  const service = await startProvider(t, {
+    answer: (url) => (url.includes("oauth-protected-resource") ? document() : undefined),
+  });
+  const settings = { ...env, GATEPASS_ISSUER: "", GATEPASS_ENDPOINT: service.issuer };
+  document = () => new Response("", { status: 503 });
+  const away = await gatepass.run(["token"], { env: settings });
+  assert.equal(away.code, 1);
+  assert.match(away.stderr, /oauth-protected-resource could not be read \(HTTP 503\)/);
+  document = () =>
+    Response.json({ resource: service.issuer, authorization_servers: [provider.issuer] });
+  assert.equal((await gatepass.run(["token"], { env: settings })).code, 0);
+  assert.deepEqual([service.count("/token"), asked.length], [0, 1]);
+  // Nearer than the file's own provider, it is another one, or names it.
+  const config = join(gatepass.project, "farther.json");
+  writeFileSync(config, JSON.stringify({ issuer: service.issuer }));
+  const nearer = { ...settings, GATEPASS_ENDPOINT: provider.issuer, GATEPASS_CONFIG: config };
+  const { code, stderr } = await gatepass.run(["token"], { env: nearer });
+  assert.equal(code, 0, stderr);
+  assert.deepEqual([service.count("/token"), asked.length], [0, 2]);
 });
 
 test("S3-17 S3-13 S3-16 S3-06 the variables of the gRPC client's documentation work, with its form of an endpoint", async (t) => {

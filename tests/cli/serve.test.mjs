@@ -7,6 +7,7 @@ import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { before, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 
 import parsePrometheus from "parse-prometheus-text-format";
 
@@ -250,6 +251,44 @@ test("S4-40 a service that checks signatures is ready once the keys can be had",
   assert.equal(await ready(), 503);
   keys = () => undefined;
   await untilReady(ready);
+});
+
+/** An answer as it is stored, in a coding that nobody asked for. */
+const coded = (coding, body) =>
+  new Response(body, {
+    headers: { "content-type": "application/json", "content-encoding": coding },
+  });
+
+test("S4-40 keys count that are long, or compressed for everybody", async (t) => {
+  let answer = () => undefined;
+  const provider = await startProvider(t, {
+    answer: (url) => (url.endsWith("/jwks") ? answer() : undefined),
+  });
+  const { issuer } = provider;
+  const set = await (await fetch(`${issuer}/jwks`)).json();
+  const text = (space) => JSON.stringify(set) + space;
+  const config = join(gatepass.project, "long-keys.json");
+  const guard = { limits: { maxKeySetBytes: 4 * 1024 * 1024 } };
+  writeFileSync(config, JSON.stringify({ issuer, audience: AUDIENCE, guard }));
+  for (const [name, make] of [
+    ["long", () => coded("identity", text(" ".repeat(1.5 * 1024 * 1024)))],
+    ["gzip", () => coded("gzip", gzipSync(text("")))],
+    ["deflate", () => coded("deflate", deflateSync(text("")))],
+    ["br", () => coded("br", brotliCompressSync(text("")))],
+  ]) {
+    answer = make;
+    const { origin } = await gatepass.serve(t, ["--config", config]);
+    assert.equal(await authenticate(origin, await provider.accessToken()), true, name);
+  }
+  // What inflates beyond all limits, and what nobody knows.
+  for (const make of [
+    () => coded("gzip", gzipSync(text(" ".repeat(8 * 1024 * 1024)))),
+    () => coded("zz", gzipSync(text(""))),
+  ]) {
+    answer = make;
+    const { origin } = await gatepass.serve(t, ["--config", config]);
+    assert.equal((await fetch(`${origin}/ready`)).status, 503);
+  }
 });
 
 test("S4-40 a service that needs no keys of one provider is ready without them", async (t) => {

@@ -347,6 +347,24 @@ test("S2-22 a folder that others can read is narrowed where it holds nothing but
   assert.deepEqual([mode(fresh), mode(join(fresh, "tokens.json"))], ["755", "600"]);
 });
 
+test("S2-22 a folder that others can write is refused before anybody signs in", async (t) => {
+  const provider = await startProvider(t);
+  const { settings, home } = await logIn(t, provider);
+  const folder = join(home, "shared");
+  mkdirSync(folder);
+  const env = { ...settings, GATEPASS_STORE_PATH: join(folder, "tokens.json") };
+  for (const mode of [0o775, 0o777]) {
+    chmodSync(folder, mode);
+    const { code, stdout, stderr } = await gatepass.run(["login", "--port", "0"], { env });
+    assert.deepEqual([code, stdout], [2, ""], stderr);
+    assert.match(
+      stderr,
+      /shared can be written by others \(077[57]\); gatepass status --fix-perms/,
+    );
+    assert.doesNotMatch(stderr, /^ {2}http/m);
+  }
+});
+
 test("S2-22 --fix-perms takes from a folder with other things in it what others may write, and no more", async (t) => {
   const provider = await startProvider(t);
   const { settings, tokens } = await logIn(t, provider);

@@ -320,6 +320,19 @@ fn dev_08_a_clock_that_is_set_while_it_waits_does_not_end_it() {
 }
 
 #[test]
+fn a_pause_that_was_broken_off_takes_nothing_from_the_life_of_the_code() {
+    let mut world = World::new();
+    let mut login = start(&mut world).unwrap();
+    for _ in 0..1000 {
+        let step = world.net.step(&mut login, &mut world.client, Event::Start);
+        assert!(matches!(step, Ok(Step::Sleep(_))));
+        login.begin_anew();
+    }
+    finish(&mut world, login).unwrap();
+    assert_eq!(world.net.count(Purpose::Token), 1);
+}
+
+#[test]
 fn polling_does_not_outlive_the_code() {
     let mut world = World::new();
     let login = start(&mut world).unwrap();

@@ -96,6 +96,28 @@ test("net_26 a connection that breaks is an error that can be tried again", asyn
   assert.equal(code, "upstream_unreachable");
 });
 
+test("a body that is too long and cannot be given up is nobody's unhandled rejection", async (t) => {
+  const unhandled = [];
+  const hear = (thrown) => void unhandled.push(thrown);
+  process.on("unhandledRejection", hear);
+  t.after(() => process.off("unhandledRejection", hear));
+  const body = () =>
+    new ReadableStream({
+      pull: (controller) => controller.enqueue(new Uint8Array(64 * 1024)),
+      cancel: () => Promise.reject(new Error("cannot be cancelled")),
+    });
+  const client = await createClient({
+    issuer: "https://as.example",
+    clientId: "spa",
+    redirectUri: "https://app.example/callback",
+    fetch: async () => new Response(body()),
+  });
+  await assert.rejects(client.signInUrl(), { code: "response_too_large" });
+  await sleep(20);
+  assert.deepEqual(unhandled, []);
+  client.dispose();
+});
+
 const SLEEPER = `
   import { createClient } from "gatepass";
   const client = await createClient(JSON.parse(process.argv[2]));

@@ -72,7 +72,7 @@ async function world({ nameless, ...more } = {}) {
       fetch: async (input, init) => {
         const url = typeof input === "string" ? input : input.url;
         if (slow.api && url.startsWith("https://api.example/")) {
-          return slow.api(input.headers.get("authorization").split(" ")[1]);
+          return slow.api(input.headers.get("authorization")?.split(" ")[1]);
         }
         const isHeld = url.endsWith("/token");
         if (isHeld) await slow.request?.();
@@ -264,6 +264,83 @@ test("a request that waits for a renewal is not sent with the token of whoever s
   assert.deepEqual(await Promise.all(calls), Array(3).fill("login_required"));
   assert.deepEqual(sent, []);
   assert.equal(a.client.user().sub, "bob");
+});
+
+test("a question about the user goes on where the session is renewed meanwhile, or begun anew by its user", async () => {
+  for (const change of ["renewed in another page", "begun anew", "somebody else's"]) {
+    let goOn;
+    let isHeld = false;
+    const hold = async (url) => {
+      if (isHeld && url.endsWith("/me")) await new Promise((resolve) => (goOn = resolve));
+    };
+    const { page, become } = await world({ answer: hold });
+    const a = await page("A");
+    await a.signIn();
+    isHeld = true;
+    const asked = a.client.userinfo().then(
+      ({ sub }) => sub,
+      ({ code }) => code,
+    );
+    await until("it is asked", () => goOn);
+    isHeld = false;
+    if (change === "renewed in another page") {
+      const b = await page("B");
+      await b.client.refresh();
+      await a.client.accessToken();
+    } else {
+      if (change === "somebody else's") become("bob");
+      await a.signIn();
+    }
+    goOn();
+    const expected = change === "somebody else's" ? "login_required" : "alice";
+    assert.equal(await asked, expected, change);
+  }
+});
+
+test("a renewal that its user's new sign-in overtakes is none that failed", async () => {
+  const { page, events } = await world();
+  const a = await page("A");
+  await a.signIn();
+  const old = await a.client.accessToken();
+  const sent = [];
+  a.slow.api = (token) => {
+    sent.push(token);
+    const headers = { "www-authenticate": 'Bearer error="invalid_token"' };
+    return new Response("", token === old ? { status: 401, headers } : {});
+  };
+  let goOn;
+  a.slow.request = () => new Promise((resolve) => (goOn = resolve));
+  const asked = a.client.fetch("https://api.example/drafts");
+  await until("the renewal is under way", () => goOn);
+  a.slow.request = undefined;
+  const renewed = codeOf(a.client.refresh());
+  await a.signIn({ prompt: "login" });
+  goOn();
+  assert.equal((await asked).status, 200);
+  assert.equal(await renewed, "no error");
+  assert.equal(sent.length, 2);
+  assert.ok(!events.includes("A refresh_failed"), events.join());
+});
+
+test("the token goes along on a redirect during which its user signs in anew, and another one's does not", async () => {
+  for (const who of ["alice", "bob"]) {
+    const { page, become } = await world();
+    const a = await page("A", {});
+    await a.signIn();
+    const shown = [];
+    a.slow.api = async (token) => {
+      shown.push(token);
+      if (shown.length > 1) return new Response("ok");
+      become(who);
+      await nap(5);
+      await a.signIn();
+      return new Response("", { status: 302, headers: { location: "/next" } });
+    };
+    const { status } = await a.client.fetch("https://api.example/drafts");
+    assert.equal(status, 200);
+    assert.equal(shown.length, 2);
+    assert.equal(shown[1] !== undefined, who === "alice", who);
+  }
 });
 
 test("tokens that a renewal brings during the look that hears of a sign-out end", async () => {

@@ -80,7 +80,7 @@ test("net_42 a fetch that throws, answers nonsense or never answers is a typed e
   const token = await provider.accessToken();
   const { timeout } = AbortSignal;
   // The limit of a request comes early.
-  AbortSignal.timeout = (millis) => timeout.call(AbortSignal, millis / 100);
+  AbortSignal.timeout = (millis) => timeout.call(AbortSignal, millis / 50);
   const awake = setInterval(() => {}, 1000);
   try {
     for (const [fetch, code] of [

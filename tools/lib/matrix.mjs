@@ -11,6 +11,7 @@ import { Failure } from "./failure.mjs";
  * @property {string} about one sentence, for its documentation
  * @property {string[]} features cargo features, on top of none
  * @property {string} profile cargo profile
+ * @property {string[]} rustflags for the compiler, besides those of all artefacts
  * @property {string[]} library features of the standard library, where it is compiled with it
  * @property {string[]} wasmOpt
  * @property {{ wasm: number, glue: number, fallback: number }} budget bytes after gzip
@@ -68,6 +69,7 @@ function artefact(name, value) {
     about: true,
     features: true,
     profile: true,
+    rustflags: true,
     library: true,
     "wasm-opt": true,
     budget: true,
@@ -79,6 +81,7 @@ function artefact(name, value) {
     about: word(keys.about, `${at}.about`),
     features: words(keys.features, `${at}.features`),
     profile: word(keys.profile, `${at}.profile`),
+    rustflags: words(keys.rustflags, `${at}.rustflags`),
     library: words(keys.library, `${at}.library`),
     wasmOpt: words(keys["wasm-opt"], `${at}.wasm-opt`),
     budget: {

@@ -14,6 +14,7 @@ entry = "index"
 about = "Does it."
 features = ["client"]
 profile = "release"
+rustflags = ["-Cdebuginfo=0"]
 library = ["optimize_for_size"]
 wasm-opt = ["-Oz"]
 budget = { wasm = 10, glue = 20, fallback = 30 }
@@ -73,6 +74,7 @@ test("the_matrix_is_read", async () => {
         about: "Does it.",
         features: ["client"],
         profile: "release",
+        rustflags: ["-Cdebuginfo=0"],
         library: ["optimize_for_size"],
         wasmOpt: ["-Oz"],
         budget: { wasm: 10, glue: 20, fallback: 30 },

@@ -164,7 +164,8 @@ pub struct DeviceLogin {
 
 enum Stage {
     Ready,
-    Waiting,
+    /// For this long, which counts when it is over.
+    Waiting(Lifetime),
     FetchingKeys(Renew),
     Asking(Box<AskBound>),
     Verifying(Box<Verify>, Box<Tokens>),
@@ -177,7 +178,7 @@ impl DeviceLogin {
     /// Begins to wait anew, with [`Event::Start`], after its caller left off at a [`Step::Sleep`]: the
     /// code is still the one that the user was shown.
     pub fn begin_anew(&mut self) {
-        if matches!(self.stage, Stage::Waiting) {
+        if matches!(self.stage, Stage::Waiting(_)) {
             self.stage = Stage::Ready;
         }
     }
@@ -198,7 +199,9 @@ impl DeviceLogin {
         }
         match (core::mem::replace(&mut self.stage, Stage::Over), event) {
             (Stage::Ready, Event::Start) => self.wait(None),
-            (Stage::Waiting, Event::Woke) => {
+            (Stage::Waiting(pause), Event::Woke) => {
+                let left = self.left.millis().saturating_sub(pause.millis());
+                self.left = Lifetime::from_millis(left);
                 let keys = client.provider.keys();
                 match self.is_openid() {
                     true if keys.is_due(now) => {
@@ -288,12 +291,10 @@ impl DeviceLogin {
     /// Waits for the interval, or for as long as the provider says, but not beyond the end.
     fn wait(&mut self, pause: Option<Lifetime>) -> Result<Step<SignedIn>, Error> {
         let pause = pause.map_or(self.interval, |pause| pause.max(self.interval));
-        let left = self.left.millis().saturating_sub(pause.millis());
-        if left <= 0 {
+        if pause >= self.left {
             return Err(ErrorKind::FlowExpired.into());
         }
-        self.left = Lifetime::from_millis(left);
-        self.stage = Stage::Waiting;
+        self.stage = Stage::Waiting(pause);
         Ok(Step::Sleep(pause))
     }
 
