@@ -26,13 +26,18 @@ test(`${ROUNDS} rounds: no refresh token is used twice, no tab is stuck, no sess
   const one = async (browser, index) => {
     const seed = SEED + index;
     const given = { rounds: Math.ceil(ROUNDS / STORMS), seed };
-    const tell = (line) => t.diagnostic(line);
-    const found = await storm({ ...launched, browser }, { ...given, tell });
+    const trail = [];
+    const tell = (line) => trail.push(line);
+    const found = await storm({ ...launched, browser }, { ...given, tell }).catch((error) => {
+      throw new Error([error.message, ...trail].join("\n"), { cause: error });
+    });
     t.diagnostic(`seed ${seed}: ${JSON.stringify(found)}`);
+    assert.equal(found.reuses, 0, [`seed ${seed}: a reuse`, ...trail].join("\n"));
     for (const [name, count] of Object.entries(found)) counts[name] = (counts[name] ?? 0) + count;
   };
-  await Promise.all([launched.browser, ...more].map(one));
-  assert.equal(counts.reuses, 0);
+  const ended = await Promise.allSettled([launched.browser, ...more].map(one));
+  const faults = ended.flatMap(({ reason }) => (reason ? [reason.message] : []));
+  assert.equal(faults.length, 0, faults.join("\n"));
   assert.ok(counts.rounds >= ROUNDS, `${counts.rounds} rounds`);
   // The weather was bad.
   for (const trouble of ["closed", "reloaded", "frozen", "offline", "failed", "lost"]) {
