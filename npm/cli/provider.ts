@@ -5,7 +5,7 @@ import type { IssuerMetadata } from "gatepass/backend";
 import { isLoopback } from "./checker.js";
 import type { Configuration } from "./configuration.js";
 import { showing } from "./debug.js";
-import { EXIT, Failure, misconfigured } from "./failure.js";
+import { EXIT, Failure, hintOf, misconfigured } from "./failure.js";
 import { FIELD_TEXT } from "./pattern.js";
 import type { SettingName } from "./setting.js";
 
@@ -325,6 +325,8 @@ async function metadataAt(
   send: typeof fetch,
   timeoutMs: number,
 ): Promise<Metadata | undefined> {
+  // What may not be asked the core refuses by its name.
+  if (!url.startsWith("https:") && !isLoopback(url)) return undefined;
   for (let tries = 1; ; tries++) {
     const asked = await ask(url, send, timeoutMs);
     if (!("failure" in asked)) return asked.found;
@@ -340,7 +342,11 @@ async function ask(
   timeoutMs: number,
 ): Promise<{ readonly found: Metadata | undefined } | { readonly failure: Failure }> {
   const fails = (why: string, code: string, exitCode: number = EXIT.failed) => ({
-    failure: new Failure(exitCode, [`${code}: ${url} could not be read (${why}).`], code),
+    failure: new Failure(
+      exitCode,
+      [`${code}: ${url} could not be read (${why}). ${hintOf(code, "")}`.trim()],
+      code,
+    ),
   });
   try {
     const response = await send(url, {
