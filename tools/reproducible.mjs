@@ -19,6 +19,8 @@ const SOURCES = [
   ".npmrc",
   "Cargo.lock",
   "Cargo.toml",
+  // The manifest names two programs in it.
+  "examples",
   "npm",
   "package-lock.json",
   "package.json",
@@ -26,6 +28,7 @@ const SOURCES = [
   "tests/matrix",
   "tools",
   "tsconfig.json",
+  "tsconfig.node.json",
   "wasm-pack.toml",
 ];
 
