@@ -253,7 +253,8 @@ async function around(
   for (const candidate of issuersNear(url)) {
     let found: Metadata | undefined;
     try {
-      found = await firstOf(metadataUrls(candidate), send, timeoutMs);
+      // Some gateways say 500 of what they do not know: each place is asked once.
+      found = await firstOf(metadataUrls(candidate), send, timeoutMs, 1);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       failure ??= error;
@@ -291,7 +292,7 @@ export function metadataUrls(issuer: string): readonly string[] {
 }
 
 /**
- * The first metadata that is published at one of these addresses.
+ * The first metadata that is published at one of these addresses, each of which is asked so often at the most.
  *
  * @throws Failure where there is none and one of them could not answer
  */
@@ -299,11 +300,12 @@ async function firstOf(
   urls: readonly string[],
   send: typeof fetch,
   timeoutMs: number,
+  most = MOST_TRIES,
 ): Promise<Metadata | undefined> {
   let failure: Failure | undefined;
   for (const url of urls) {
     try {
-      const found = await metadataAt(url, send, timeoutMs);
+      const found = await metadataAt(url, send, timeoutMs, most);
       if (found) return found;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
@@ -324,14 +326,17 @@ async function metadataAt(
   url: string,
   send: typeof fetch,
   timeoutMs: number,
+  most: number,
 ): Promise<Metadata | undefined> {
   // What may not be asked the core refuses by its name.
   if (!url.startsWith("https:") && !isLoopback(url)) return undefined;
   for (let tries = 1; ; tries++) {
     const asked = await ask(url, send, timeoutMs);
     if (!("failure" in asked)) return asked.found;
-    // Who took so long once is waited for once.
-    if (tries === MOST_TRIES || asked.failure.exitCode === EXIT.timeout) throw asked.failure;
+    const { code } = asked.failure;
+    // Who took so long once is waited for once, and a connection can break at any time.
+    const isOver = tries >= (code === "upstream_unreachable" ? MOST_TRIES : most);
+    if (isOver || code === "upstream_timeout") throw asked.failure;
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * (0.5 + Math.random())));
   }
 }

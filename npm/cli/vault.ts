@@ -246,14 +246,16 @@ const refuse = (path: string, why: string): Failure =>
 
 /** Gives file and folder the modes that they should have. Others may still read what is not ours. */
 export function fixModes(vault: Vault): void {
-  if (vault.kind !== "file" || !existsSync(vault.where) || !hasModes) return;
-  const folder = dirname(vault.where);
-  onDisk(vault.where, "written", () => {
-    chmodSync(vault.where, 0o600);
+  if (vault.kind === "none" || !hasModes) return;
+  const folder = dirname(vault.lockPath);
+  onDisk(folder, "written", () => {
+    if (vault.kind === "file" && existsSync(vault.where)) chmodSync(vault.where, 0o600);
+    // Also before there is anything in it: a login is refused there.
+    if (!existsSync(folder)) return;
     const { mode } = statSync(folder);
     if ((mode & OF_OTHERS) !== 0 && !isCommon(folder))
       chmodSync(folder, mode & 0o7777 & ~OF_OTHERS);
-    narrow(vault.where);
+    narrow(vault.lockPath);
   });
 }
 

@@ -79,7 +79,7 @@ export function makeSender(): Sender {
             const { statusCode = 0, headers } = response;
             const coding = headers["content-encoding"]?.toLowerCase() ?? "identity";
             const whole = Buffer.concat(chunks);
-            if (coding === "identity") {
+            if (coding === "identity" || length === 0) {
               done();
               resolve(new Answer(statusCode, headers, whole));
               return;

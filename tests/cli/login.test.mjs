@@ -572,6 +572,16 @@ test("S2-08 S2-07 the gateway's own scope and redirect address are used as they 
   assert.equal(code, 0, stderr);
 });
 
+/** What a provider answers to a device that asks for a code. */
+const deviceCode = () =>
+  Response.json({
+    device_code: "d",
+    user_code: "ABCD-EFGH",
+    verification_uri: "https://login.example/device",
+    expires_in: 60,
+    interval: 1,
+  });
+
 test("S0-10 S0-11 S0-12 the variables of the job tool's documentation work unchanged", async (t) => {
   const asked = [];
   const provider = await startProvider(t, {
@@ -580,13 +590,7 @@ test("S0-10 S0-11 S0-12 the variables of the job tool's documentation work uncha
       const { pathname } = new URL(url);
       if (pathname === "/oauth/device") {
         asked.push(new URLSearchParams(init.body));
-        return Response.json({
-          device_code: "d",
-          user_code: "ABCD-EFGH",
-          verification_uri: "https://login.example/device",
-          expires_in: 60,
-          interval: 1,
-        });
+        return deviceCode();
       }
       if (pathname !== "/oauth/token") return undefined;
       asked.push(new URLSearchParams(init.body));
@@ -636,13 +640,7 @@ test("S2-29 a login at addresses alone is used and kept where it is not known at
         });
       }
       if (pathname === "/device") {
-        return Response.json({
-          device_code: "d",
-          user_code: "ABCD-EFGH",
-          verification_uri: "https://login.example/device",
-          expires_in: 60,
-          interval: 1,
-        });
+        return deviceCode();
       }
       if (pathname !== "/token") return undefined;
       const tokens = { access_token: "a-token", refresh_token: "r-token", expires_in: 3600 };
@@ -697,13 +695,7 @@ test("S0-03 a device login ends with 5 when the user says no, with 4 when the co
       answer: (url) => {
         const { pathname } = new URL(url);
         if (pathname === "/device") {
-          return Response.json({
-            device_code: "d",
-            user_code: "ABCD",
-            verification_uri: "https://login.example/device",
-            expires_in: 60,
-            interval: 1,
-          });
+          return deviceCode();
         }
         return pathname === "/token" ? Response.json({ error }, { status: 400 }) : undefined;
       },

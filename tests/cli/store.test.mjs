@@ -9,6 +9,7 @@ import {
   mkdirSync,
   readFileSync,
   readdirSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
@@ -362,6 +363,14 @@ test("S2-22 a folder that others can write is refused before anybody signs in", 
       /shared can be written by others \(077[57]\); gatepass status --fix-perms/,
     );
     assert.doesNotMatch(stderr, /^ {2}http/m);
+    // What is advised helps, also where nothing is kept yet.
+    await gatepass.run(["status", "--fix-perms"], { env });
+    const login = gatepass.start(t, ["login", "--port", "0"], { env });
+    const [, url] = await login.said(/^ {2}(http\S+)$/m);
+    await fetch(provider.signInAt(url));
+    assert.equal((await login.exited).code, 0);
+    assert.equal((statSync(folder).mode & 0o777).toString(8), "700");
+    rmSync(env.GATEPASS_STORE_PATH);
   }
 });
 
