@@ -99,13 +99,11 @@ impl<'a> Options<'a> {
         &self,
         name: &'static str,
         range: core::ops::RangeInclusive<u32>,
-        default: u32,
-    ) -> Result<u32, Error> {
-        let given = self.typed(name, |value| {
+    ) -> Result<Option<u32>, Error> {
+        self.typed(name, |value| {
             let count = u32::try_from(value.as_number()?.as_integer()?).ok()?;
             range.contains(&count).then_some(count)
-        })?;
-        Ok(given.unwrap_or(default))
+        })
     }
 
     /// Seconds, possibly with a fraction, within a range.

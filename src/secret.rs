@@ -33,6 +33,14 @@ impl Secret<String> {
     }
 }
 
+#[cfg(feature = "guard")]
+impl Secret<String> {
+    /// The same as bytes, in the same place.
+    pub(crate) fn into_bytes(mut self) -> Secret<Vec<u8>> {
+        Secret(core::mem::take(&mut self.0).into_bytes())
+    }
+}
+
 impl<T: Zeroize> Drop for Secret<T> {
     fn drop(&mut self) {
         self.0.zeroize();

@@ -589,7 +589,8 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
   const listener = onEvent && ((text: string) => onEvent(JSON.parse(text) as GuardEvent));
   const make = (glue: Glue): Core => {
     const core = new glue.Guard(json, host.fetch, listener);
-    core.setKey(key.key, key.alg, key.kid);
+    // Only introspection may lack one, which the core says.
+    if (introspection !== undefined) core.setKey(key.key, key.alg, key.kid);
     if (host.replayStore) core.setReplayStore(asRemember(host.replayStore));
     const cache = host.sharedCache;
     if (cache) {

@@ -40,7 +40,8 @@ impl ClientConfig {
 /// A URL without what stands behind its authority: queries hold characters that browsers leave as
 /// they are.
 pub(super) fn server_of(url: &str) -> Option<Url> {
-    let (scheme, rest) = url.split_once("://")?;
+    let (scheme, rest) = url.split_once(':')?;
+    let rest = rest.strip_prefix("//")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let end = scheme.len().saturating_add(3).saturating_add(end);
     Url::parse(url.get(..end)?)

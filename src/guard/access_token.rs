@@ -24,33 +24,30 @@ pub(super) fn check_claims(
     config: &GuardConfig,
     now: Timestamp,
 ) -> Result<Principal, Error> {
-    let mut checked = vec![
-        "typ",
-        token.header().algorithm().check_name(),
-        "iss",
-        "aud",
-        "exp",
-    ];
+    let algorithm = token.header().algorithm().check_name();
+    let mut checked = Vec::with_capacity(12);
+    checked.extend(["typ", algorithm, "iss", "aud", "exp"]);
     let claims = token.into_claims();
     // 4. The issuer is the one whose key made the signature.
     if claims.required_string("iss")? != issuer {
         return Err(ErrorKind::IssuerMismatch.into());
     }
     // 4. This API is an audience.
-    let audience = profile.audience(&claims)?;
-    if !audience
-        .iter()
-        .any(|name| config.audience.iter().any(|own| own == name))
-    {
+    let audience: Vec<String> = profile
+        .audience(&claims)?
+        .into_iter()
+        .map(String::from)
+        .collect();
+    if !audience.iter().any(|name| config.audience.contains(name)) {
         return Err(ErrorKind::AudienceMismatch.into());
     }
     // 4. The current time is before exp.
     claims.check_lifetime(now, config.clock_tolerance)?;
     // 2.2. What every access token carries.
-    checked.extend(profile.check_shape(&claims, issuer)?);
+    profile.check_shape(&claims, issuer, &mut checked)?;
     check_age(&claims, config, now)?;
     check_actors(&claims)?;
-    Principal::read(claims, profile, config, checked)
+    Principal::read(claims, audience, profile, config, checked)
 }
 
 /// Checks how long ago and for how long a token was issued, where the guard bounds that.

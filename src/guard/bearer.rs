@@ -56,6 +56,11 @@ impl BearerToken {
         Self(Secret::new(token.into()))
     }
 
+    /// The token itself.
+    pub(super) fn into_secret(self) -> Secret<String> {
+        self.0
+    }
+
     /// The token, to be taken apart.
     pub(super) fn expose(&self) -> &str {
         // EXPOSE: it is parsed and its signature checked.

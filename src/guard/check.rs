@@ -112,7 +112,7 @@ impl Check {
                     }
                     // Everything that can be refused without a key is refused before one is fetched.
                     let token = Unverified::parse_with(
-                        token.expose(),
+                        token.into_secret(),
                         guard.config.limits.token,
                         &guard.config.algorithms,
                         &guard.headers,

@@ -1,5 +1,7 @@
 //! What a guard is configured with.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Phase};
 use crate::guard::opaque::Introspection;
 use crate::guard::places::Places;
@@ -9,8 +11,9 @@ use crate::guard::{
     ChallengeContext, Dpop, Guard, GuardLimits, Need, Profile, ResourceMetadata, Tally,
     VerdictLimits, secret,
 };
+use crate::http::Transport;
 use crate::http::json::{Object, Value};
-use crate::issuer::{Provider, Replays};
+use crate::issuer::{AnswerLimits, Provider, Replays};
 use crate::jose::{Algorithm, Algorithms, KnownHeaders};
 use crate::options::{Options, invalid};
 use crate::time::Lifetime;
@@ -148,81 +151,28 @@ fn read(object: &Object) -> Result<Guard, Error> {
     )?;
     let transport = options.transport()?;
     let timeout = options.timeout(5)?;
-    let audience = options
-        .strings("audience")?
-        .ok_or_else(|| invalid("audience"))?;
-    let profiles = Profiles::from_options(options.value("profile"), options.value("profiles"))?;
-    let tenants = options.strings("tenants")?;
-    let issuers = issuers(options.value("issuer"), tenants.as_deref(), &profiles)?;
-    let limits = GuardLimits::from_option(options.object("limits")?)?;
-    let mut providers = Vec::with_capacity(issuers.len());
-    for (issuer, profile) in issuers {
-        let mut provider = Provider::from_option(Some(&issuer), transport, timeout)?;
-        provider.limit(limits.answers);
-        provider.renew_behind();
-        if let Some(jwks) = issuer.as_object().and_then(|object| object.get("jwks")) {
-            provider.give_keys(jwks)?;
-        }
-        providers.push((provider, profile));
+    let mut config = demands(&options)?;
+    let (mut providers, profiles) = providers(&options, config.limits.answers, transport, timeout)?;
+    if let Some(secret) = options.value("secret") {
+        config.algorithms = share_secret(secret, &options, &mut providers)?;
     }
-    let (mut providers, profiles) = in_order(providers)?;
-    let algorithms = match (options.value("secret"), providers.as_slice()) {
-        (None, _) => algorithms(&options, "algorithms")?,
-        // A secret stands beside no key set and no discovery: one issuer, by its name alone.
-        (Some(secret), [one])
-            if one.metadata().is_none() && options.value("introspection").is_none() =>
-        {
-            let (key, algorithms) = secret::from_options(secret, options.strings("algorithms")?)?;
-            for provider in &mut providers {
-                provider.share_secret(&key);
-            }
-            algorithms
-        }
-        (Some(_), _) => return Err(invalid("secret")),
-    };
-    let names: Vec<String> = providers
-        .iter()
-        .map(|provider| provider.issuer().as_str().into())
-        .collect();
-    let resource = match (options.value("resource"), options.value("resourceMetadata")) {
-        (None, None) => None,
-        // What is said of an API that has no name would be said nowhere.
-        (None, Some(_)) => return Err(invalid("resourceMetadata")),
-        (Some(resource), more) => {
-            let resource = resource.as_str().ok_or_else(|| invalid("resource"))?;
-            let more = more
-                .map(|more| more.as_object().ok_or_else(|| invalid("resourceMetadata")))
-                .transpose()?;
-            Some(ResourceMetadata::new(resource, names, more, transport)?)
-        }
-    };
+    if let Some(resource) = resource(&options, &providers, transport)? {
+        config.challenge.resource_metadata = Some(resource.url().to_owned());
+        config.resource = Some(resource);
+    }
     let status_lists = StatusLists::from_option(options.value("statusList"), transport)?;
     // Whoever shares a secret could write a list.
     if status_lists.is_some() && options.value("secret").is_some() {
         return Err(invalid("statusList"));
     }
-    let scopes = options.strings("requiredScopes")?.unwrap_or_default();
-    let introspection = options
-        .object("introspection")?
-        .map(|object| Introspection::from_option(object, &providers, transport, timeout))
-        .transpose()?;
+    let introspection = match options.object("introspection")? {
+        Some(object) => Some(Introspection::from_option(
+            object, &providers, transport, timeout,
+        )?),
+        None => None,
+    };
     Ok(Guard {
-        config: GuardConfig {
-            audience: audience.into_iter().map(String::from).collect(),
-            algorithms,
-            clock_tolerance: options.seconds("clockTolerance", 0..=300, 30)?,
-            max_token_age: bound(&options, "maxTokenAge")?,
-            max_token_lifetime: bound(&options, "maxTokenLifetime")?,
-            challenge: ChallengeContext {
-                realm: realm(options.value("realm"))?,
-                resource_metadata: resource.as_ref().map(|resource| resource.url().to_owned()),
-            },
-            resource,
-            need: Need::of_scopes(scopes).ok_or_else(|| invalid("requiredScopes"))?,
-            cache: VerdictLimits::from_option(options.value("cache"))?,
-            limits,
-            dpop: Dpop::from_options(&options)?,
-        },
+        config,
         places: Places::of(&providers),
         providers,
         profiles,
@@ -237,12 +187,108 @@ fn read(object: &Object) -> Result<Guard, Error> {
     })
 }
 
+/// What is demanded of every token, whoever issued it.
+fn demands(options: &Options<'_>) -> Result<GuardConfig, Error> {
+    let limits = GuardLimits::from_option(options.object("limits")?)?;
+    let clock_tolerance = options.seconds("clockTolerance", 0..=300, 30)?;
+    let max_token_age = bound(options, "maxTokenAge")?;
+    let max_token_lifetime = bound(options, "maxTokenLifetime")?;
+    let cache = VerdictLimits::from_option(options.value("cache"))?;
+    let audience = options
+        .strings("audience")?
+        .ok_or_else(|| invalid("audience"))?;
+    let audience = audience.into_iter().map(String::from).collect();
+    let mut config = GuardConfig {
+        audience,
+        algorithms: Algorithms::all(),
+        clock_tolerance,
+        max_token_age,
+        max_token_lifetime,
+        challenge: ChallengeContext {
+            realm: None,
+            resource_metadata: None,
+        },
+        resource: None,
+        need: Need::nothing(),
+        cache,
+        limits,
+        dpop: Dpop::from_options(options)?,
+    };
+    if let Some(names) = options.strings("algorithms")? {
+        config.algorithms = match options.value("secret") {
+            None => algorithms_named(names, "algorithms")?,
+            // Those of the secret.
+            Some(_) => config.algorithms,
+        };
+    }
+    if let Some(realm) = options.value("realm") {
+        config.challenge.realm = Some(read_realm(realm)?);
+    }
+    if let Some(scopes) = options.strings("requiredScopes")? {
+        config.need = Need::of_scopes(scopes).ok_or_else(|| invalid("requiredScopes"))?;
+    }
+    Ok(config)
+}
+
+/// A secret stands beside no key set and no discovery: one issuer, by its name alone.
+#[inline(never)]
+fn share_secret(
+    secret: &Value,
+    options: &Options<'_>,
+    providers: &mut [Provider],
+) -> Result<Algorithms, Error> {
+    let [provider] = providers else {
+        return Err(invalid("secret"));
+    };
+    if provider.metadata().is_some() || options.value("introspection").is_some() {
+        return Err(invalid("secret"));
+    }
+    let (key, algorithms) = secret::from_options(secret, options.strings("algorithms")?)?;
+    provider.share_secret(&key);
+    Ok(algorithms)
+}
+
+fn resource(
+    options: &Options<'_>,
+    providers: &[Provider],
+    transport: Transport,
+) -> Result<Option<ResourceMetadata>, Error> {
+    match (options.value("resource"), options.value("resourceMetadata")) {
+        (None, None) => Ok(None),
+        // What is said of an API that has no name would be said nowhere.
+        (None, Some(_)) => Err(invalid("resourceMetadata")),
+        (Some(resource), more) => read_resource(resource, more, providers, transport).map(Some),
+    }
+}
+
+#[inline(never)]
+fn read_resource(
+    resource: &Value,
+    more: Option<&Value>,
+    providers: &[Provider],
+    transport: Transport,
+) -> Result<ResourceMetadata, Error> {
+    let resource = resource.as_str().ok_or_else(|| invalid("resource"))?;
+    let more = more
+        .map(|more| more.as_object().ok_or_else(|| invalid("resourceMetadata")))
+        .transpose()?;
+    let names = providers
+        .iter()
+        .map(|provider| provider.issuer().as_str().into());
+    ResourceMetadata::new(resource, names.collect(), more, transport)
+}
+
 /// The accepted algorithms where keys are public, all of them when there is no list: "none" and
 /// HMAC never are among them.
 pub(super) fn algorithms(options: &Options<'_>, name: &'static str) -> Result<Algorithms, Error> {
-    let Some(names) = options.strings(name)? else {
-        return Ok(Algorithms::all());
-    };
+    match options.strings(name)? {
+        Some(names) => algorithms_named(names, name),
+        None => Ok(Algorithms::all()),
+    }
+}
+
+#[inline(never)]
+fn algorithms_named(names: Vec<&str>, name: &'static str) -> Result<Algorithms, Error> {
     let list: Option<Vec<_>> = names
         .into_iter()
         .map(|one| Algorithm::from_name(one).filter(|algorithm| !algorithm.is_symmetric()))
@@ -258,11 +304,11 @@ fn bound(options: &Options<'_>, name: &'static str) -> Result<Option<Lifetime>, 
 }
 
 /// Text that stands in a quoted string as it is (RFC 9110 section 5.6.4).
-fn realm(value: Option<&Value>) -> Result<Option<String>, Error> {
-    let Some(value) = value else { return Ok(None) };
+#[inline(never)]
+fn read_realm(value: &Value) -> Result<String, Error> {
     let is_plain = |c: char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
     match value.as_str() {
-        Some(text) if !text.is_empty() && text.chars().all(is_plain) => Ok(Some(text.into())),
+        Some(text) if !text.is_empty() && text.chars().all(is_plain) => Ok(text.into()),
         _ => Err(invalid("realm")),
     }
 }
@@ -270,56 +316,116 @@ fn realm(value: Option<&Value>) -> Result<Option<String>, Error> {
 /// What stands for the tenant in the issuer of an Entra application for several tenants.
 const TENANT: &str = "{tenantid}";
 
-/// One issuer or several with their profiles, and one issuer for each tenant in place of a template.
-///
-/// Which tenants are trusted is said by name: tokens of Entra are signed with the same keys for
-/// everybody who opens a tenant.
-fn issuers(
-    value: Option<&Value>,
-    tenants: Option<&[&str]>,
-    profiles: &Profiles<'_>,
-) -> Result<Vec<(Value, Profile)>, Error> {
-    let given = match value {
+/// The issuers in the order of their names, none twice, and what their tokens look like at the same
+/// places: one issuer or several, and one for each tenant in place of a template.
+fn providers(
+    options: &Options<'_>,
+    limits: AnswerLimits,
+    transport: Transport,
+    timeout: Lifetime,
+) -> Result<(Vec<Provider>, Vec<Arc<Profile>>), Error> {
+    let profiles = Profiles::from_options(options.value("profile"), options.value("profiles"))?;
+    let given = match options.value("issuer") {
         None => return Err(invalid("issuer")),
         Some(Value::Array(items)) => items.as_slice(),
         Some(item) => core::slice::from_ref(item),
     };
-    let mut names: Vec<&str> = Vec::new();
-    let mut issuers = Vec::new();
+    let mut found = Found {
+        providers: Vec::new(),
+        profiles: Vec::new(),
+        limits,
+        transport,
+        timeout,
+    };
     let mut has_template = false;
     for item in given {
-        let name = match item {
-            Value::Object(metadata) => metadata.get("issuer").and_then(Value::as_str),
-            item => item.as_str(),
-        };
-        let name = name.ok_or_else(|| invalid("issuer"))?;
-        names.push(name);
-        let profile = profiles.of(name);
-        let Some((before, after)) = name.split_once(TENANT) else {
-            issuers.push((item.clone(), profile.clone()));
-            continue;
-        };
-        has_template = true;
-        // Only a profile that compares the token's own tenant makes a template safe.
-        if item.as_str().is_none() || !profile.has_tenant() {
-            return Err(invalid("issuer"));
+        let name = name_of(item)?;
+        // No URL holds a brace.
+        if name.contains('{') {
+            has_template = true;
+            found.add_tenants(item, options, profiles.of(name))?;
+        } else {
+            found.add(item, profiles.of(name))?;
         }
+    }
+    // A profile for an issuer that is not there, and tenants of no template, are mistakes.
+    for name in profiles.named() {
+        if !given
+            .iter()
+            .any(|item| name_of(item).is_ok_and(|known| known == name))
+        {
+            return Err(invalid("profiles"));
+        }
+    }
+    if !has_template && options.value("tenants").is_some() {
+        return Err(invalid("tenants"));
+    }
+    match found.providers.as_slice() {
+        [] => Err(invalid("issuer")),
+        [_] => Ok((found.providers, found.profiles)),
+        _ => in_order(found.providers.into_iter().zip(found.profiles).collect()),
+    }
+}
+
+fn name_of(item: &Value) -> Result<&str, Error> {
+    let name = match item {
+        Value::Object(metadata) => metadata.get("issuer").and_then(Value::as_str),
+        item => item.as_str(),
+    };
+    name.ok_or_else(|| invalid("issuer"))
+}
+
+/// The issuers that were read so far.
+struct Found {
+    providers: Vec<Provider>,
+    profiles: Vec<Arc<Profile>>,
+    limits: AnswerLimits,
+    transport: Transport,
+    timeout: Lifetime,
+}
+
+impl Found {
+    fn add(&mut self, issuer: &Value, profile: &Arc<Profile>) -> Result<(), Error> {
+        let mut provider = Provider::from_option(Some(issuer), self.transport, self.timeout)?;
+        provider.limit(self.limits);
+        provider.renew_behind();
+        if let Some(jwks) = issuer.as_object().and_then(|object| object.get("jwks")) {
+            provider.give_keys(jwks)?;
+        }
+        self.providers.push(provider);
+        self.profiles.push(Arc::clone(profile));
+        Ok(())
+    }
+
+    /// Which tenants are trusted is said by name: tokens of Entra are signed with the same keys for
+    /// everybody who opens a tenant.
+    #[inline(never)]
+    fn add_tenants(
+        &mut self,
+        template: &Value,
+        options: &Options<'_>,
+        profile: &Arc<Profile>,
+    ) -> Result<(), Error> {
+        let (before, rest) = template
+            .as_str()
+            .and_then(|text| text.split_once('{'))
+            .ok_or_else(|| invalid("issuer"))?;
+        let after = TENANT
+            .get(1..)
+            .and_then(|tenant| rest.strip_prefix(tenant))
+            // Only a profile that compares the token's own tenant makes a template safe.
+            .filter(|_| profile.has_tenant())
+            .ok_or_else(|| invalid("issuer"))?;
+        let tenants = options.strings("tenants")?;
         for tenant in tenants.ok_or_else(|| invalid("tenants"))? {
             if !is_guid(tenant) {
                 return Err(invalid("tenants"));
             }
-            let issuer = [before, *tenant, after].concat();
-            issuers.push((Value::String(issuer), profile.clone()));
+            let issuer = Value::String([before, tenant, after].concat());
+            self.add(&issuer, profile)?;
         }
+        Ok(())
     }
-    // A profile for an issuer that is not there, and tenants of no template, are mistakes.
-    if !profiles.named().all(|name| names.contains(&name)) {
-        return Err(invalid("profiles"));
-    }
-    if tenants.is_some() && !has_template {
-        return Err(invalid("tenants"));
-    }
-    Ok(issuers)
 }
 
 /// 8-4-4-4-12 hexadecimal digits in lower case, as `tid` has them.
@@ -332,7 +438,10 @@ fn is_guid(text: &str) -> bool {
 }
 
 /// The providers in the order of their names, none twice, and their profiles at the same places.
-fn in_order(given: Vec<(Provider, Profile)>) -> Result<(Vec<Provider>, Vec<Profile>), Error> {
+#[inline(never)]
+fn in_order(
+    given: Vec<(Provider, Arc<Profile>)>,
+) -> Result<(Vec<Provider>, Vec<Arc<Profile>>), Error> {
     let names: Vec<String> = given
         .iter()
         .map(|(provider, _)| provider.issuer().as_str().into())
@@ -341,10 +450,10 @@ fn in_order(given: Vec<(Provider, Profile)>) -> Result<(Vec<Provider>, Vec<Profi
     let count = names.len();
     names.sort_unstable();
     names.dedup();
-    if count == 0 || names.len() != count {
+    if names.len() != count {
         return Err(invalid("issuer"));
     }
-    let mut slots: Vec<Option<(Provider, Profile)>> = Vec::new();
+    let mut slots: Vec<Option<(Provider, Arc<Profile>)>> = Vec::new();
     slots.resize_with(count, || None);
     for pair in given {
         let place = names.binary_search(&pair.0.issuer().as_str());

@@ -36,6 +36,20 @@ pub struct Dpop {
 
 impl Dpop {
     pub(super) fn from_options(options: &Options<'_>) -> Result<Self, Error> {
+        let names = ["dpop", "dpopAlgorithms", "dpopNonce", "publicOrigin"];
+        if names.iter().any(|name| options.value(name).is_some()) {
+            return Self::read(options);
+        }
+        Ok(Self {
+            mode: DpopMode::Off,
+            algorithms: Algorithms::all(),
+            nonces: None,
+            public_origin: None,
+        })
+    }
+
+    #[inline(never)]
+    fn read(options: &Options<'_>) -> Result<Self, Error> {
         let mode = match options.string("dpop")? {
             None | Some("off") => DpopMode::Off,
             Some("accept") => DpopMode::Accept,

@@ -26,9 +26,26 @@ impl GuardLimits {
     ///
     /// `config_invalid` at the member that is out of its range.
     pub(super) fn from_option(object: Option<&Object>) -> Result<Self, Error> {
-        let none = Object::new();
+        match object {
+            Some(object) => Self::read(object),
+            None => Ok(Self::usual()),
+        }
+    }
+
+    fn usual() -> Self {
+        Self {
+            token: TokenLimits::default(),
+            answers: AnswerLimits {
+                metadata: 1024 * 1024,
+                ..AnswerLimits::default()
+            },
+        }
+    }
+
+    #[inline(never)]
+    fn read(object: &Object) -> Result<Self, Error> {
         let options = Options::new(
-            object.unwrap_or(&none),
+            object,
             &[
                 "maxAnswerBytes",
                 "maxHeaderBytes",
@@ -39,21 +56,23 @@ impl GuardLimits {
                 "maxTokenBytes",
             ],
         )?;
-        let limit = |name, range, default| {
-            let count = options.count(name, range, default)?;
-            Ok::<_, Error>(usize::try_from(count).unwrap_or(usize::MAX))
+        let limit = |name, range, place: &mut usize| {
+            if let Some(count) = options.count(name, range)? {
+                *place = usize::try_from(count).unwrap_or(usize::MAX);
+            }
+            Ok::<_, Error>(())
         };
-        let token = TokenLimits {
-            bytes: limit("maxTokenBytes", KIB..=64 * KIB, 16 * KIB)?,
-            header: limit("maxHeaderBytes", 256..=16 * KIB, 4 * KIB)?,
-            depth: limit("maxJsonDepth", 4..=128, 64)?,
-        };
-        let answers = AnswerLimits {
-            keys: limit("maxKeys", 1..=1000, 100)?,
-            key_set: limit("maxKeySetBytes", KIB..=4 * MIB, 512 * KIB)?,
-            metadata: limit("maxMetadataBytes", KIB..=4 * MIB, MIB)?,
-            answer: limit("maxAnswerBytes", KIB..=4 * MIB, MIB)?,
-        };
+        let Self {
+            mut token,
+            mut answers,
+        } = Self::usual();
+        limit("maxTokenBytes", KIB..=64 * KIB, &mut token.bytes)?;
+        limit("maxHeaderBytes", 256..=16 * KIB, &mut token.header)?;
+        limit("maxJsonDepth", 4..=128, &mut token.depth)?;
+        limit("maxKeys", 1..=1000, &mut answers.keys)?;
+        limit("maxKeySetBytes", KIB..=4 * MIB, &mut answers.key_set)?;
+        limit("maxMetadataBytes", KIB..=4 * MIB, &mut answers.metadata)?;
+        limit("maxAnswerBytes", KIB..=4 * MIB, &mut answers.answer)?;
         Ok(Self { token, answers })
     }
 }

@@ -59,6 +59,8 @@ pub use resource_metadata::{Answer, ResourceMetadata};
 pub use tally::Tally;
 pub use verdict::{Recall, Verdict, VerdictLimits};
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Phase};
 use crate::flow::Reports;
 use crate::http::json::Value;
@@ -83,7 +85,7 @@ pub struct Guard {
     replays: Replays,
     headers: KnownHeaders,
     /// What the tokens of each look like, at the same places.
-    profiles: Vec<Profile>,
+    profiles: Vec<Arc<Profile>>,
     tally: Tally,
     alerts: Vec<Error>,
     /// The place of an issuer whose keys should be renewed.

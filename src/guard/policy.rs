@@ -119,6 +119,15 @@ impl Need {
     /// Both needs together.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
+        // As most guards and requests are.
+        if self.rules.is_empty() && other.rules.is_empty() {
+            return Self::nothing();
+        }
+        self.joined(other)
+    }
+
+    #[inline(never)]
+    fn joined(&self, other: &Self) -> Self {
         let mut rules = self.rules.clone();
         let more = other.rules.iter().filter(|rule| !self.rules.contains(rule));
         rules.extend(more.cloned());
@@ -177,16 +186,17 @@ impl Need {
         tolerance: Lifetime,
     ) -> Result<(), Error> {
         // What nobody can sign in for is told before what a new sign-in would give.
-        let (later, sooner): (Vec<_>, Vec<_>) = self
-            .rules
-            .iter()
-            .partition(|rule| matches!(rule, Rule::Acr(_) | Rule::MaxAge(_)));
-        for rule in sooner.into_iter().chain(later) {
-            let (holds, check, refusal) = rule.judge(principal, now, tolerance)?;
-            if !holds {
-                return Err(refusal);
+        for is_later in [false, true] {
+            for rule in &self.rules {
+                if matches!(rule, Rule::Acr(_) | Rule::MaxAge(_)) != is_later {
+                    continue;
+                }
+                let (holds, check, refusal) = rule.judge(principal, now, tolerance)?;
+                if !holds {
+                    return Err(refusal);
+                }
+                principal.note(check);
             }
-            principal.note(check);
         }
         Ok(())
     }
@@ -194,6 +204,7 @@ impl Need {
 
 impl Rule {
     /// Whether it holds, what the report calls it, and the error when it does not.
+    #[inline(never)]
     fn judge(
         &self,
         principal: &Principal,

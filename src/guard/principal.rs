@@ -53,11 +53,11 @@ impl Principal {
     /// `claim_invalid` when scopes, roles or permissions have another form than the profile's.
     pub(super) fn read(
         claims: Claims,
+        audience: Vec<String>,
         profile: &Profile,
         config: &GuardConfig,
         checked: Vec<&'static str>,
     ) -> Result<Self, Error> {
-        let audience = profile.audience(&claims)?;
         let subject = claims.required_string("sub")?;
         let client = profile.client(&claims)?;
         Ok(Self {
@@ -65,7 +65,7 @@ impl Principal {
             subject: Some(subject.into()),
             issuer: claims.required_string("iss")?.into(),
             client_id: Some(client.into()),
-            audience: audience.into_iter().map(String::from).collect(),
+            audience,
             scopes: profile.scopes(&claims)?,
             roles: profile.roles(&claims, &config.audience)?,
             permissions: profile.permissions(&claims, &config.audience)?,

@@ -8,6 +8,8 @@
 //! where a vendor writes `JWT` or nothing there, the row names something else that no ID token of
 //! this vendor has: a marker claim, or the claim that stands for the client.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Field};
 use crate::guard::PrincipalKind;
 use crate::guard::binding::{KEY_BOUND, names_key};
@@ -341,7 +343,7 @@ impl Profile {
     }
 
     /// Checks that a claims set is one of an access token of this shape, and that what must be
-    /// there is. Returns the names for the report.
+    /// there is. Adds the names for the report.
     ///
     /// What it does not check: issuer, audience and lifetime.
     ///
@@ -352,8 +354,8 @@ impl Profile {
         &self,
         claims: &Claims,
         issuer: &str,
-    ) -> Result<Vec<&'static str>, Error> {
-        let mut checked = Vec::new();
+        checked: &mut Vec<&'static str>,
+    ) -> Result<(), Error> {
         if let Some((name, values)) = self.marker {
             let value = claims.required_string(name)?;
             if !values.contains(&value) || value == KEY_BOUND && !names_key(claims.as_object()) {
@@ -393,7 +395,7 @@ impl Profile {
             }
             checked.push("tid");
         }
-        Ok(checked)
+        Ok(())
     }
 
     /// The client that the token was issued to.
@@ -510,8 +512,8 @@ impl Profile {
 /// The options `profile`, for all issuers, and `profiles`, for some of them.
 #[derive(Debug)]
 pub(super) struct Profiles<'a> {
-    usual: Profile,
-    by_issuer: Vec<(&'a str, Profile)>,
+    usual: Arc<Profile>,
+    by_issuer: Vec<(&'a str, Arc<Profile>)>,
 }
 
 impl<'a> Profiles<'a> {
@@ -532,14 +534,16 @@ impl<'a> Profiles<'a> {
         if let Some(value) = profiles {
             let object = value.as_object().ok_or_else(|| invalid("profiles"))?;
             for (issuer, value) in object.iter() {
-                by_issuer.push((issuer, Profile::from_option(value, "profiles")?));
+                let profile = Profile::from_option(value, "profiles")?;
+                by_issuer.push((issuer, Arc::new(profile)));
             }
         }
+        let usual = Arc::new(usual);
         Ok(Self { usual, by_issuer })
     }
 
     /// The profile of an issuer, or of an issuer template.
-    pub(super) fn of(&self, issuer: &str) -> &Profile {
+    pub(super) fn of(&self, issuer: &str) -> &Arc<Profile> {
         self.by_issuer
             .iter()
             .find_map(|(name, profile)| (*name == issuer).then_some(profile))

@@ -65,7 +65,10 @@ impl Guard {
     /// Takes from a provider what others are to be told.
     pub(super) fn collect(&mut self, place: usize) {
         if let Some(provider) = self.providers.get_mut(place) {
-            self.alerts.append(&mut provider.take_alerts());
+            let alerts = provider.take_alerts();
+            if !alerts.is_empty() {
+                self.alerts.extend(alerts);
+            }
             if provider.has_shared() && !self.to_share.contains(&place) {
                 self.to_share.push(place);
             }

@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::guard::{Guard, GuardConfig, Need, Principal};
-use crate::http::json::{Number, Value};
+use crate::http::json::{Number, Object, Value};
 use crate::options::{Options, invalid};
 use crate::time::{Lifetime, Timestamp};
 
@@ -33,17 +33,19 @@ impl VerdictLimits {
     ///
     /// `config_invalid`.
     pub(super) fn from_option(value: Option<&Value>) -> Result<Self, Error> {
-        let object = match value {
-            None => return Ok(Self::DEFAULT),
-            Some(Value::Bool(false)) => {
-                return Ok(Self {
-                    entries: 0,
-                    bytes: 0,
-                });
-            }
-            Some(Value::Object(object)) => object,
-            Some(_) => return Err(invalid("cache")),
-        };
+        match value {
+            None => Ok(Self::DEFAULT),
+            Some(Value::Bool(false)) => Ok(Self {
+                entries: 0,
+                bytes: 0,
+            }),
+            Some(Value::Object(object)) => Self::read(object),
+            Some(_) => Err(invalid("cache")),
+        }
+    }
+
+    #[inline(never)]
+    fn read(object: &Object) -> Result<Self, Error> {
         let options = Options::new(object, &["maxBytes", "maxEntries"])?;
         let limit = |name, most: u32, default| match options.value(name) {
             None => Ok(default),

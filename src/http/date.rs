@@ -2,12 +2,15 @@
 
 use crate::time::Timestamp;
 
-const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 
 /// Reads a date such as `Sun, 06 Nov 1994 08:49:37 GMT`; `None` for the two obsolete forms too,
 /// which nobody has sent for decades. What it does not check: the day of the week.
 pub(crate) fn read(text: &str) -> Option<Timestamp> {
-    let (_, date) = text.split_once(", ")?;
+    let (_, date) = text.split_once(',')?;
+    let date = date.strip_prefix(' ')?;
     let mut parts = date.split(' ');
     let mut next = || parts.next();
     let number = |text: &str, length: usize, range: core::ops::RangeInclusive<i64>| {
@@ -16,8 +19,9 @@ pub(crate) fn read(text: &str) -> Option<Timestamp> {
         range.contains(&number).then_some(number)
     };
     let day = number(next()?, 2, 1..=31)?;
-    let name = next().filter(|name| name.len() == 3)?;
-    let month = i64::try_from(MONTHS.find(name).filter(|at| at % 3 == 0)? / 3).ok()?;
+    let name = next()?;
+    let month = MONTHS.iter().position(|month| *month == name)?;
+    let month = i64::try_from(month).ok()?;
     let year = number(next()?, 4, 1970..=9999)?;
     let mut time = next()?.split(':');
     let hour = number(time.next()?, 2, 0..=23)?;

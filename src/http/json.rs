@@ -470,11 +470,18 @@ impl Number {
     ///
     /// So `scaled(0)` is the integer below a number, `scaled(3)` its thousandths.
     pub fn scaled(&self, places: i32) -> Option<i64> {
-        let text = match &self.0 {
+        match &self.0 {
             // As every date is. In WebAssembly a multiplication that looks for overflows is a call.
             Form::Integer(value) if places == 3 && value.unsigned_abs() < 1 << 50 => {
-                return Some(value.wrapping_mul(1000));
+                Some(value.wrapping_mul(1000))
             }
+            _ => self.scaled_as_text(places),
+        }
+    }
+
+    #[inline(never)]
+    fn scaled_as_text(&self, places: i32) -> Option<i64> {
+        let text = match &self.0 {
             Form::Integer(value) if places >= 0 => {
                 return (0..places).try_fold(*value, |value, _| value.checked_mul(10));
             }
@@ -705,22 +712,16 @@ impl<'a> Reader<'a> {
             max_depth,
             rounds: false,
         };
-        reader.skip_space();
-        let value = reader.value(0)?;
-        reader.skip_space();
-        if reader.at == text.len() {
-            Ok((value, reader.rounds))
-        } else {
-            Err(Fault::Syntax)
+        let first = reader.token()?;
+        let value = reader.value(first, 0)?;
+        match reader.token() {
+            Err(_) => Ok((value, reader.rounds)),
+            Ok(_) => Err(Fault::Syntax),
         }
     }
 
     fn rest(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
     }
 
     /// Takes the next `length` bytes, which must end where a character does.
@@ -731,46 +732,45 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+    /// Takes the next byte that is no space, if there is one.
+    fn token(&mut self) -> Result<u8, Fault> {
+        loop {
+            let byte = self.text.as_bytes().get(self.at).ok_or(Fault::Syntax)?;
             self.at = self.at.saturating_add(1);
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Ok(*byte);
+            }
         }
     }
 
     /// Takes this ASCII character, if it is the next one.
     fn eat(&mut self, byte: u8) -> bool {
-        let is_next = self.peek() == Some(byte);
+        let is_next = self.text.as_bytes().get(self.at) == Some(&byte);
         if is_next {
             self.at = self.at.saturating_add(1);
         }
         is_next
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), Fault> {
-        if self.eat(byte) {
-            Ok(())
-        } else {
-            Err(Fault::Syntax)
-        }
-    }
-
-    fn literal(&mut self, literal: &str, value: Value) -> Result<Value, Fault> {
-        if self.take(literal.len())? == literal {
+    /// The rest of a literal whose first character was taken.
+    fn literal(&mut self, rest: &str, value: Value) -> Result<Value, Fault> {
+        if self.take(rest.len())? == rest {
             Ok(value)
         } else {
             Err(Fault::Syntax)
         }
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value, Fault> {
-        match self.peek().ok_or(Fault::Syntax)? {
+    /// A value whose first byte was taken.
+    fn value(&mut self, first: u8, depth: usize) -> Result<Value, Fault> {
+        match first {
             b'{' => self.object(depth),
             b'[' => self.array(depth),
             b'"' => self.string().map(Value::String),
             b'-' | b'0'..=b'9' => self.number().map(Value::Number),
-            b't' => self.literal("true", Value::Bool(true)),
-            b'f' => self.literal("false", Value::Bool(false)),
-            b'n' => self.literal("null", Value::Null),
+            b't' => self.literal("rue", Value::Bool(true)),
+            b'f' => self.literal("alse", Value::Bool(false)),
+            b'n' => self.literal("ull", Value::Null),
             _ => Err(Fault::Syntax),
         }
     }
@@ -784,48 +784,47 @@ impl<'a> Reader<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Value, Fault> {
         let depth = self.deeper(depth)?;
-        self.expect(b'{')?;
-        self.skip_space();
-        if self.eat(b'}') {
+        let mut next = self.token()?;
+        if next == b'}' {
             return Ok(Value::Object(Object::default()));
         }
         let mut members = Vec::with_capacity(8);
         loop {
-            self.skip_space();
-            let name = self.name()?;
-            self.skip_space();
-            self.expect(b':')?;
-            self.skip_space();
-            members.push((name, self.value(depth)?));
-            self.skip_space();
-            if self.eat(b'}') {
-                return Object::from_members(members).map(Value::Object);
+            if next != b'"' {
+                return Err(Fault::Syntax);
             }
-            self.expect(b',')?;
+            let name = self.name()?;
+            if self.token()? != b':' {
+                return Err(Fault::Syntax);
+            }
+            let first = self.token()?;
+            members.push((name, self.value(first, depth)?));
+            match self.token()? {
+                b',' => next = self.token()?,
+                b'}' => return Object::from_members(members).map(Value::Object),
+                _ => return Err(Fault::Syntax),
+            }
         }
     }
 
     fn array(&mut self, depth: usize) -> Result<Value, Fault> {
         let depth = self.deeper(depth)?;
-        self.expect(b'[')?;
         let mut items = Vec::new();
-        self.skip_space();
-        if self.eat(b']') {
+        let mut first = self.token()?;
+        if first == b']' {
             return Ok(Value::Array(items));
         }
         loop {
-            self.skip_space();
-            items.push(self.value(depth)?);
-            self.skip_space();
-            if self.eat(b']') {
-                return Ok(Value::Array(items));
+            items.push(self.value(first, depth)?);
+            match self.token()? {
+                b',' => first = self.token()?,
+                b']' => return Ok(Value::Array(items)),
+                _ => return Err(Fault::Syntax),
             }
-            self.expect(b',')?;
         }
     }
 
     fn name(&mut self) -> Result<Cow<'static, str>, Fault> {
-        self.expect(b'"')?;
         let plain = self.take(plain_length(self.rest()))?;
         if self.eat(b'"') {
             return Ok(known_name(plain));
@@ -834,22 +833,27 @@ impl<'a> Reader<'a> {
     }
 
     fn string(&mut self) -> Result<String, Fault> {
-        self.expect(b'"')?;
         let plain = self.take(plain_length(self.rest()))?;
+        if self.eat(b'"') {
+            return Ok(plain.into());
+        }
         self.string_from(plain)
     }
 
-    /// The rest of a string that begins like this.
+    /// The rest of a string that begins like this and goes on with an escape.
+    #[inline(never)]
     fn string_from(&mut self, plain: &str) -> Result<String, Fault> {
         let mut text = String::from(plain);
         loop {
+            // What is neither is a control character, or the end.
+            if !self.eat(b'\\') {
+                return Err(Fault::Syntax);
+            }
+            text.push(self.escape()?);
+            text.push_str(self.take(plain_length(self.rest()))?);
             if self.eat(b'"') {
                 return Ok(text);
             }
-            // What is neither is a control character, or the end.
-            self.expect(b'\\')?;
-            text.push(self.escape()?);
-            text.push_str(self.take(plain_length(self.rest()))?);
         }
     }
 
@@ -894,16 +898,25 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A number whose first character was taken.
     fn number(&mut self) -> Result<Number, Fault> {
+        self.at = self.at.saturating_sub(1);
         let is_part =
             |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
         let rest = self.rest();
         let length = rest.iter().position(|byte| !is_part(*byte));
-        let length = length.unwrap_or(rest.len());
-        if length > MAX_NUMBER {
+        let text = self.take(length.unwrap_or(rest.len()))?;
+        match date(text) {
+            Some(value) => Ok(value.into()),
+            None => self.other_number(text),
+        }
+    }
+
+    #[inline(never)]
+    fn other_number(&mut self, text: &str) -> Result<Number, Fault> {
+        if text.len() > MAX_NUMBER {
             return Err(Fault::Number);
         }
-        let text = self.take(length)?;
         if !is_number(text) {
             return Err(Fault::Syntax);
         }
@@ -917,14 +930,24 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A number as every date is: a few digits, the first of which is not zero.
+fn date(text: &str) -> Option<i64> {
+    if text.len() > 15 || text.starts_with('0') {
+        return None;
+    }
+    let mut value = 0_i64;
+    for byte in text.bytes() {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        // Fifteen digits fit.
+        value = value.wrapping_mul(10).wrapping_add(i64::from(byte & 15));
+    }
+    Some(value)
+}
+
 /// The grammar of RFC 8259 section 6.
 fn is_number(text: &str) -> bool {
-    // As every date is.
-    if text.starts_with(|first: char| ('1'..='9').contains(&first))
-        && text.bytes().all(|byte| byte.is_ascii_digit())
-    {
-        return true;
-    }
     let all_digits =
         |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let text = text.strip_prefix('-').unwrap_or(text);

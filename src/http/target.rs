@@ -43,7 +43,10 @@ fn split(url: &str) -> Option<(&str, &str)> {
     }
     // RFC 9449 section 4.3: query and fragment are ignored.
     let url = url.split(['?', '#']).next()?;
-    let authority_at = url.find("://")?.checked_add(3)?;
+    let authority_at = url
+        .find(':')?
+        .checked_add(3)
+        .filter(|at| url.get(..*at).is_some_and(|scheme| scheme.ends_with("://")))?;
     let path_at = url
         .get(authority_at..)?
         .find('/')

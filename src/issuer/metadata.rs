@@ -21,7 +21,7 @@ impl Issuer {
     pub fn parse(text: &str, transport: Transport) -> Result<Self, Error> {
         let invalid = || Error::new(ErrorKind::ConfigInvalid, "issuer");
         let url = Url::parse(text).ok_or_else(invalid)?;
-        if url.query().is_some() || url.has_fragment() {
+        if text.bytes().any(|byte| matches!(byte, b'?' | b'#')) {
             return Err(invalid());
         }
         if !url.is_allowed(transport) {
@@ -44,45 +44,89 @@ impl Issuer {
     }
 }
 
-/// A provider's metadata, whose issuer is the one that was asked and whose URLs are secure.
+/// A provider's metadata, whose issuer is the one that was asked and whose URLs are secure: the members
+/// that somebody here asks for, by their names.
 #[derive(Clone, Debug)]
 pub struct Metadata {
-    authorization_endpoint: Option<Url>,
-    token_endpoint: Option<Url>,
-    jwks_uri: Option<Url>,
-    end_session_endpoint: Option<Url>,
-    introspection_endpoint: Option<Url>,
-    revocation_endpoint: Option<Url>,
-    userinfo_endpoint: Option<Url>,
-    #[cfg(feature = "backend")]
-    device_authorization_endpoint: Option<Url>,
-    #[cfg(any(feature = "backend", feature = "guard"))]
-    authentication_methods: Option<Vec<String>>,
-    #[cfg(any(feature = "backend", feature = "guard"))]
-    assertion_algorithms: Option<Vec<String>>,
-    #[cfg(feature = "backend")]
-    registration_endpoint: Option<Url>,
-    #[cfg(feature = "backend")]
-    attestation_algorithms: Option<Vec<String>>,
-    #[cfg(feature = "backend")]
-    request_object_algorithms: Option<Vec<String>>,
-    /// Whether it says that it takes no request objects by value (OpenID Connect Discovery section
-    /// 3).
-    #[cfg(feature = "backend")]
-    refuses_request_objects: bool,
-    /// Whether it takes no authorization request but signed ones (RFC 9101 section 10.5).
-    requires_signed_requests: bool,
-    pushed_authorization_request_endpoint: Option<Url>,
-    /// Whether it takes no authorization request but pushed ones (RFC 9126 section 5).
-    requires_pushed_requests: bool,
-    /// Whether it names itself in callbacks (RFC 9207 section 3).
-    names_itself_in_callbacks: bool,
-    challenge_methods: Option<Vec<String>>,
-    id_token_algorithms: Option<Vec<String>>,
-    #[cfg(feature = "backend")]
-    response_algorithms: Option<Vec<String>>,
-    dpop_algorithms: Option<Vec<String>>,
+    endpoints: Vec<(&'static str, Url)>,
+    lists: Vec<(&'static str, Vec<String>)>,
+    switches: Vec<(&'static str, bool)>,
 }
+
+/// The members that are URLs.
+const ENDPOINTS: &[&str] = &[
+    AUTHORIZATION,
+    TOKEN,
+    JWKS,
+    END_SESSION,
+    INTROSPECTION,
+    REVOCATION,
+    USERINFO,
+    PUSHED_REQUEST,
+    #[cfg(feature = "backend")]
+    DEVICE,
+    #[cfg(feature = "backend")]
+    REGISTRATION,
+];
+
+const AUTHORIZATION: &str = "authorization_endpoint";
+const TOKEN: &str = "token_endpoint";
+const JWKS: &str = "jwks_uri";
+const END_SESSION: &str = "end_session_endpoint";
+const INTROSPECTION: &str = "introspection_endpoint";
+const REVOCATION: &str = "revocation_endpoint";
+const USERINFO: &str = "userinfo_endpoint";
+const PUSHED_REQUEST: &str = "pushed_authorization_request_endpoint";
+#[cfg(feature = "backend")]
+const DEVICE: &str = "device_authorization_endpoint";
+#[cfg(feature = "backend")]
+const REGISTRATION: &str = "registration_endpoint";
+
+/// The members that are lists of names.
+const LISTS: &[&str] = &[
+    CHALLENGE_METHODS,
+    ID_TOKEN_ALGORITHMS,
+    DPOP_ALGORITHMS,
+    #[cfg(any(feature = "backend", feature = "guard"))]
+    AUTHENTICATION_METHODS,
+    #[cfg(any(feature = "backend", feature = "guard"))]
+    ASSERTION_ALGORITHMS,
+    #[cfg(feature = "backend")]
+    ATTESTATION_ALGORITHMS,
+    #[cfg(feature = "backend")]
+    REQUEST_OBJECT_ALGORITHMS,
+    #[cfg(feature = "backend")]
+    RESPONSE_ALGORITHMS,
+];
+
+const CHALLENGE_METHODS: &str = "code_challenge_methods_supported";
+const ID_TOKEN_ALGORITHMS: &str = "id_token_signing_alg_values_supported";
+const DPOP_ALGORITHMS: &str = "dpop_signing_alg_values_supported";
+#[cfg(any(feature = "backend", feature = "guard"))]
+const AUTHENTICATION_METHODS: &str = "token_endpoint_auth_methods_supported";
+#[cfg(any(feature = "backend", feature = "guard"))]
+const ASSERTION_ALGORITHMS: &str = "token_endpoint_auth_signing_alg_values_supported";
+#[cfg(feature = "backend")]
+const ATTESTATION_ALGORITHMS: &str = "client_attestation_pop_signing_alg_values_supported";
+#[cfg(feature = "backend")]
+const REQUEST_OBJECT_ALGORITHMS: &str = "request_object_signing_alg_values_supported";
+#[cfg(feature = "backend")]
+const RESPONSE_ALGORITHMS: &str = "authorization_signing_alg_values_supported";
+
+/// The members that are yes or no, which is no where they are absent.
+const SWITCHES: &[&str] = &[
+    SIGNED_REQUESTS,
+    PUSHED_REQUESTS,
+    NAMES_ITSELF,
+    #[cfg(feature = "backend")]
+    REQUEST_OBJECTS,
+];
+
+const SIGNED_REQUESTS: &str = "require_signed_request_object";
+const PUSHED_REQUESTS: &str = "require_pushed_authorization_requests";
+const NAMES_ITSELF: &str = "authorization_response_iss_parameter_supported";
+#[cfg(feature = "backend")]
+const REQUEST_OBJECTS: &str = "request_parameter_supported";
 
 impl Metadata {
     /// Reads a metadata document. Members that are unknown are ignored, `null` counts as absent,
@@ -97,68 +141,65 @@ impl Metadata {
     /// point by code point) or a member has the wrong type; `url_insecure` for an endpoint that is
     /// not https.
     pub fn read(document: &Object, issuer: &Issuer, transport: Transport) -> Result<Self, Error> {
-        let invalid = |at: &'static str| Error::new(ErrorKind::MetadataInvalid, at);
         if document.get("issuer").and_then(Value::as_str) != Some(issuer.as_str()) {
             return Err(invalid("issuer"));
         }
-        let present = |name: &str| document.get(name).filter(|value| **value != Value::Null);
-        let endpoint = |name: &'static str| match present(name) {
-            None => Ok(None),
-            Some(value) => {
-                let text = value.as_str().ok_or_else(|| invalid(name))?;
-                // Other schemes (javascript:, file:) are refused here as well as http.
-                match Url::parse(text) {
-                    Some(url) if url.is_allowed(transport) && !url.has_fragment() => Ok(Some(url)),
-                    _ => Err(Error::new(ErrorKind::UrlInsecure, name)),
-                }
+        let mut metadata = Self {
+            endpoints: Vec::new(),
+            lists: Vec::new(),
+            switches: Vec::new(),
+        };
+        for (name, value) in document.iter() {
+            if !matches!(value, Value::Null) {
+                metadata.take(name, value, transport)?;
             }
-        };
-        let list = |name: &'static str| {
-            let Some(value) = present(name) else {
-                return Ok(None);
-            };
+        }
+        Ok(metadata)
+    }
+
+    /// Takes a member, if it is one of those that are asked for.
+    fn take(&mut self, name: &str, value: &Value, transport: Transport) -> Result<(), Error> {
+        if let Some(name) = among(ENDPOINTS, name) {
+            let text = value.as_str().ok_or_else(|| invalid(name))?;
+            // Other schemes (javascript:, file:) are refused here as well as http.
+            let url = Url::parse(text)
+                .filter(|url| url.is_allowed(transport) && !url.has_fragment())
+                .ok_or_else(|| Error::new(ErrorKind::UrlInsecure, name))?;
+            self.endpoints.push((name, url));
+        } else if let Some(name) = among(LISTS, name) {
             let list = value.as_strings().ok_or_else(|| invalid(name))?;
-            Ok::<_, Error>(Some(list.into_iter().map(String::from).collect()))
-        };
-        let says = |name: &'static str| match present(name) {
-            None => Ok(false),
-            Some(value) => value.as_bool().ok_or_else(|| invalid(name)),
-        };
-        Ok(Self {
-            authorization_endpoint: endpoint("authorization_endpoint")?,
-            token_endpoint: endpoint("token_endpoint")?,
-            jwks_uri: endpoint("jwks_uri")?,
-            end_session_endpoint: endpoint("end_session_endpoint")?,
-            introspection_endpoint: endpoint("introspection_endpoint")?,
-            revocation_endpoint: endpoint("revocation_endpoint")?,
-            userinfo_endpoint: endpoint("userinfo_endpoint")?,
-            #[cfg(feature = "backend")]
-            device_authorization_endpoint: endpoint("device_authorization_endpoint")?,
-            #[cfg(any(feature = "backend", feature = "guard"))]
-            authentication_methods: list("token_endpoint_auth_methods_supported")?,
-            #[cfg(any(feature = "backend", feature = "guard"))]
-            assertion_algorithms: list("token_endpoint_auth_signing_alg_values_supported")?,
-            #[cfg(feature = "backend")]
-            registration_endpoint: endpoint("registration_endpoint")?,
-            #[cfg(feature = "backend")]
-            attestation_algorithms: list("client_attestation_pop_signing_alg_values_supported")?,
-            #[cfg(feature = "backend")]
-            request_object_algorithms: list("request_object_signing_alg_values_supported")?,
-            #[cfg(feature = "backend")]
-            refuses_request_objects: present("request_parameter_supported").is_some()
-                && !says("request_parameter_supported")?,
-            requires_signed_requests: says("require_signed_request_object")?,
-            pushed_authorization_request_endpoint: endpoint(
-                "pushed_authorization_request_endpoint",
-            )?,
-            requires_pushed_requests: says("require_pushed_authorization_requests")?,
-            names_itself_in_callbacks: says("authorization_response_iss_parameter_supported")?,
-            challenge_methods: list("code_challenge_methods_supported")?,
-            id_token_algorithms: list("id_token_signing_alg_values_supported")?,
-            #[cfg(feature = "backend")]
-            response_algorithms: list("authorization_signing_alg_values_supported")?,
-            dpop_algorithms: list("dpop_signing_alg_values_supported")?,
-        })
+            let list = list.into_iter().map(String::from).collect();
+            self.lists.push((name, list));
+        } else if let Some(name) = among(SWITCHES, name) {
+            let value = value.as_bool().ok_or_else(|| invalid(name))?;
+            self.switches.push((name, value));
+        }
+        Ok(())
+    }
+
+    fn endpoint(&self, name: &'static str) -> Option<&Url> {
+        let found = self.endpoints.iter().find(|(known, _)| *known == name);
+        found.map(|(_, url)| url)
+    }
+
+    fn needed(&self, name: &'static str) -> Result<&Url, Error> {
+        self.endpoint(name).ok_or_else(|| invalid(name))
+    }
+
+    fn list(&self, name: &'static str) -> Option<&[String]> {
+        let found = self.lists.iter().find(|(known, _)| *known == name);
+        found.map(|(_, list)| list.as_slice())
+    }
+
+    /// Whether there is a list without this name.
+    fn rules_out(&self, list: &'static str, name: &str) -> bool {
+        let list = self.list(list);
+        list.is_some_and(|names| !names.iter().any(|known| known == name))
+    }
+
+    fn says(&self, name: &'static str) -> Option<bool> {
+        let found = self.switches.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| *value)
     }
 
     /// Where users sign in.
@@ -167,10 +208,7 @@ impl Metadata {
     ///
     /// `metadata_invalid` when there is none.
     pub fn authorization_endpoint(&self) -> Result<&Url, Error> {
-        needed(
-            self.authorization_endpoint.as_ref(),
-            "authorization_endpoint",
-        )
+        self.needed(AUTHORIZATION)
     }
 
     /// Where tokens are issued.
@@ -179,7 +217,7 @@ impl Metadata {
     ///
     /// `metadata_invalid` when there is none.
     pub fn token_endpoint(&self) -> Result<&Url, Error> {
-        needed(self.token_endpoint.as_ref(), "token_endpoint")
+        self.needed(TOKEN)
     }
 
     /// Where the keys are.
@@ -188,17 +226,17 @@ impl Metadata {
     ///
     /// `metadata_invalid` when there is none.
     pub fn jwks_uri(&self) -> Result<&Url, Error> {
-        needed(self.jwks_uri.as_ref(), "jwks_uri")
+        self.needed(JWKS)
     }
 
     /// Where users sign out, if the provider offers that.
     pub fn end_session_endpoint(&self) -> Option<&Url> {
-        self.end_session_endpoint.as_ref()
+        self.endpoint(END_SESSION)
     }
 
     /// Where tokens are ended (RFC 7009), if the provider offers that.
     pub fn revocation_endpoint(&self) -> Option<&Url> {
-        self.revocation_endpoint.as_ref()
+        self.endpoint(REVOCATION)
     }
 
     /// Where the provider says what a token stands for (RFC 7662).
@@ -207,10 +245,7 @@ impl Metadata {
     ///
     /// `metadata_invalid` when there is none.
     pub fn introspection_endpoint(&self) -> Result<&Url, Error> {
-        needed(
-            self.introspection_endpoint.as_ref(),
-            "introspection_endpoint",
-        )
+        self.needed(INTROSPECTION)
     }
 
     /// Where the provider says what it knows of a user.
@@ -219,7 +254,7 @@ impl Metadata {
     ///
     /// `metadata_invalid` when there is none.
     pub fn userinfo_endpoint(&self) -> Result<&Url, Error> {
-        needed(self.userinfo_endpoint.as_ref(), "userinfo_endpoint")
+        self.needed(USERINFO)
     }
 
     /// Where devices without a browser begin (RFC 8628).
@@ -229,10 +264,7 @@ impl Metadata {
     /// `metadata_invalid` when there is none.
     #[cfg(feature = "backend")]
     pub fn device_authorization_endpoint(&self) -> Result<&Url, Error> {
-        needed(
-            self.device_authorization_endpoint.as_ref(),
-            "device_authorization_endpoint",
-        )
+        self.needed(DEVICE)
     }
 
     /// Where clients register themselves (RFC 7591).
@@ -242,42 +274,38 @@ impl Metadata {
     /// `metadata_invalid` when there is none.
     #[cfg(feature = "backend")]
     pub fn registration_endpoint(&self) -> Result<&Url, Error> {
-        needed(self.registration_endpoint.as_ref(), "registration_endpoint")
+        self.needed(REGISTRATION)
     }
 
     /// Whether proofs of an attested client may be signed so: unless there is a list without it.
     #[cfg(feature = "backend")]
     pub fn allows_attestation_algorithm(&self, algorithm: Algorithm) -> bool {
-        let algorithms = self.attestation_algorithms.as_ref();
-        algorithms.is_none_or(|names| names.iter().any(|name| name == algorithm.name()))
+        !self.rules_out(ATTESTATION_ALGORITHMS, algorithm.name())
     }
 
     /// Whether clients may show who they are in this way: unless there is a list without it.
     #[cfg(any(feature = "backend", feature = "guard"))]
     pub fn allows_authentication(&self, method: &str) -> bool {
-        let methods = self.authentication_methods.as_ref();
-        methods.is_none_or(|methods| methods.iter().any(|known| known == method))
+        !self.rules_out(AUTHENTICATION_METHODS, method)
     }
 
     /// Whether assertions of clients may be signed so: unless there is a list without it.
     #[cfg(any(feature = "backend", feature = "guard"))]
     pub fn allows_assertion_algorithm(&self, algorithm: Algorithm) -> bool {
-        let algorithms = self.assertion_algorithms.as_ref();
-        algorithms.is_none_or(|names| names.iter().any(|name| name == algorithm.name()))
+        !self.rules_out(ASSERTION_ALGORITHMS, algorithm.name())
     }
 
     /// Whether authorization requests may be signed so (RFC 9101): unless it says that it takes none
     /// or has a list without this algorithm.
     #[cfg(feature = "backend")]
     pub fn allows_request_object(&self, algorithm: Algorithm) -> bool {
-        let algorithms = self.request_object_algorithms.as_ref();
-        !self.refuses_request_objects
-            && algorithms.is_none_or(|names| names.iter().any(|name| name == algorithm.name()))
+        self.says(REQUEST_OBJECTS) != Some(false)
+            && !self.rules_out(REQUEST_OBJECT_ALGORITHMS, algorithm.name())
     }
 
     /// Whether it takes no authorization request but signed ones (RFC 9101 section 10.5).
     pub fn requires_signed_requests(&self) -> bool {
-        self.requires_signed_requests
+        self.says(SIGNED_REQUESTS) == Some(true)
     }
 
     /// Where authorization requests are pushed (RFC 9126 section 5).
@@ -286,37 +314,32 @@ impl Metadata {
     ///
     /// `metadata_invalid` when there is none.
     pub fn pushed_authorization_request_endpoint(&self) -> Result<&Url, Error> {
-        needed(
-            self.pushed_authorization_request_endpoint.as_ref(),
-            "pushed_authorization_request_endpoint",
-        )
+        self.needed(PUSHED_REQUEST)
     }
 
     /// Whether it takes no authorization request but pushed ones (RFC 9126 section 5).
     pub fn requires_pushed_requests(&self) -> bool {
-        self.requires_pushed_requests
+        self.says(PUSHED_REQUESTS) == Some(true)
     }
 
     /// Whether callbacks must carry `iss` (RFC 9207).
     pub fn names_itself_in_callbacks(&self) -> bool {
-        self.names_itself_in_callbacks
+        self.says(NAMES_ITSELF) == Some(true)
     }
 
     /// Whether PKCE with S256 is ruled out: there is a list of methods and S256 is not on it.
     pub fn rules_out_s256(&self) -> bool {
-        self.challenge_methods
-            .as_ref()
-            .is_some_and(|methods| !methods.iter().any(|method| method == "S256"))
+        self.rules_out(CHALLENGE_METHODS, "S256")
     }
 
     /// Whether there is a list of PKCE's methods at all.
     pub fn names_challenge_methods(&self) -> bool {
-        self.challenge_methods.is_some()
+        self.list(CHALLENGE_METHODS).is_some()
     }
 
     /// The algorithms with which it signs ID tokens, if it says so.
     pub fn id_token_algorithms(&self) -> Option<Vec<&str>> {
-        let list = self.id_token_algorithms.as_ref()?;
+        let list = self.list(ID_TOKEN_ALGORITHMS)?;
         Some(list.iter().map(String::as_str).collect())
     }
 
@@ -324,20 +347,24 @@ impl Metadata {
     /// section 4).
     #[cfg(feature = "backend")]
     pub fn rules_out_response(&self, algorithm: &str) -> bool {
-        let named = self.response_algorithms.as_ref();
-        named.is_some_and(|names| !names.iter().any(|name| name == algorithm))
+        self.rules_out(RESPONSE_ALGORITHMS, algorithm)
     }
 
     /// Whether it says that it does not take DPoP proofs with this algorithm (RFC 9449 section
     /// 5.1). One that says nothing may take them all the same.
     pub fn rules_out_dpop(&self, algorithm: &str) -> bool {
-        let named = self.dpop_algorithms.as_ref();
-        named.is_some_and(|names| !names.iter().any(|name| name == algorithm))
+        self.rules_out(DPOP_ALGORITHMS, algorithm)
     }
 }
 
-fn needed<'a>(url: Option<&'a Url>, name: &'static str) -> Result<&'a Url, Error> {
-    url.ok_or_else(|| Error::new(ErrorKind::MetadataInvalid, name))
+// Not a copy for each list.
+#[inline(never)]
+fn among(names: &[&'static str], name: &str) -> Option<&'static str> {
+    names.iter().copied().find(|known| *known == name)
+}
+
+fn invalid(name: &'static str) -> Error {
+    Error::new(ErrorKind::MetadataInvalid, name)
 }
 
 #[cfg(test)]

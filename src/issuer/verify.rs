@@ -62,6 +62,7 @@ impl Verify {
             .ok_or_else(|| ErrorKind::FlowMisused.into())
     }
 
+    #[inline(never)]
     fn discover(
         &mut self,
         mut discover: Discover,
@@ -97,6 +98,7 @@ impl Verify {
         self.discover(Discover::paced(), provider, now, Event::Start)
     }
 
+    #[inline(never)]
     fn select(&mut self, provider: &mut Provider, now: Timestamp) -> Result<Step<Verified>, Error> {
         match provider.keys.plan(self.token()?.header(), now)? {
             Plan::Fetch if self.fetched => {
@@ -130,6 +132,30 @@ impl Verify {
         let mut request = HttpRequest::get(Purpose::Keys, url, provider.timeout);
         request.max_body = provider.limits.key_set;
         Ok(Step::Send(request))
+    }
+
+    #[inline(never)]
+    fn fetched(
+        &mut self,
+        asked_at: Timestamp,
+        provider: &mut Provider,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<Step<Verified>, Error> {
+        let answer = event.into_answer()?;
+        let absorbed = if provider.keys.has_read_since(asked_at, now) {
+            Ok(())
+        } else {
+            provider
+                .keys
+                .absorb(answer, asked_at, &provider.limits, now)
+        };
+        match (self.select(provider, now), absorbed) {
+            (Ok(step), _) => Ok(step),
+            // Why the fetch failed says more than that keys are missing.
+            (Err(_), Err(error)) => Err(error.during(Phase::Keys)),
+            (Err(error), Ok(())) => Err(error),
+        }
     }
 
     fn try_next(&mut self, mut keys: Vec<Arc<VerificationKey>>) -> Result<Step<Verified>, Error> {
@@ -181,22 +207,7 @@ impl Flow for Verify {
                 self.begin(provider, now)
             }
             (Stage::Discovering(discover), event) => self.discover(discover, provider, now, event),
-            (Stage::FetchingKeys(asked_at), event) => {
-                let answer = event.into_answer()?;
-                let absorbed = if provider.keys.has_read_since(asked_at, now) {
-                    Ok(())
-                } else {
-                    provider
-                        .keys
-                        .absorb(answer, asked_at, &provider.limits, now)
-                };
-                match (self.select(provider, now), absorbed) {
-                    (Ok(step), _) => Ok(step),
-                    // Why the fetch failed says more than that keys are missing.
-                    (Err(_), Err(error)) => Err(error.during(Phase::Keys)),
-                    (Err(error), Ok(())) => Err(error),
-                }
-            }
+            (Stage::FetchingKeys(asked_at), event) => self.fetched(asked_at, provider, now, event),
             (Stage::Checking(_), Event::Signature(true)) => {
                 let token = self.token.take().ok_or(ErrorKind::FlowMisused)?;
                 token.verified(true).map(Step::Done)

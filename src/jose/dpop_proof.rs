@@ -95,7 +95,8 @@ impl DpopProof {
             .ok_or_else(|| invalid("jwk"))?;
         let payload = base64url::decode(compact.payload).ok_or_else(|| invalid("DPoP"))?;
         let claims = Claims::read(payload, compact.max_depth).map_err(malformed)?;
-        let signed = Signed::read(&compact).map_err(|_| invalid("signature"))?;
+        let signature = base64url::decode(compact.signature).ok_or_else(|| invalid("signature"))?;
+        let signed = Signed::new(compact.signing_input.as_bytes(), signature);
 
         let ends_at = check_claims(&claims, context, now)?;
         Ok(Self {

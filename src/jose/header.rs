@@ -78,19 +78,25 @@ impl Header {
     /// Whether `typ` is this one; case and an `application/` before it do not matter
     /// (RFC 7515 section 4.1.9).
     pub fn is_type(&self, name: &str) -> bool {
-        self.typ.as_deref().is_some_and(|typ| {
-            let short = match typ.split_at_checked("application/".len()) {
-                Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application/") => rest,
-                _ => typ,
-            };
-            short.eq_ignore_ascii_case(name)
-        })
+        self.typ
+            .as_deref()
+            .is_some_and(|typ| typ == name || is_same_type(typ, name))
     }
 
     /// Whether there is a `typ` at all.
     pub fn has_type(&self) -> bool {
         self.typ.is_some()
     }
+}
+
+/// As RFC 7515 section 4.1.9 compares types.
+#[inline(never)]
+fn is_same_type(typ: &str, name: &str) -> bool {
+    let short = match typ.split_at_checked("application/".len()) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application/") => rest,
+        _ => typ,
+    };
+    short.eq_ignore_ascii_case(name)
 }
 
 /// Refuses what would make the payload something else than a claims set.

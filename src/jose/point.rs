@@ -12,14 +12,18 @@ pub(super) fn is_on(curve: Curve, x: &[u8], y: &[u8]) -> bool {
         prime: number(&curve.prime()),
         limbs: curve.coordinate_length().div_ceil(4),
     };
-    let (x, y) = (number(x), number(y));
-    // Without a subtraction: y² + 3x = x³ + b.
-    let mut left = field.times(&y, &y);
+    let (x, y, b) = (number(x), number(y), number(coefficient(curve)));
+    // Without a subtraction: y² + 3x = x³ + b. Each product is divided by R, so that all four have been
+    // divided by R² once they are compared.
+    let one = number(&[1]);
+    let over = |number: &Number| field.times(&field.times(number, &one), &one);
+    let mut left = field.times(&field.times(&y, &y), &one);
     let mut right = field.times(&field.times(&x, &x), &x);
+    let x = over(&x);
     for _ in 0..3 {
         field.add(&mut left, &x);
     }
-    field.add(&mut right, &number(coefficient(curve)));
+    field.add(&mut right, &over(&b));
     left == right
 }
 
@@ -65,28 +69,67 @@ struct Field {
 }
 
 impl Field {
+    #[inline(never)]
     fn add(&self, sum: &mut Number, other: &Number) {
         add(sum, other);
+        self.reduce(sum);
+    }
+
+    fn reduce(&self, sum: &mut Number) {
         if sum.iter().rev().ge(self.prime.iter().rev()) {
             subtract(sum, &self.prime);
         }
     }
 
-    /// Bit by bit: a key is read once for thousands of signatures.
+    /// The product divided by R, which is 2 to the power of 32 for each limb (Montgomery's
+    /// multiplication). The lowest limb of all three primes is 2^32 - 1, so what has to be added to
+    /// make the lowest limb of a sum zero is the prime as often as that limb says.
     #[inline(never)]
     fn times(&self, factor: &Number, other: &Number) -> Number {
-        let mut product = Number::default();
-        for limb in factor.iter().take(self.limbs).rev() {
-            for bit in (0..u32::BITS).rev() {
-                let same = product;
-                self.add(&mut product, &same);
-                if (limb >> bit) & 1 == 1 {
-                    self.add(&mut product, other);
-                }
+        // Each is below 2^32 between two steps; the one behind the highest takes what is carried there.
+        let mut sum = [0_u64; 18];
+        for digit in factor.iter().take(self.limbs) {
+            self.add_product(&mut sum, u64::from(*digit), other);
+            let lowest = sum.first().copied().unwrap_or_default();
+            self.add_product(&mut sum, lowest, &self.prime);
+            // The lowest is zero now.
+            sum.copy_within(1.., 0);
+            if let Some(highest) = sum.last_mut() {
+                *highest = 0;
             }
         }
+        let mut product = Number::default();
+        for (limb, wide) in product.iter_mut().zip(sum) {
+            *limb = low(wide);
+        }
+        self.reduce(&mut product);
         product
     }
+
+    /// Adds so many times a number; every limb is below 2^32 after it.
+    fn add_product(&self, sum: &mut [u64; 18], times: u64, other: &Number) {
+        let mut carry = 0;
+        for (limb, other) in sum.iter_mut().zip(other).take(self.limbs) {
+            // (2^32 - 1)² + 2 (2^32 - 1) is 2^64 - 1.
+            let wide = times
+                .wrapping_mul(u64::from(*other))
+                .wrapping_add(*limb)
+                .wrapping_add(carry);
+            *limb = u64::from(low(wide));
+            carry = wide >> 32;
+        }
+        for limb in sum.iter_mut().skip(self.limbs).take(2) {
+            carry = carry.wrapping_add(*limb);
+            *limb = u64::from(low(carry));
+            carry >>= 32;
+        }
+    }
+}
+
+/// The lower half.
+fn low(wide: u64) -> u32 {
+    let [a, b, c, d, ..] = wide.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 fn add(sum: &mut Number, other: &Number) {

@@ -8,11 +8,11 @@
 
 use std::sync::Arc;
 
-use crate::base64url;
 use crate::error::{Error, ErrorKind};
 #[cfg(feature = "guard")]
 use crate::jose::TokenLimits;
 use crate::jose::{Algorithm, Algorithms, Claims, Compact, Header, Kind, VerificationKey};
+use crate::secret::Secret;
 
 /// A well-formed token whose signature nobody has checked. Its claims cannot be read.
 pub struct Unverified {
@@ -23,22 +23,27 @@ pub struct Unverified {
 
 /// What a signature was made over, and the signature.
 pub(super) struct Signed {
-    message: Vec<u8>,
+    /// What was signed is the beginning of it; the rest of a token is its signature as it came.
+    text: Secret<Vec<u8>>,
+    /// How long that is.
+    length: usize,
     signature: Vec<u8>,
 }
 
 impl Signed {
-    /// Header and payload as they came, and the signature that came with them.
-    ///
-    /// # Errors
-    ///
-    /// `token_malformed`.
-    pub(super) fn read(token: &Compact<'_>) -> Result<Arc<Self>, Error> {
-        Ok(Arc::new(Self {
-            message: token.signing_input.into(),
-            signature: base64url::decode(token.signature)
-                .ok_or_else(|| Error::new(ErrorKind::TokenMalformed, "signature"))?,
-        }))
+    /// A copy of what was signed, with its signature.
+    pub(super) fn new(message: &[u8], signature: Vec<u8>) -> Arc<Self> {
+        Arc::new(Self {
+            text: Secret::new(message.into()),
+            length: message.len(),
+            signature,
+        })
+    }
+
+    fn message(&self) -> &[u8] {
+        // EXPOSE: its signature is checked.
+        let text = self.text.expose();
+        text.get(..self.length).unwrap_or(text)
     }
 }
 
@@ -67,7 +72,7 @@ impl KnownHeaders {
 
     /// Remembers the header of this token.
     pub(crate) fn learn(&mut self, token: &Verified) {
-        let message = token.signed.message.as_slice();
+        let message = token.signed.message();
         let text = message
             .split(|byte| *byte == b'.')
             .next()
@@ -95,32 +100,40 @@ impl Unverified {
     pub fn parse(token: &str, max_bytes: usize, allowed: &Algorithms) -> Result<Self, Error> {
         let token = Compact::parse(token, max_bytes)?;
         let header = Header::read(&token, allowed)?;
-        Self::read(&token, Arc::new(header))
+        let (payload, signature) = token.decode()?;
+        Ok(Self {
+            header: Arc::new(header),
+            claims: Claims::read(payload, token.max_depth)?,
+            signed: Signed::new(token.signing_input.as_bytes(), signature),
+        })
     }
 
     /// As [`Unverified::parse`], where headers that are known for these algorithms are not read again.
+    /// The token stays where it is.
     #[cfg(feature = "guard")]
     pub(crate) fn parse_with(
-        token: &str,
+        text: Secret<String>,
         limits: TokenLimits,
         allowed: &Algorithms,
         known: &KnownHeaders,
     ) -> Result<Self, Error> {
-        let token = Compact::parse_within(token, limits)?;
+        // EXPOSE: it is parsed.
+        let token = Compact::parse_within(text.expose(), limits)?;
         let header = match known.find(token.header) {
             Some(header) => header,
             None => Arc::new(Header::read(&token, allowed)?),
         };
-        Self::read(&token, header)
-    }
-
-    fn read(token: &Compact<'_>, header: Arc<Header>) -> Result<Self, Error> {
-        let payload = base64url::decode(token.payload)
-            .ok_or_else(|| Error::new(ErrorKind::TokenMalformed, "payload"))?;
-        let signed = Signed::read(token)?;
+        let (payload, signature) = token.decode()?;
+        let claims = Claims::read(payload, token.max_depth)?;
+        let length = token.signing_input.len();
+        let signed = Arc::new(Signed {
+            text: text.into_bytes(),
+            length,
+            signature,
+        });
         Ok(Self {
             header,
-            claims: Claims::read(payload, token.max_depth)?,
+            claims,
             signed,
         })
     }
@@ -204,11 +217,7 @@ impl SignatureCheck {
         message: &[u8],
         signature: &[u8],
     ) -> Result<Self, Error> {
-        let signed = Signed {
-            message: message.into(),
-            signature: signature.into(),
-        };
-        Self::of(algorithm, key, &Arc::new(signed))
+        Self::of(algorithm, key, &Signed::new(message, signature.into()))
     }
 
     pub(super) fn of(
@@ -250,7 +259,7 @@ impl SignatureCheck {
 
     /// What was signed.
     pub fn message(&self) -> &[u8] {
-        &self.signed.message
+        self.signed.message()
     }
 
     /// The signature in the form of RFC 7518.
@@ -300,10 +309,17 @@ impl Verified {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base64url;
 
     fn parse(header: &str, known: &KnownHeaders) -> Unverified {
         let token = format!("{}.e30.", base64url::encode(header.as_bytes()));
-        Unverified::parse_with(&token, TokenLimits::default(), &Algorithms::all(), known).unwrap()
+        Unverified::parse_with(
+            token.into(),
+            TokenLimits::default(),
+            &Algorithms::all(),
+            known,
+        )
+        .unwrap()
     }
 
     #[test]

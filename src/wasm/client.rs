@@ -18,14 +18,14 @@ use crate::http::json::{self, Object, Value};
 use crate::jose::{KeyName, TokenNames};
 use crate::secret::Secret;
 use crate::time::{Lifetime, Timestamp};
-use crate::wasm::drive::{ClientHost, Host};
+use crate::wasm::drive::{ClientHost, Host, promise};
 use crate::wasm::error::to_js;
 use crate::wasm::fetch::Deadline;
 use crate::wasm::keep::{Change, FRESH, Found, Keep, Turn};
 use crate::wasm::keyring::{JsKeyring, Keyring};
 #[cfg(feature = "backend")]
 use crate::wasm::machine::Machine;
-use crate::wasm::share::{Shared, Turn as LoginsTurn, Turns, promise};
+use crate::wasm::share::{Shared, Turn as LoginsTurn, Turns};
 use crate::wasm::store::{JsStore, Place};
 use crate::wasm::{MAX_OPTIONS, ambient, options};
 

@@ -1,10 +1,11 @@
 //! Runs every flow: does what its steps say and tells it what came of it.
 
 use std::cell::RefCell;
+use std::pin::Pin;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
 use crate::error::{Error, Phase};
 use crate::flow::{Checked, Event, Flow, ProofUse, Reports, Step};
@@ -75,6 +76,15 @@ pub(super) enum Wait {
     /// What is shared under this name.
     #[cfg(feature = "guard")]
     Shared(String),
+}
+
+/// The promise of some work.
+///
+/// The work is boxed, so that what turns it into a promise is in the artefact once and not once for
+/// each kind of work.
+pub(super) fn promise(work: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
+    let work: Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>> = Box::pin(work);
+    future_to_promise(work)
 }
 
 impl Host {
@@ -189,27 +199,36 @@ impl Host {
         }
     }
 
-    /// Does what a flow waits for.
-    async fn follow(&self, wait: Wait) -> Result<Event, Error> {
-        Ok(match wait {
-            Wait::Answer(request) => match self.ask(&request).await {
-                Ok(response) => Event::Answer(response),
-                Err(cause) => Event::Unreachable(cause),
-            },
-            Wait::Check(check) => match self.keys.verify(&check).await {
-                Ok(fits) => Event::Signature(fits),
-                Err(error) => Event::CheckFailed(error),
-            },
-            Wait::Memory(proof) => Event::Remembered(self.remember(&proof).await),
-            Wait::Signature(request) => self.signing_keys.sign(&request).await?,
-            #[cfg(feature = "backend")]
-            Wait::Pause(lifetime) => {
-                ambient::sleep(lifetime).await;
-                Event::Woke
+    /// Does what a flow waits for. Each kind is a future of its own, so that engines compile what is
+    /// waited for and no other.
+    fn follow(&self, wait: Wait) -> Pin<Box<dyn Future<Output = Result<Event, Error>> + '_>> {
+        match wait {
+            Wait::Answer(request) => Box::pin(async move {
+                Ok(match self.ask(&request).await {
+                    Ok(response) => Event::Answer(response),
+                    Err(cause) => Event::Unreachable(cause),
+                })
+            }),
+            Wait::Check(check) => Box::pin(async move {
+                Ok(match self.keys.verify(&check).await {
+                    Ok(fits) => Event::Signature(fits),
+                    Err(error) => Event::CheckFailed(error),
+                })
+            }),
+            Wait::Memory(proof) => {
+                Box::pin(async move { Ok(Event::Remembered(self.remember(&proof).await)) })
             }
+            Wait::Signature(request) => {
+                Box::pin(async move { self.signing_keys.sign(&request).await })
+            }
+            #[cfg(feature = "backend")]
+            Wait::Pause(lifetime) => Box::pin(async move {
+                ambient::sleep(lifetime).await;
+                Ok(Event::Woke)
+            }),
             #[cfg(feature = "guard")]
-            Wait::Shared(key) => Event::Loaded(self.load(&key).await),
-        })
+            Wait::Shared(key) => Box::pin(async move { Ok(Event::Loaded(self.load(&key).await)) }),
+        }
     }
 
     /// Asks the host about a signature for a caller that waits for the answer itself; `None` where

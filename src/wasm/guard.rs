@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::future_to_promise;
 
 use crate::error::{Error, ErrorKind};
 use crate::flow::Event;
@@ -15,7 +14,7 @@ use crate::http::json::{self, Object, Value};
 use crate::jose::KeyName;
 use crate::options::invalid;
 use crate::time::{Lifetime, Timestamp};
-use crate::wasm::drive::{Host, Progress, Wait};
+use crate::wasm::drive::{Host, Progress, Wait, promise};
 use crate::wasm::error::to_js;
 use crate::wasm::private_key::Given;
 use crate::wasm::shared_cache::SharedCache;
@@ -288,7 +287,7 @@ impl JsGuard {
             return None;
         }
         let state = Rc::clone(&self.0);
-        Some(future_to_promise(async move {
+        Some(promise(async move {
             if let Some(mut renewal) = renewal {
                 let begun = state.host.begin(&state.guard, &mut renewal, Event::Start);
                 // A failure is told by the event of its request; the keys that are there serve on.
@@ -355,7 +354,7 @@ impl JsGuard {
         }
         state.waiting.left.set(0);
         let state = Rc::clone(&self.0);
-        Ok(future_to_promise(async move {
+        Ok(promise(async move {
             let flow = &mut pending.flow;
             let result = state.host.finish(&state.guard, flow, progress).await;
             pending.told(&state, result)
@@ -397,33 +396,37 @@ impl Pending {
 fn accepted(flow: &Check, principal: &Principal) -> String {
     let mut text = String::with_capacity(1024);
     if let Some(verdict) = flow.verdict() {
-        for (number, before) in verdict.to_numbers().into_iter().zip(['[', ',', ',', ',']) {
-            text.push(before);
+        for (number, before) in verdict.to_numbers().into_iter().zip(["[", ",", ",", ","]) {
+            put(before, &mut text);
             json::write_integer(number, &mut text);
         }
-        text.push(']');
+        put("]", &mut text);
     }
-    text.push('\n');
+    put("\n", &mut text);
     if let Some(nonce) = flow.dpop_nonce() {
         json::write_string(nonce, &mut text);
     }
-    text.push_str("\n{\"checks\":");
-    let mut before = '[';
+    put("\n{\"checks\":", &mut text);
+    // Names of ours, which need no escape.
+    let mut before = "[\"";
     for check in principal.checked() {
-        text.push(before);
-        // Names of ours, which need no escape.
-        text.push('"');
-        text.push_str(check);
-        text.push('"');
-        before = ',';
+        put(before, &mut text);
+        put(check, &mut text);
+        before = "\",\"";
     }
-    text.push_str("],");
+    put("\"],", &mut text);
     principal.write_shared(&mut text);
-    text.push_str("}\n");
+    put("}\n", &mut text);
     principal.write_names_line(&mut text);
-    text.push('\n');
+    put("\n", &mut text);
     principal.claims().write(&mut text);
     text
+}
+
+/// Each of a dozen would else be a copy of the same code.
+#[inline(never)]
+fn put(piece: &str, text: &mut String) {
+    text.push_str(piece);
 }
 
 /// What came as bytes because these cross faster than text. Other bytes are no header and no token;

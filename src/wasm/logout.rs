@@ -11,10 +11,9 @@ use crate::client::{
 };
 use crate::error::Error;
 use crate::http::json::Value;
-use crate::wasm::drive::Host;
+use crate::wasm::drive::{Host, promise};
 use crate::wasm::error::to_js;
 use crate::wasm::options;
-use crate::wasm::share::promise;
 
 /// Receives the logout tokens of one provider; every method may be called while another one is
 /// under way.

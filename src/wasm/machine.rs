@@ -17,10 +17,9 @@ use crate::jose::KeyName;
 use crate::options::{Options, invalid};
 use crate::wasm::abort::{Abort, Signal};
 use crate::wasm::client::{JsClient, State, Tried};
-use crate::wasm::drive::Host;
+use crate::wasm::drive::{Host, promise};
 use crate::wasm::error::to_js;
 use crate::wasm::private_key::Given;
-use crate::wasm::share::promise;
 use crate::wasm::store::JsStore;
 use crate::wasm::{ambient, options};
 

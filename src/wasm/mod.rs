@@ -10,6 +10,8 @@
 
 #[cfg(feature = "backend")]
 mod abort;
+#[cfg(feature = "allocator")]
+mod allocator;
 mod ambient;
 #[cfg(any(feature = "client", feature = "guard"))]
 mod drive;
@@ -25,8 +27,6 @@ mod private_key;
 mod sign;
 #[cfg(any(feature = "client", feature = "guard"))]
 mod subtle;
-#[cfg(feature = "wipe")]
-mod wipe;
 
 #[cfg(feature = "client")]
 mod client;

@@ -2,20 +2,12 @@
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::pin::Pin;
 
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use wasm_bindgen_futures::JsFuture;
 
-/// The promise of some work.
-///
-/// The work is boxed, so that what turns it into a promise is in the artefact once and not once for
-/// each kind of work.
-pub(super) fn promise(work: impl Future<Output = Result<JsValue, JsValue>> + 'static) -> Promise {
-    let work: Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>> = Box::pin(work);
-    future_to_promise(work)
-}
+use crate::wasm::drive::promise;
 
 /// Work that is done once while callers with the same key ask for it.
 ///

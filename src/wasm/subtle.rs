@@ -252,6 +252,7 @@ pub async fn check_signature(
     }
 }
 
+#[inline(never)]
 fn prepare(node: &NodeCrypto, check: &SignatureCheck) -> Result<Prepared, JsValue> {
     let algorithm = check.algorithm();
     let jwk = Value::from(check.key().to_public_jwk()).to_json();

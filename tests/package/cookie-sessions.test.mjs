@@ -512,6 +512,7 @@ test("a callback waits for the same one for a while and no longer", async (t) =>
   const callback = all.provider.signInAt(away.headers.get("location"));
   // Workers end what a browser asked for that left: nothing comes of it.
   void all.browser.navigate(callback, "cross-site").catch(() => {});
+  while (isHeld) await new Promise((resolve) => setImmediate(resolve));
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const second = all.browser.navigate(callback, "cross-site");
   let isThere = false;

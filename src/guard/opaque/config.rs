@@ -77,9 +77,11 @@ impl Introspection {
         // Off is off for both, unless the program says something else.
         let negative_default = if ttl.millis() == 0 { 0 } else { 10 };
         let negative_ttl = cache.seconds("negativeTtl", 0..=600, negative_default)?;
-        let entries = cache.count("maxEntries", 1..=MOST_ENTRIES, ENTRIES)?;
+        let entries = cache
+            .count("maxEntries", 1..=MOST_ENTRIES)?
+            .unwrap_or(ENTRIES);
         let entries = usize::try_from(entries).unwrap_or(usize::MAX);
-        let concurrency = options.count("concurrency", 1..=1024, 16)?;
+        let concurrency = options.count("concurrency", 1..=1024)?.unwrap_or(16);
         Ok(Self {
             provider,
             authentication: ClientAuthentication::from_options(&options)?,

@@ -162,9 +162,14 @@ impl StatusCheck {
     ///
     /// `claim_invalid` where what it says of its status cannot be read.
     pub(super) fn of(claims: &Claims, place: usize, guard: &Guard) -> Result<Option<Self>, Error> {
-        let Some(lists) = &guard.status_lists else {
-            return Ok(None);
-        };
+        match &guard.status_lists {
+            Some(lists) => Self::read(claims, place, lists),
+            None => Ok(None),
+        }
+    }
+
+    #[inline(never)]
+    fn read(claims: &Claims, place: usize, lists: &StatusLists) -> Result<Option<Self>, Error> {
         let invalid = || Error::new(ErrorKind::ClaimInvalid, "status");
         let Some(status) = claims.as_object().get("status") else {
             return Ok(None);
