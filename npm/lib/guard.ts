@@ -687,7 +687,7 @@ interface Held {
 const hold = (core: Core): Held => ({ core, life: guardEngine.life, waiting: 0 });
 
 /** What the core answers: its decision, or a promise of it or of what it waits for. */
-type Decided = string | Promise<string | boolean>;
+type Decided = string | Promise<unknown>;
 
 class RequestGuard implements Guard {
   /** Makes a core from the options, for the first time and again where its instance has died. */
@@ -855,13 +855,19 @@ class RequestGuard implements Guard {
           answer = (await life.of(answer)) as string;
           continue;
         }
-        let fits = false;
+        let settled: unknown;
+        let isRejected = false;
         try {
-          fits = (await answer) === true;
-        } catch {
-          // Some hosts reject where others say no.
+          settled = await answer;
+        } catch (cause) {
+          settled = cause;
+          isRejected = true;
         }
-        answer = core.resume(check, fits);
+        // A boolean is about a signature; else it was a key that the core asked for.
+        answer =
+          typeof settled === "boolean" && !isRejected
+            ? core.resume(check, settled)
+            : core.resumeWith(check, isRejected, settled);
       }
       return read(answer);
     } catch (thrown) {

@@ -21,6 +21,8 @@ use crate::wasm::flight::Flights;
 #[cfg(feature = "guard")]
 use crate::wasm::shared_cache::SharedCache;
 use crate::wasm::sign::SigningKeys;
+#[cfg(feature = "guard")]
+use crate::wasm::subtle::Asked;
 use crate::wasm::subtle::ImportedKeys;
 use crate::wasm::{ambient, fetch};
 
@@ -231,11 +233,20 @@ impl Host {
         }
     }
 
-    /// Asks the host about a signature for a caller that waits for the answer itself; `None` where
-    /// more than that has to be done.
+    /// Asks the host about a signature for a caller that waits for the answer itself.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ImportedKeys::ask`].
     #[cfg(feature = "guard")]
-    pub(super) fn ask_of_signature(&self, check: &SignatureCheck) -> Option<Promise> {
+    pub(super) fn ask_of_signature(&self, check: &SignatureCheck) -> Result<Asked, Error> {
         self.keys.ask(check)
+    }
+
+    /// Keeps the key that the host was asked for.
+    #[cfg(feature = "guard")]
+    pub(super) fn keep_key(&self, check: &SignatureCheck, key: JsValue) {
+        self.keys.keep(check, key);
     }
 
     /// Steps a flow for as long as nothing has to be waited for.

@@ -1,7 +1,6 @@
 //! The guard for JavaScript.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use js_sys::{Function, Promise};
@@ -11,13 +10,14 @@ use crate::error::{Error, ErrorKind};
 use crate::flow::Event;
 use crate::guard::{BearerToken, Check, Guard, Need, Principal, Recall, RequestFacts, Verdict};
 use crate::http::json::{self, Object, Value};
-use crate::jose::KeyName;
+use crate::jose::{KeyName, SignatureCheck};
 use crate::options::invalid;
 use crate::time::{Lifetime, Timestamp};
 use crate::wasm::drive::{Host, Progress, Wait, promise};
 use crate::wasm::error::to_js;
 use crate::wasm::private_key::Given;
 use crate::wasm::shared_cache::SharedCache;
+use crate::wasm::subtle::{Asked, import_failure};
 use crate::wasm::{ambient, options};
 
 /// A guard; every method may be called while another one is under way.
@@ -30,12 +30,12 @@ struct State {
     waiting: Waiting,
 }
 
-/// Checks that wait for nothing but the host's word about a signature. JavaScript waits for that
-/// itself and goes on with a number: a future of ours would cost more than all the rest of a check.
+/// Checks that wait for nothing but the host's word about a signature, or for its key. JavaScript waits for
+/// that itself and goes on with a number: a future of ours would cost more than all the rest of a check.
 #[derive(Default)]
 struct Waiting {
     /// In the order of their numbers.
-    checks: RefCell<VecDeque<(u32, Timestamp, Box<Pending>)>>,
+    checks: RefCell<Vec<(u32, Timestamp, Box<Pending>)>>,
     /// The number of the latest one.
     latest: Cell<u32>,
     /// The one that the last call left, until it is asked for; 0 is none.
@@ -46,6 +46,8 @@ struct Waiting {
 struct Pending {
     flow: Check,
     tell: Tell,
+    /// What is to be asked once its key was imported.
+    importing: Option<SignatureCheck>,
 }
 
 impl Waiting {
@@ -64,13 +66,13 @@ impl Waiting {
         let number = self.latest.get().checked_add(1).unwrap_or(1);
         self.latest.set(number);
         self.left.set(number);
-        checks.push_back((number, now, Box::new(pending)));
+        checks.push((number, now, Box::new(pending)));
     }
 
     fn take(&self, number: u32) -> Option<Pending> {
         let mut checks = self.checks.borrow_mut();
         let place = checks.iter().position(|(known, ..)| *known == number)?;
-        checks.remove(place).map(|(.., pending)| *pending)
+        Some(*checks.remove(place).2)
     }
 }
 
@@ -159,7 +161,7 @@ impl JsGuard {
     /// # Errors
     ///
     /// `config_invalid` for a need that cannot be read.
-    #[wasm_bindgen(unchecked_return_type = "string | Promise<string | boolean>")]
+    #[wasm_bindgen(unchecked_return_type = "string | Promise<unknown>")]
     pub fn check(
         &self,
         authorization: Option<Vec<u8>>,
@@ -187,7 +189,7 @@ impl JsGuard {
     /// # Errors
     ///
     /// Those of [`Check`], and `config_invalid` for a need that cannot be read.
-    #[wasm_bindgen(unchecked_return_type = "string | Promise<string | boolean>")]
+    #[wasm_bindgen(unchecked_return_type = "string | Promise<unknown>")]
     pub fn verify(&self, token: Vec<u8>, need_json: Option<String>) -> Result<JsValue, JsValue> {
         let need = need_of(need_json)?;
         let token = BearerToken::from(text(token));
@@ -196,7 +198,7 @@ impl JsGuard {
         })
     }
 
-    /// After [`Self::check`], [`Self::verify`] or [`Self::resume`] answered a promise: the number of
+    /// After [`Self::check`], [`Self::verify`], [`Self::resume`] or [`Self::resume_with`] answered a promise: the number of
     /// the check that waits for it, which [`Self::resume`] goes on with; 0 where the promise is of the
     /// answer itself.
     pub fn waiting(&self) -> u32 {
@@ -209,14 +211,44 @@ impl JsGuard {
     /// # Errors
     ///
     /// As there, and `flow_misused` where no such check waits.
-    #[wasm_bindgen(unchecked_return_type = "string | Promise<string | boolean>")]
+    #[wasm_bindgen(unchecked_return_type = "string | Promise<unknown>")]
     pub fn resume(&self, number: u32, fits: bool) -> Result<JsValue, JsValue> {
+        let Some(pending) = self.0.waiting.take(number) else {
+            return Err(to_js(&ErrorKind::FlowMisused.into()));
+        };
+        // Who waits for a key has no signature yet that fits.
+        let fits = fits && pending.importing.is_none();
+        self.go_on_with(pending, Event::Signature(fits))
+    }
+
+    /// As [`Self::resume`], where the promise was settled with something else than a boolean: the key that
+    /// the host imported, or what it was rejected with.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[wasm_bindgen(js_name = resumeWith, unchecked_return_type = "string | Promise<unknown>")]
+    pub fn resume_with(
+        &self,
+        number: u32,
+        is_rejected: bool,
+        value: JsValue,
+    ) -> Result<JsValue, JsValue> {
         let Some(mut pending) = self.0.waiting.take(number) else {
             return Err(to_js(&ErrorKind::FlowMisused.into()));
         };
-        let (host, guard) = (&self.0.host, &self.0.guard);
-        let progress = host.begin(guard, &mut pending.flow, Event::Signature(fits));
-        self.go_on(pending, progress)
+        match pending.importing.take() {
+            // Some hosts reject where others say no.
+            None => self.go_on_with(pending, Event::Signature(false)),
+            Some(check) if is_rejected => {
+                let error = import_failure(&value, &check);
+                self.go_on_with(pending, Event::CheckFailed(error))
+            }
+            Some(check) => {
+                self.0.host.keep_key(&check, value);
+                self.go_on(pending, Ok(Progress::Waits(Wait::Check(check))))
+            }
+        }
     }
 
     /// Whether a verdict still holds, from its four numbers as they came.
@@ -330,36 +362,67 @@ impl JsGuard {
         let state = &*self.0;
         let mut flow = Check::new(&state.guard.borrow(), request, need);
         let progress = state.host.begin(&state.guard, &mut flow, Event::Start);
-        self.go_on(Pending { flow, tell }, progress)
+        let pending = Pending {
+            flow,
+            tell,
+            importing: None,
+        };
+        self.go_on(pending, progress)
+    }
+
+    fn go_on_with(&self, mut pending: Pending, event: Event) -> Result<JsValue, JsValue> {
+        let (host, guard) = (&self.0.host, &self.0.guard);
+        let progress = host.begin(guard, &mut pending.flow, event);
+        self.go_on(pending, progress)
     }
 
     /// The outcome of a check that came this far: at once, or when what it waits for is there.
     fn go_on(
         &self,
         mut pending: Pending,
-        progress: Result<Progress<Principal>, Error>,
+        mut progress: Result<Progress<Principal>, Error>,
     ) -> Result<JsValue, JsValue> {
         let state = &*self.0;
-        let progress = match progress {
-            Ok(Progress::Done(principal)) => return pending.told(state, Ok(principal)),
-            Err(error) => return pending.told(state, Err(error)),
-            Ok(progress) => progress,
-        };
-        if let Progress::Waits(Wait::Check(check)) = &progress
-            && let Some(answer) = state.host.ask_of_signature(check)
-            && let Ok(now) = ambient::now()
-        {
-            state.waiting.put(pending, now);
-            return Ok(answer.into());
+        loop {
+            let wait = match progress {
+                Ok(Progress::Done(principal)) => return pending.told(state, Ok(principal)),
+                Err(error) => return pending.told(state, Err(error)),
+                Ok(Progress::Waits(wait)) => wait,
+            };
+            let Wait::Check(check) = wait else {
+                return Ok(self.finish(pending, wait).into());
+            };
+            let asked = state.host.ask_of_signature(&check);
+            match asked.and_then(|asked| Ok((asked, ambient::now()?))) {
+                Ok((asked, now)) => {
+                    let promise = match asked {
+                        Asked::Signature(promise) => promise,
+                        Asked::Key(promise) => {
+                            pending.importing = Some(check);
+                            promise
+                        }
+                    };
+                    state.waiting.put(pending, now);
+                    return Ok(promise.into());
+                }
+                Err(error) => {
+                    let event = Event::CheckFailed(error);
+                    progress = state.host.begin(&state.guard, &mut pending.flow, event);
+                }
+            }
         }
-        state.waiting.left.set(0);
+    }
+
+    /// Waits for what JavaScript cannot wait for itself.
+    #[inline(never)]
+    fn finish(&self, mut pending: Pending, wait: Wait) -> Promise {
+        self.0.waiting.left.set(0);
         let state = Rc::clone(&self.0);
-        Ok(promise(async move {
-            let flow = &mut pending.flow;
+        promise(async move {
+            let (flow, progress) = (&mut pending.flow, Progress::Waits(wait));
             let result = state.host.finish(&state.guard, flow, progress).await;
             pending.told(&state, result)
         })
-        .into())
     }
 
     fn make(

@@ -91,7 +91,6 @@ extern "C" {
 }
 
 /// A key of WebCrypto with the parameters of its algorithm.
-#[derive(Clone)]
 struct Imported {
     key: CryptoKey,
     parameters: Object,
@@ -149,14 +148,33 @@ impl ImportedKeys {
         answer
     }
 
-    /// Asks WebCrypto the question of a check, where its key was imported before: a promise of a
-    /// boolean. What it is rejected with, and any other value, is a no.
+    /// Asks WebCrypto the question of a check, or to import its key where that was not done before: then
+    /// ask again once it is kept.
+    ///
+    /// # Errors
+    ///
+    /// `unsupported_host` without WebCrypto, `key_unsuitable`.
     #[cfg(feature = "guard")]
-    pub(super) fn ask(&self, check: &SignatureCheck) -> Option<Promise> {
-        let subtle = self.subtle.get()?;
-        self.imported
-            .with(check, |imported| imported.ask(subtle, check))?
-            .ok()
+    pub(super) fn ask(&self, check: &SignatureCheck) -> Result<Asked, Error> {
+        let subtle = self.subtle()?;
+        let known = self
+            .imported
+            .with(check, |imported| imported.ask(subtle, check));
+        Ok(match known {
+            Some(Ok(answer)) => Asked::Signature(answer),
+            // Some hosts throw where others say no.
+            Some(Err(_)) => Asked::Signature(Promise::resolve(&JsValue::FALSE)),
+            None => Asked::Key(begin_import(subtle, check)?),
+        })
+    }
+
+    /// Keeps what WebCrypto made of the key of a check.
+    pub(super) fn keep(&self, check: &SignatureCheck, key: JsValue) {
+        let imported = Imported {
+            key: key.unchecked_into(),
+            parameters: parameters(check.algorithm()),
+        };
+        self.imported.keep(check, imported);
     }
 
     /// Answers the question of a check.
@@ -166,55 +184,68 @@ impl ImportedKeys {
     /// `unsupported_host` without WebCrypto or without the algorithm, `key_unsuitable` when the
     /// host refuses the key.
     pub(super) async fn verify(&self, check: &SignatureCheck) -> Result<bool, Error> {
-        let subtle = match self.subtle.get() {
-            Some(subtle) => subtle,
+        let subtle = self.subtle()?;
+        let ask = || {
+            self.imported
+                .with(check, |imported| imported.ask(subtle, check))
+        };
+        let answer = match ask() {
+            Some(answer) => answer,
             None => {
-                let subtle = ambient::subtle()?;
-                self.subtle.get_or_init(|| subtle)
+                let key = settle(Ok(begin_import(subtle, check)?)).await;
+                self.keep(check, key.map_err(|cause| import_failure(&cause, check))?);
+                ask().unwrap_or(Err(JsValue::UNDEFINED))
             }
         };
-        let known = self
-            .imported
-            .with(check, |imported| imported.ask(subtle, check));
-        let answer = match known {
-            Some(answer) => answer,
-            None => self.import(subtle, check).await?.ask(subtle, check),
-        };
         // Some hosts throw where others say no.
-        Ok(settle(answer).await.is_ok_and(|answer| answer.is_truthy()))
+        Ok(settle(answer)
+            .await
+            .is_ok_and(|answer| answer.as_bool().unwrap_or(false)))
     }
 
-    async fn import(
-        &self,
-        subtle: &web_sys::SubtleCrypto,
-        check: &SignatureCheck,
-    ) -> Result<Imported, Error> {
-        let parameters = parameters(check.algorithm());
-        let (format, data) = key_data(check.key())?;
-        let promise = subtle.import_key_with_object(
+    fn subtle(&self) -> Result<&web_sys::SubtleCrypto, Error> {
+        if let Some(subtle) = self.subtle.get() {
+            return Ok(subtle);
+        }
+        let subtle = ambient::subtle()?;
+        Ok(self.subtle.get_or_init(|| subtle))
+    }
+}
+
+/// What WebCrypto was asked.
+#[cfg(feature = "guard")]
+pub(super) enum Asked {
+    /// Whether the signature fits: a promise of a boolean. What it is rejected with, and any other value, is
+    /// a no.
+    Signature(Promise),
+    /// For the key of the check: a promise of it.
+    Key(Promise),
+}
+
+fn begin_import(subtle: &web_sys::SubtleCrypto, check: &SignatureCheck) -> Result<Promise, Error> {
+    let (format, data) = key_data(check.key())?;
+    subtle
+        .import_key_with_object(
             format,
             &data,
-            &parameters,
+            &parameters(check.algorithm()),
             false,
             &Array::of1(&"verify".into()),
-        );
-        let key = settle(promise)
-            .await
-            .map_err(|cause| {
-                let name = Reflect::get(&cause, &"name".into())
-                    .ok()
-                    .and_then(|name| name.as_string());
-                match name.as_deref() {
-                    Some("NotSupportedError") => {
-                        Error::new(ErrorKind::UnsupportedHost, check.algorithm().name())
-                    }
-                    _ => ErrorKind::KeyUnsuitable.into(),
-                }
-            })?
-            .unchecked_into();
-        let imported = Imported { key, parameters };
-        self.imported.keep(check, imported.clone());
-        Ok(imported)
+        )
+        .map_err(|cause| import_failure(&cause, check))
+}
+
+/// Why the host did not import the key of a check.
+#[inline(never)]
+pub(super) fn import_failure(cause: &JsValue, check: &SignatureCheck) -> Error {
+    let name = Reflect::get(cause, &"name".into())
+        .ok()
+        .and_then(|name| name.as_string());
+    match name.as_deref() {
+        Some("NotSupportedError") => {
+            Error::new(ErrorKind::UnsupportedHost, check.algorithm().name())
+        }
+        _ => ErrorKind::KeyUnsuitable.into(),
     }
 }
 

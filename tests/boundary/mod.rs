@@ -764,10 +764,13 @@ async fn settled(guard: &JsGuard, answer: Result<JsValue, JsValue>) -> JsValue {
         let came = JsFuture::from(Promise::resolve(&answer)).await;
         answer = match number {
             0 => came.unwrap(),
-            number => {
-                let fits = came.is_ok_and(|fits| fits == JsValue::TRUE);
-                guard.resume(number, fits).unwrap()
-            }
+            number => match came {
+                Ok(came) => match came.as_bool() {
+                    Some(fits) => guard.resume(number, fits).unwrap(),
+                    None => guard.resume_with(number, false, came).unwrap(),
+                },
+                Err(cause) => guard.resume_with(number, true, cause).unwrap(),
+            },
         };
     }
     outcome(&answer)
@@ -779,6 +782,10 @@ async fn a_check_that_waits_is_gone_on_with_once() {
     let guard = guard_with(&get(&provider, "fetch"));
     let code = |result: Result<JsValue, JsValue>| text(&result.unwrap_err(), "code");
     assert_eq!(code(guard.resume(1, true)), "flow_misused");
+    assert_eq!(
+        code(guard.resume_with(1, false, JsValue::NULL)),
+        "flow_misused"
+    );
     let token = run("return a.accessToken()", &[&provider]).await.unwrap();
     // The first one fetches and imports the key.
     assert!(get(&decide(&guard, &token).await, "principal").is_object());
@@ -805,6 +812,17 @@ async fn a_check_that_waits_is_gone_on_with_once() {
     assert!(get(&accepted, "principal").is_object());
     for number in [first, second] {
         assert_eq!(code(guard.resume(number, true)), "flow_misused");
+    }
+    // What is no boolean is no yes, whatever it is.
+    for (is_rejected, value) in [
+        (false, JsValue::UNDEFINED),
+        (false, JsValue::from(1)),
+        (true, JsValue::TRUE),
+    ] {
+        begin();
+        let number = guard.waiting();
+        let refused = outcome(&guard.resume_with(number, is_rejected, value).unwrap());
+        assert_eq!(text(&get(&refused, "refusal"), "code"), "signature_invalid");
     }
 }
 
