@@ -213,11 +213,11 @@ impl JsGuard {
     /// As there, and `flow_misused` where no such check waits.
     #[wasm_bindgen(unchecked_return_type = "string | Promise<unknown>")]
     pub fn resume(&self, number: u32, fits: bool) -> Result<JsValue, JsValue> {
-        let Some(pending) = self.0.waiting.take(number) else {
+        let Some(mut pending) = self.0.waiting.take(number) else {
             return Err(to_js(&ErrorKind::FlowMisused.into()));
         };
         // Who waits for a key has no signature yet that fits.
-        let fits = fits && pending.importing.is_none();
+        let fits = fits && pending.importing.take().is_none();
         self.go_on_with(pending, Event::Signature(fits))
     }
 
